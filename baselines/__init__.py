@@ -1,0 +1,1 @@
+"""Opponents of the learned codec: the classical chain, its bound, and DeepJSCC."""

@@ -1,0 +1,1 @@
+"""Learned schemes: the networks, their training and their released weights."""

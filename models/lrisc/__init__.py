@@ -1,0 +1,1 @@
+"""LRISC, equation by equation."""

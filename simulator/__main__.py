@@ -1,0 +1,51 @@
+"""`python -m simulator`: one module per verb, errors in one line."""
+
+import argparse
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from simulator import __version__
+from simulator.errors import UserError
+
+# In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
+VERBS = ("sweep", "transmit", "plot", "show", "check", "bench", "bpg", "train", "data")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of printing the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see '{self.prog} --help')\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Assemble the command line from the verbs."""
+    parser = _Parser(prog="simulator", description="Simulate wireless image transmission and compare schemes fairly.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        import_module(f"simulator.cli.{verb}").configure(subparsers)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 done, 2 bad input, 130 interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except UserError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, the same command resumes it", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The channel contract, and how a channel is found by name."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from simulator.plugins import load_plugin
+
+# Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
+# same whether a scheme sends K symbols or more.
+DRAW_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Realisation:
+    """One draw of the channel for one image, before anything is sent.
+
+    Attributes:
+        gain: complex64 [K], E|gain|^2 = 1 over realisations.
+        noise_variance: total complex noise variance (no/2 per real dimension).
+        noise_key: seed of the additive noise.
+    """
+
+    gain: torch.Tensor
+    noise_variance: float
+    noise_key: int
+
+    @property
+    def capacity_bits(self) -> float:
+        """Sum over the K channel uses of log2(1 + |h|^2 / no), in bits: Shannon capacity at unit power."""
+        snr = self.gain.abs().double().square() / self.noise_variance
+        return float(torch.log2(1 + snr).sum())
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the receiver has after channel estimation: y = gain * s + noise, symbol by symbol.
+
+    Attributes:
+        symbols: complex64 [K].
+        gain: complex64 [K], the receiver's estimate of the gain (exact with perfect CSI).
+        noise_variance: float32 [K], variance of what remains around gain * s.
+        overhead: channel uses spent on pilots, guards and prefixes beside the K data symbols.
+    """
+
+    symbols: torch.Tensor
+    gain: torch.Tensor
+    noise_variance: torch.Tensor
+    overhead: int = 0
+
+
+class Channel(Protocol):
+    """A single-user channel from unit-power symbols to received symbols and channel state information."""
+
+    name: str
+
+    def realise(self, num_symbols: int, snr_db: float, key: int) -> Realisation:
+        """Draw gains for `num_symbols` uses at average Es/N0 `snr_db`; the same key gives the same prefix."""
+        ...
+
+    def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
+        """Send complex64 [K] symbols (mean power <= 1) through a realisation of at least K uses."""
+        ...
+
+
+def noise_variance(snr_db: float) -> float:
+    """Complex noise variance at Es/N0 `snr_db` for unit symbol energy: no = 10^(-snr/10)."""
+    return float(10 ** (-snr_db / 10))
+
+
+def load_channel(spec: str) -> Channel:
+    """Build the channel named `name[:option[:option...]]`.
+
+    Raises:
+        UserError: no such channel, or an option it does not know.
+    """
+    return load_plugin("simulator.channels", "channel", spec)

@@ -1,0 +1,78 @@
+"""AWGN and flat Rayleigh fading with perfect channel state information at the receiver."""
+
+from collections.abc import Callable
+
+import torch
+
+from simulator.channels.base import DRAW_BLOCK, Realisation, Received, noise_variance
+from simulator.errors import UserError
+from simulator.randomness import derive_key, sionna_seeded
+
+
+class FlatChannel:
+    """y = h * s + n (eq. 1 of LRISC), drawn by Sionna's GenerateFlatFadingChannel and AWGN blocks."""
+
+    def __init__(self, name: str, draw_gain: Callable[[int, int], torch.Tensor]) -> None:
+        """Args:
+        name: how the channel is called in results.
+        draw_gain: (num_symbols, key) -> complex64 [num_symbols] with E|h|^2 = 1.
+        """
+        self.name = name
+        self._draw_gain = draw_gain
+
+    def realise(self, num_symbols: int, snr_db: float, key: int) -> Realisation:
+        """Draw gains [num_symbols] at average Es/N0 `snr_db`."""
+        gain = self._draw_gain(num_symbols, derive_key(key, "gain"))
+        return Realisation(gain, noise_variance(snr_db), derive_key(key, "noise"))
+
+    def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
+        """Multiply by the gain and add noise with Sionna's AWGN block; the receiver is told gain and variance."""
+        from sionna.phy.channel import AWGN
+
+        gain = realisation.gain[: len(symbols)]
+        faded = gain * symbols
+        with sionna_seeded(realisation.noise_key):
+            awgn = AWGN(device="cpu")
+            blocks = [awgn(_fill(block), realisation.noise_variance) for block in faded.split(DRAW_BLOCK)]
+        received = torch.cat(blocks)[: len(symbols)] if blocks else faded
+        variance = torch.full((len(symbols),), realisation.noise_variance)
+        return Received(received, gain, variance)
+
+
+def _fill(block: torch.Tensor) -> torch.Tensor:
+    """Pad [k] symbols with zeros to a whole draw block."""
+    return torch.nn.functional.pad(block, (0, DRAW_BLOCK - len(block)))
+
+
+def _rayleigh(num_gains: int, key: int) -> torch.Tensor:
+    """`num_gains` independent CN(0, 1) gains, complex64 [num_gains]."""
+    from sionna.phy.channel import GenerateFlatFadingChannel
+
+    with sionna_seeded(key):
+        draw = GenerateFlatFadingChannel(1, 1, device="cpu")
+        num_blocks = -(-num_gains // DRAW_BLOCK)
+        gains = [draw(DRAW_BLOCK).reshape(-1) for _ in range(num_blocks)]
+    return torch.cat(gains)[:num_gains] if gains else torch.zeros(0, dtype=torch.complex64)
+
+
+def awgn(*options: str) -> FlatChannel:
+    """Additive white Gaussian noise, h = 1."""
+    _refuse("awgn", options)
+    return FlatChannel("awgn", lambda num_symbols, key: torch.ones(num_symbols, dtype=torch.complex64))
+
+
+def rayleigh(*options: str) -> FlatChannel:
+    """Block fading: one complex gain h ~ CN(0, 1) per image and realisation."""
+    _refuse("rayleigh", options)
+    return FlatChannel("rayleigh", lambda num_symbols, key: _rayleigh(1, key).expand(num_symbols).clone())
+
+
+def rayleigh_fast(*options: str) -> FlatChannel:
+    """Fast fading: an independent complex gain h ~ CN(0, 1) for every symbol."""
+    _refuse("rayleigh-fast", options)
+    return FlatChannel("rayleigh-fast", _rayleigh)
+
+
+def _refuse(name: str, options: tuple[str, ...]) -> None:
+    if options:
+        raise UserError(f"channel '{name}' takes no options, got '{':'.join(options)}'; write '{name}' alone")

@@ -1,0 +1,1 @@
+"""One module per verb: parses, calls, prints; holds no logic."""

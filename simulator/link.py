@@ -1,0 +1,275 @@
+"""One trip over the air: images -> scheme -> symbols -> channel -> scheme -> images, with every use billed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from simulator.channels import Channel, Realisation, Received
+from simulator.errors import SchemeError
+from simulator.plugins import load_plugin
+from simulator.randomness import derive_key, image_digest
+
+# The receiver shows this grey when it could decode nothing: the mean level of natural photographs
+# (ImageNet's channel means averaged), the constant with the least expected squared error.
+OUTAGE_GREY = 0.449
+POWER_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class SymbolLedger:
+    """The bill of one image, in complex channel uses."""
+
+    payload: int = 0
+    side_information: int = 0
+    header: int = 0
+    crc: int = 0
+    padding: int = 0
+    pilots: int = 0
+
+    @property
+    def total(self) -> int:
+        """All channel uses that were spent."""
+        return sum(asdict(self).values())
+
+    @classmethod
+    def apportion(cls, total: int, **weights: float) -> "SymbolLedger":
+        """Split `total` channel uses over items in proportion to `weights` (bits, say), by largest remainder."""
+        scale = total / sum(weights.values()) if sum(weights.values()) else 0.0
+        shares = {item: int(weight * scale) for item, weight in weights.items()}
+        by_remainder = sorted(weights, key=lambda item: shares[item] - weights[item] * scale)
+        for item in by_remainder[: total - sum(shares.values())]:
+            shares[item] += 1
+        return cls(**shares)
+
+    def __add__(self, other: "SymbolLedger") -> "SymbolLedger":
+        return SymbolLedger(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """What both ends know before anything is sent: the channel's name and its average Es/N0."""
+
+    channel: str
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """What a scheme puts on the air.
+
+    Attributes:
+        symbols: one complex64 [K_b] tensor per image, mean power <= 1 each.
+        ledgers: what the K_b symbols of each image were spent on; `ledger.total == K_b`.
+    """
+
+    symbols: list[torch.Tensor]
+    ledgers: list[SymbolLedger]
+
+
+@dataclass(frozen=True)
+class Reception:
+    """All that a decoder gets: what crossed the channel, and what it may know for free (link state, image size).
+
+    Attributes:
+        received: per image: symbols, gain estimate and noise variance.
+        image_size: (H, W) of the images of this batch.
+        state: channel name and average SNR.
+    """
+
+    received: list[Received]
+    image_size: tuple[int, int]
+    state: LinkState
+
+    def save(self, path: Path) -> None:
+        """Write the reception to a .safetensors file, so that another process can decode it."""
+        from safetensors.torch import save_file
+
+        tensors = {}
+        for index, one in enumerate(self.received):
+            parts = {"symbols": torch.view_as_real(one.symbols), "gain": torch.view_as_real(one.gain)}
+            parts |= {"noise_variance": one.noise_variance, "overhead": torch.tensor(one.overhead)}
+            tensors |= {f"{index}.{name}": part.contiguous() for name, part in parts.items()}
+        height, width = self.image_size
+        metadata = {"channel": self.state.channel, "snr_db": repr(self.state.snr_db)}
+        metadata |= {"size": f"{height}x{width}", "images": str(len(self.received))}
+        save_file(tensors, path, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "Reception":
+        """Read what `save` wrote."""
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            received = [
+                Received(
+                    torch.view_as_complex(file.get_tensor(f"{index}.symbols")),
+                    torch.view_as_complex(file.get_tensor(f"{index}.gain")),
+                    file.get_tensor(f"{index}.noise_variance"),
+                    int(file.get_tensor(f"{index}.overhead")),
+                )
+                for index in range(int(metadata["images"]))
+            ]
+        height, width = (int(n) for n in metadata["size"].split("x"))
+        return cls(received, (height, width), LinkState(metadata["channel"], float(metadata["snr_db"])))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the receiver shows.
+
+    Attributes:
+        images: float32 [B, 3, H, W] in [0, 1].
+        outage: one flag per image: nothing could be decoded and the image is `outage_image`.
+    """
+
+    images: torch.Tensor
+    outage: list[bool]
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Identify everything beside the name that changes results (weights, tables, versions)."""
+        ...
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        """Turn float32 images [B, 3, H, W] into at most `budget` complex symbols each."""
+        ...
+
+    def decode(self, reception: Reception) -> Decoded:
+        """Rebuild the images from the reception alone."""
+        ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A limit rather than a system: told the capacity of each realisation, it sends nothing and decodes nothing."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Identify everything beside the name that changes results."""
+        ...
+
+    def reconstruct(
+        self, images: torch.Tensor, budget: int, realisations: Sequence[Realisation]
+    ) -> tuple[Decoded, list[SymbolLedger]]:
+        """Return what an ideal code over `budget` uses of each image's realisation would deliver, and its bill."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trip:
+    """The outcome of one batch. A bound has no transmission and no reception."""
+
+    decoded: Decoded
+    ledgers: list[SymbolLedger]
+    transmission: Transmission | None = None
+    reception: Reception | None = None
+
+
+def load_scheme(spec: str) -> Scheme | Bound:
+    """Build the scheme named `name[:option[:option...]]` (entry point group `simulator.schemes`).
+
+    Raises:
+        UserError: no such scheme, or an option it does not know.
+    """
+    return load_plugin("simulator.schemes", "scheme", spec)
+
+
+def channel_uses(cbr: Fraction, image_size: tuple[int, int]) -> int:
+    """Channel uses that a bandwidth ratio allows an H x W colour image: floor(cbr * 3 H W)."""
+    height, width = image_size
+    return int(cbr * 3 * height * width)
+
+
+def bandwidth_ratio(uses: int, image_size: tuple[int, int]) -> float:
+    """CBR = complex channel uses / (3 H W)."""
+    height, width = image_size
+    return uses / (3 * height * width)
+
+
+def outage_image(image_size: tuple[int, int]) -> torch.Tensor:
+    """The flat grey [3, H, W] shown when nothing could be decoded."""
+    return torch.full((3, *image_size), OUTAGE_GREY)
+
+
+def channel_key(image: torch.Tensor, channel: str, snr_db: float, realisation: int, seed: int) -> int:
+    """Seed of the channel that one image meets; the scheme is not part of it, so all schemes meet the same."""
+    return derive_key(image_digest(image), channel, float(snr_db), int(realisation), int(seed))
+
+
+def transmit(
+    scheme: Scheme | Bound,
+    images: torch.Tensor,
+    cbr: Fraction,
+    channel: Channel,
+    snr_db: float,
+    realisation: int = 0,
+    seed: int = 0,
+) -> Trip:
+    """Send a batch of images of one size over independent realisations of a channel.
+
+    Args:
+        scheme: what encodes and decodes.
+        images: float32 [B, 3, H, W] in [0, 1], H and W >= 16.
+        cbr: complex channel uses allowed per source value (3 H W of them).
+        channel: what is between the two ends.
+        snr_db: average Es/N0 per complex symbol, in dB.
+        realisation: number of the channel draw.
+        seed: seed of the whole experiment.
+
+    Raises:
+        SchemeError: the scheme exceeded power or budget, or its bill does not add up.
+    """
+    size = (images.shape[-2], images.shape[-1])
+    budget = channel_uses(cbr, size)
+    keys = [channel_key(image, channel.name, snr_db, realisation, seed) for image in images]
+    state = LinkState(channel.name, float(snr_db))
+    if isinstance(scheme, Bound):
+        draws = [channel.realise(budget, snr_db, key) for key in keys]
+        decoded, ledgers = scheme.reconstruct(images, budget, draws)
+        return Trip(decoded, ledgers)
+    transmission = scheme.encode(images, budget, state)
+    _check(scheme.name, transmission, len(images), budget)
+    received = [
+        channel.send(symbols, channel.realise(len(symbols), snr_db, key))
+        for symbols, key in zip(transmission.symbols, keys, strict=True)
+    ]
+    bills = zip(transmission.ledgers, received, strict=True)
+    ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
+    reception = Reception(received, size, state)
+    return Trip(scheme.decode(reception), ledgers, transmission, reception)
+
+
+def _check(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
+    """Hold a transmission to the contract; the link trusts no scheme's own accounting."""
+    if not len(transmission.symbols) == len(transmission.ledgers) == num_images:
+        raise SchemeError(f"{name}: {num_images} images in, {len(transmission.symbols)} transmissions out")
+    for symbols, ledger in zip(transmission.symbols, transmission.ledgers, strict=True):
+        if symbols.dtype != torch.complex64 or symbols.dim() != 1:
+            raise SchemeError(f"{name}: symbols must be complex64 [K], got {symbols.dtype} {tuple(symbols.shape)}")
+        if len(symbols) > budget:
+            raise SchemeError(f"{name}: sent {len(symbols)} symbols with a budget of {budget}")
+        if ledger.total != len(symbols):
+            raise SchemeError(f"{name}: billed {ledger.total} channel uses but sent {len(symbols)}")
+        power = float(symbols.abs().double().square().mean()) if len(symbols) else 0.0
+        if not power <= 1 + POWER_TOLERANCE:
+            raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
+
+
+def describe(ledger: SymbolLedger, image_size: tuple[int, int]) -> dict[str, Any]:
+    """A bill as a flat record: every item in channel uses, and both bandwidth ratios."""
+    return asdict(ledger) | {
+        "cbr": bandwidth_ratio(ledger.total, image_size),
+        "cbr_payload": bandwidth_ratio(ledger.payload, image_size),
+    }

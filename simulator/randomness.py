@@ -1,0 +1,65 @@
+"""Randomness that depends on what is simulated and on nothing else.
+
+Every draw is made by a generator seeded with a key, and every key is the hash of the names of what is drawn:
+image content, channel, SNR, realisation, seed. So all schemes meet the same channel, and results do not depend
+on batch size, order, worker count or resume.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def derive_key(*parts: object) -> int:
+    """Hash named parts into a 63-bit seed.
+
+    Floats enter with their shortest repr (1.0 and 1 differ), so callers pass one type per part.
+    """
+    digest = hashlib.sha256("\x1f".join(repr(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def image_digest(image: torch.Tensor) -> str:
+    """SHA-256 (hex) of an image's shape and 8-bit RGB pixels.
+
+    Args:
+        image: float tensor [3, H, W] in [0, 1].
+    """
+    pixels = to_uint8(image)
+    return hashlib.sha256(repr(tuple(pixels.shape)).encode() + pixels.tobytes()).hexdigest()
+
+
+def to_uint8(image: torch.Tensor) -> np.ndarray:
+    """Round a float image [3, H, W] in [0, 1] to uint8 pixels [H, W, 3], as a display or a file would."""
+    rounded = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+
+
+def to_float(pixels: np.ndarray) -> torch.Tensor:
+    """Turn uint8 pixels [H, W, 3] into a float32 image [3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
+
+
+@contextmanager
+def sionna_seeded(key: int) -> Iterator[None]:
+    """Let Sionna's blocks draw from `key` inside the `with` block and leave every generator as it was found.
+
+    Sionna blocks draw from one process-wide generator; importing sionna.phy and setting `config.seed` both
+    reseed torch's global generator, which must not happen behind the caller's back.
+    """
+    global_state = torch.get_rng_state()
+    try:
+        from sionna.phy import config
+
+        generator = config.torch_rng("cpu")
+        sionna_state = generator.get_state()
+        generator.manual_seed(key)
+        try:
+            yield
+        finally:
+            generator.set_state(sionna_state)
+    finally:
+        torch.set_rng_state(global_state)
