@@ -1,6 +1,7 @@
 """Where the program keeps what it can compute or download again."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -10,3 +11,26 @@ def cache_dir() -> Path:
     """Root of the cache: SIMULATOR_CACHE_DIR, else the platform's user cache folder. It may not exist yet."""
     chosen = os.environ.get("SIMULATOR_CACHE_DIR")
     return Path(chosen).expanduser() if chosen else user_cache_path("wireless-image-simulator")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it, creating its folder; the last of several writers wins.
+
+    Raises OSError, for example on a full disk, and then leaves nothing behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,19 @@
+"""What can go wrong with a BPG file."""
+
+from simulator.errors import UserError
+
+
+class BpgError(UserError):
+    """Any failure of the BPG codec that its input explains."""
+
+
+class BpgFormatError(BpgError):
+    """The bytes are not a BPG file, or break its specification."""
+
+
+class BpgUnsupported(BpgError):
+    """A valid BPG feature that this codec leaves out; the message names it."""
+
+
+class BpgDoesNotFit(BpgError):
+    """Even the coarsest quantiser (QP 51) needs more bytes than the budget allows."""
