@@ -1,0 +1,68 @@
+"""PSNR, MS-SSIM and LPIPS of 8-bit-rounded RGB images, one image at a time."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from simulator.lpips_net import LpipsNet, LpipsUnavailable
+from simulator.randomness import to_float, to_uint8
+
+__all__ = ["LpipsNet", "LpipsUnavailable", "Metrics", "measure", "ms_ssim", "psnr_db"]
+
+# Identical images have no finite PSNR; a cap keeps means finite. A single grey level off in one sample of a
+# 768x512 image would stand at 108.8 dB, so the cap merges only what is practically lossless.
+PSNR_CAP_DB = 100.0
+# Four halvings must leave more than the 11-pixel window.
+MS_SSIM_MIN_SIDE = 161
+# AlexNet's and SqueezeNet's pooling leaves nothing of smaller images.
+LPIPS_MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Quality of one reconstruction.
+
+    Attributes:
+        psnr_db: over all RGB samples, at most `PSNR_CAP_DB`.
+        ms_ssim: in [0, 1], higher is better; None if a side is below `MS_SSIM_MIN_SIDE`.
+        lpips: lower is better; None without a network or if a side is below `LPIPS_MIN_SIDE`.
+    """
+
+    psnr_db: float
+    ms_ssim: float | None
+    lpips: float | None
+
+
+def measure(reference: torch.Tensor, reconstruction: torch.Tensor, lpips_net: LpipsNet | None = None) -> Metrics:
+    """Compare float images [3, H, W] in [0, 1], both rounded to 8 bits first, as a viewer would see them."""
+    if reference.shape != reconstruction.shape:
+        raise ValueError(f"shapes differ: {tuple(reference.shape)} and {tuple(reconstruction.shape)}")
+    first, second = to_uint8(reference), to_uint8(reconstruction)
+    side = min(first.shape[:2])
+    similarity = ms_ssim(first, second) if side >= MS_SSIM_MIN_SIDE else None
+    distance = None
+    if lpips_net is not None and side >= LPIPS_MIN_SIDE:
+        distance = lpips_net.distance(to_float(first), to_float(second))
+    return Metrics(psnr_db(first, second), similarity, distance)
+
+
+def psnr_db(first: np.ndarray, second: np.ndarray) -> float:
+    """PSNR of uint8 images [H, W, 3]: 10 log10(255^2 / MSE), MSE over all samples, at most `PSNR_CAP_DB`."""
+    difference = first.astype(np.int32) - second.astype(np.int32)
+    squared_error = int(np.square(difference).sum(dtype=np.int64))
+    if squared_error == 0:
+        return PSNR_CAP_DB
+    return min(10 * math.log10(255**2 * difference.size / squared_error), PSNR_CAP_DB)
+
+
+def ms_ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """MS-SSIM of uint8 images [H, W, 3], sides >= 161: 5 scales, 11-tap Gaussian window, mean over RGB.
+
+    Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003.
+    """
+    from pytorch_msssim import ms_ssim as compute
+
+    pair = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (first, second))
+    return float(compute(*pair, data_range=255.0))
