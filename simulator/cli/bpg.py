@@ -1,0 +1,99 @@
+"""`bpg encode` and `bpg decode`: the classical chain's image codec on files."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+from simulator.cache import write_atomically
+from simulator.cli.arguments import add_json, positive_int
+from simulator.errors import UserError
+
+DEFAULT_QP = 29  # as bpgenc
+MAX_QP = 51
+CHROMA = ("444", "420")
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    verb = subparsers.add_parser("bpg", help="encode an image as BPG, or decode one")
+    actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    encode = actions.add_parser("encode", help="write a BPG file")
+    encode.add_argument("source", type=Path, metavar="IN", help="PNG, JPEG, WebP or TIFF")
+    encode.add_argument("target", type=Path, metavar="OUT.bpg")
+    rate = encode.add_mutually_exclusive_group()
+    text = f"quantiser, 0 (best) .. {MAX_QP}; 6 more halve the size (default: {DEFAULT_QP})"
+    rate.add_argument("--qp", type=_qp, default=DEFAULT_QP, metavar="N", help=text)
+    rate.add_argument("--max-bytes", type=positive_int, metavar="N", help="best quality that fits into N bytes")
+    encode.add_argument("--chroma", choices=CHROMA, default="444", help="chroma sampling (default: 444)")
+    add_json(encode)
+    encode.set_defaults(run=run)
+
+    decode = actions.add_parser("decode", help="write a BPG file as PNG")
+    decode.add_argument("source", type=Path, metavar="IN.bpg")
+    decode.add_argument("target", type=Path, metavar="OUT.png")
+    add_json(decode)
+    decode.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode or decode one file; `target` appears whole or not at all."""
+    report = _encode(args) if args.action == "encode" else _decode(args)
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print(", ".join(f"{name} {value}" for name, value in report.items()))
+    return 0
+
+
+def _encode(args: argparse.Namespace) -> dict[str, object]:
+    from baselines import bpg
+    from simulator.images import load_image
+
+    rgb = load_image(args.source)
+    if args.max_bytes is None:
+        encoded = bpg.Encoded(bpg.encode(rgb, args.qp, args.chroma), args.qp)
+    else:
+        encoded = bpg.encode_to_size(rgb, args.max_bytes, args.chroma)
+    _write(args.target, encoded.data)
+    height, width = rgb.shape[:2]
+    size = len(encoded.data)
+    return {
+        **{"file": str(args.target), "width": width, "height": height, "chroma": args.chroma},
+        **{"qp": encoded.qp, "bytes": size, "bits_per_pixel": round(8 * size / (height * width), 4)},
+    }
+
+
+def _decode(args: argparse.Namespace) -> dict[str, object]:
+    from PIL import Image
+
+    from baselines import bpg
+
+    if args.target.suffix.lower() != ".png":
+        raise UserError(f"{args.target}: BPG is decoded to PNG; give a name that ends in .png")
+    try:
+        data = args.source.read_bytes()
+    except OSError as error:
+        raise UserError(f"{args.source}: cannot be read ({error.strerror})") from None
+    try:
+        rgb = bpg.decode(data)
+    except bpg.BpgError as error:
+        raise UserError(f"{args.source}: {error}") from error
+    png = io.BytesIO()
+    Image.fromarray(rgb).save(png, "png")
+    _write(args.target, png.getvalue())
+    return {"file": str(args.target), "width": rgb.shape[1], "height": rgb.shape[0]}
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+
+
+def _qp(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_QP:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a QP; write a whole number from 0 to {MAX_QP}")
+    return int(text)
