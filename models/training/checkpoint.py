@@ -1,0 +1,80 @@
+"""Training state on disk: one safetensors file per checkpoint, replaced atomically, never pickled.
+
+Tensors are named `model.*`, `ema.*` and `optimizer.<index>.*`; everything else is JSON in the file's header.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from simulator.errors import UserError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name and a JSON-able record."""
+
+    tensors: dict[str, torch.Tensor]
+    record: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors under `prefix.`, with the prefix taken off."""
+        start = prefix + "."
+        return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
+    """Write a checkpoint; after a crash the path holds either the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # A shared or strided tensor would be refused, and a GPU tensor must not tie the file to a GPU.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, temporary, metadata={"record": json.dumps(record)})
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            record = json.loads((file.metadata() or {})["record"])
+            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, record)  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"'{path}' is no readable checkpoint ({error}); remove it or name another run folder"
+        ) from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's state tensors as a flat dict `<parameter index>.<name>`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value) for index, entry in state.items() for name, value in entry.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `optimizer_tensors` took; the parameter groups stay as they were built."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            # Fused AdamW walks parameter and moments in memory order: strides must agree (channels_last).
+            tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,189 @@
+"""Training images: decoded once into memory, cropped and flipped as a pure function of (seed, step)."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from simulator.errors import UserError
+from simulator.randomness import derive_key
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_FILE_BYTES = 64 * 2**20
+MAX_PIXELS = 64 * 10**6
+HELD_OUT_ONE_IN = 64
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Decoded images of varying size.
+
+    Attributes:
+        images: uint8 [H, W, 3] each, RGB.
+        digests: SHA-256 (hex) of each encoded file.
+    """
+
+    images: list[np.ndarray] = field(repr=False)
+    digests: list[str] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the set of files, whatever their order, names and places."""
+        return hashlib.sha256("".join(sorted(self.digests)).encode()).hexdigest()
+
+    def split(self) -> tuple["ImageStore", "ImageStore"]:
+        """Divide into training and held-out images, one in 64 by the hash of the file (at least one).
+
+        Content decides, so that an image stays on its side when files are added, moved or left out.
+        """
+        held_out = [int(digest, 16) % HELD_OUT_ONE_IN == 0 for digest in self.digests]
+        if not any(held_out):
+            held_out[self.digests.index(min(self.digests))] = True
+        return self._where([not held for held in held_out]), self._where(held_out)
+
+    def at_least(self, size: int) -> "ImageStore":
+        """Keep the images whose sides are both at least `size` pixels.
+
+        Raises:
+            UserError: none is.
+        """
+        kept = self._where([min(image.shape[:2]) >= size for image in self.images])
+        if not len(kept):
+            raise UserError(f"no training image is {size} pixels wide and high; use a smaller crop or larger images")
+        return kept
+
+    def _where(self, mask: list[bool]) -> "ImageStore":
+        chosen = [index for index, keep in enumerate(mask) if keep]
+        return ImageStore([self.images[i] for i in chosen], [self.digests[i] for i in chosen])
+
+
+def load_images(sources: Sequence[Path], limit: int | None = None, workers: int = 2) -> ImageStore:
+    """Decode every WebP, JPEG and PNG in folders (recursively) and tar shards, telling formats by content.
+
+    Tars are read member by member: nothing is extracted, links and devices are passed over.
+
+    Args:
+        sources: folders, tar files, or single images.
+        limit: stop after this many images.
+        workers: decoding threads (Pillow lets go of the interpreter lock while it decodes).
+
+    Raises:
+        UserError: a source is missing, a file is no readable image or too large, or there is no image at all.
+    """
+    files = islice(_read_files(sources), limit)
+    with ThreadPoolExecutor(workers) as pool:
+        decoded: list[tuple[np.ndarray, str]] = []
+        while chunk := list(islice(files, 64)):
+            decoded += pool.map(_decode, chunk)
+    unique = {digest: image for image, digest in decoded}
+    if len(unique) < 2:
+        raise UserError(
+            f"found {len(unique)} images in {', '.join(map(str, sources))}; training needs two at least "
+            f"({', '.join(SUFFIXES)}, in folders or .tar shards)"
+        )
+    return ImageStore(list(unique.values()), list(unique))
+
+
+def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of every image file, in an order that depends on names only."""
+    for source in sources:
+        if source.is_dir():
+            tars = sorted(source.glob("*.tar"))
+            images = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+            yield from _read_files([*tars, *images])
+        elif not source.is_file():
+            raise UserError(f"no training data at '{source}'; give a folder of images or .tar shards with --data")
+        elif source.suffix == ".tar":
+            yield from _read_tar(source)
+        else:
+            _check_size(str(source), source.stat().st_size)
+            yield str(source), source.read_bytes()
+
+
+def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(path) as shard:
+            for member in shard:
+                if member.isreg() and Path(member.name).suffix.lower() in SUFFIXES:
+                    name = f"{path}:{member.name}"
+                    _check_size(name, member.size)
+                    content = shard.extractfile(member)
+                    if content is not None:
+                        yield name, content.read()
+    except tarfile.TarError as error:
+        raise UserError(f"'{path}' is not a readable tar shard ({error}); fetch it again") from error
+
+
+def _check_size(name: str, num_bytes: int) -> None:
+    if num_bytes > MAX_FILE_BYTES:
+        raise UserError(f"'{name}' has {num_bytes} bytes; training images may have {MAX_FILE_BYTES}")
+
+
+def _decode(file: tuple[str, bytes]) -> tuple[np.ndarray, str]:
+    from PIL import Image
+
+    name, content = file
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(f"'{name}' has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
+            return np.asarray(image.convert("RGB")), hashlib.sha256(content).hexdigest()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"'{name}' is not a readable PNG, JPEG or WebP image; remove it from the data") from error
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng(derive_key("epoch", seed, epoch)).permutation(num_images)
+
+
+def training_batch(
+    store: ImageStore, seed: int, step: int, batch: int, crop: int, rank: int = 0, world: int = 1
+) -> torch.Tensor:
+    """Random crops and flips of the images that are due at `step`: every image once per epoch.
+
+    Args:
+        store: images with sides >= crop.
+        seed: of the run.
+        step: number of the optimisation step; the batch depends on nothing else.
+        batch: images per process.
+        crop: side of the square crops in pixels.
+        rank: this process among `world` processes, each of which gets other images.
+        world: number of processes.
+
+    Returns:
+        float32 [batch, 3, crop, crop] in [0, 1].
+    """
+    draw = np.random.default_rng(derive_key("crops", seed, step, rank))
+    crops = np.empty((batch, crop, crop, 3), np.uint8)
+    first = (step * world + rank) * batch
+    for row, position in enumerate(range(first, first + batch)):
+        epoch, place = divmod(position, len(store))
+        image = store.images[_epoch_order(len(store), seed, epoch)[place]]
+        top = draw.integers(image.shape[0] - crop + 1)
+        left = draw.integers(image.shape[1] - crop + 1)
+        patch = image[top : top + crop, left : left + crop]
+        crops[row] = patch[:, ::-1] if draw.random() < 0.5 else patch
+    return torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255)
+
+
+def validation_batch(store: ImageStore, count: int, crop: int) -> torch.Tensor:
+    """Centre crops of the first `count` held-out images by hash: float32 [N, 3, crop, crop] in [0, 1]."""
+    kept = store.at_least(crop)
+    order = sorted(range(len(kept)), key=lambda index: kept.digests[index])[:count]
+    crops = []
+    for index in order:
+        height, width = kept.images[index].shape[:2]
+        top, left = (height - crop) // 2, (width - crop) // 2
+        crops.append(kept.images[index][top : top + crop, left : left + crop])
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)
