@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from simulator.cache import cache_dir
+from simulator.cache import cache_dir, write_atomically
 from simulator.errors import UserError
 from simulator.randomness import image_digest, to_float
 
@@ -216,7 +216,15 @@ def _load_kodak() -> list[tuple[Path, np.ndarray]]:
 
 def _download(entry: _KodakEntry, path: Path) -> None:
     """Fetch one verified file; what is complete is kept, so that a broken download goes on where it stopped."""
-    reason = "no site answered"
+    data = _fetch(entry)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); set SIMULATOR_CACHE_DIR to another folder") from None
+
+
+def _fetch(entry: _KodakEntry) -> bytes:
+    """The bytes of one Kodak file from the first site that has the right ones."""
     for site in KODAK_SITES:
         try:
             with urllib.request.urlopen(site + entry.name, timeout=30) as response:
@@ -225,20 +233,8 @@ def _download(entry: _KodakEntry, path: Path) -> None:
             reason = str(getattr(error, "reason", error))
             continue
         if hashlib.sha256(data).hexdigest() == entry.sha256_file:
-            return _write_whole(path, data)
+            return data
         reason = "its checksum is wrong"
     raise UserError(
         f"cannot download {entry.name} from {KODAK_SITES[0]} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
     )
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is never seen half-written."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path} ({error.strerror}); set SIMULATOR_CACHE_DIR to another folder") from None
