@@ -1,0 +1,148 @@
+"""`sweep`: run a grid of schemes, channels, SNRs and bandwidth ratios over an image set."""
+
+import argparse
+import os
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from simulator.cli import arguments
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SECONDS_BETWEEN_LINES = 10
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "sweep",
+        help="run a grid of schemes, channels, SNRs and bandwidth ratios",
+        description="Send an image set over the air at every point of a grid; write numbers, figures and provenance. "
+        "Stopped at any moment, the same command goes on where it was.",
+    )
+    text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list; below zero write --snr=-5:5"
+    parser.add_argument("--snr", type=arguments.snr_grid, required=True, metavar="0:15", help=text)
+    text = "channel uses per source value, in (0, 1/2], several with commas (default: 1/16)"
+    parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)
+    text = "scheme NAME[:OPTION...], several with commas (default: every built-in one that is there)"
+    _add_list(parser, "--scheme", (), text)
+    _add_list(parser, "--channel", ("awgn",), "channel NAME[:OPTION...], several with commas (default: awgn)")
+    arguments.add_images(parser)
+    text = "channel draws per image (default: 1)"
+    parser.add_argument("--realisations", type=arguments.positive_int, default=1, metavar="N", help=text)
+    arguments.add_seed(parser)
+    arguments.add_device(parser)
+    arguments.add_lpips(parser)
+    text = "processes (default: one per core); changes no result"
+    parser.add_argument("--workers", type=arguments.positive_int, default=_cores(), metavar="N", help=text)
+    text = "images per unit of work (default: 1); changes no result on a CPU"
+    parser.add_argument("--batch", type=arguments.positive_int, default=1, metavar="N", help=text)
+    text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
+    parser.add_argument("--out", type=Path, default=Path("sweep-results"), metavar="DIR", help=text)
+    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
+    arguments.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, ...], text: str) -> None:
+    collect = arguments.ExtendUnique
+    parser.add_argument(option, type=arguments.name_list, action=collect, default=default, metavar="NAME", help=text)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sweep and print its summary."""
+    from simulator.executors import single_threaded
+
+    single_threaded()
+    from simulator.statistics import summarise
+    from simulator.sweep import FIGURES, SUMMARY, SweepConfig, run_sweep
+    from simulator.tables import print_table, summary_table, to_json
+
+    config = SweepConfig(
+        snrs_db=args.snr,
+        cbrs=args.cbr,
+        schemes=args.scheme,
+        channels=args.channel,
+        images=args.images,
+        crop=args.crop,
+        realisations=args.realisations,
+        seed=args.seed,
+        device=args.device,
+        lpips=args.lpips,
+        workers=args.workers,
+        batch=args.batch,
+    )
+    with Monitor() as monitor:
+        results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress)
+    points = summarise(results.rows)
+    if args.json:
+        print(to_json(point.record() for point in points))
+        return 0
+    print_table(summary_table(points))
+    print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
+    return 0
+
+
+class Monitor:
+    """Tells on stderr how a sweep is going: a bar with ETA on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._told = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when the first rows came, and how many were there then
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def notify(self, message: str) -> None:
+        """Print a note without disturbing the bar."""
+        self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, done: int, total: int) -> None:
+        """Take note that `done` of `total` rows are there."""
+        now = time.monotonic()
+        if self._bar is None and self._console.is_terminal:
+            self._bar = _bar(self._console)
+            self._bar.add_task("rows", total=total, completed=done, speed="")
+            self._bar.start()
+        if self._first is None or done == 0:
+            self._first = (now, done)
+        speed = (done - self._first[1]) / max(now - self._first[0], 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, speed=f"{speed:.1f} rows/s")
+        elif now - self._told >= SECONDS_BETWEEN_LINES or done == total:
+            self._told = now
+            left = f", {speed:.2f} rows/s, {(total - done) / speed:.0f} s left" if speed and done < total else ""
+            print(f"{done}/{total} rows{left}", file=sys.stderr, flush=True)
+
+
+def _bar(console: object) -> "Progress":
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
+    return Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console)  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+"""Where results come from: versions, commit, command, machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from simulator import __version__
+
+PACKAGES = (
+    *("torch", "torchvision", "sionna-no-rt", "numpy", "scipy", "numba", "av", "pillow", "scikit-image"),
+    *("lpips", "pytorch-msssim", "constriction", "safetensors", "matplotlib"),
+)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit, command line, machine and time of this process, JSON-serialisable; home paths become `~`."""
+    return {
+        "program": __version__,
+        "commit": commit(),
+        "command": [_without_home(part) for part in ["simulator", *sys.argv[1:]]],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "gpus": _gpus(),
+        },
+    }
+
+
+def commit() -> dict[str, Any] | None:
+    """Commit of the checkout that this code runs from, and whether it was changed since; None outside of one."""
+    folder = Path(__file__).resolve().parent
+    try:
+        _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # a package inside another checkout fails here
+        changes = _git(folder.parent, "status", "--porcelain", "--untracked-files=no")
+        return {"id": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changes)}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _without_home(text: str) -> str:
+    home = str(Path.home())
+    return text.replace(home, "~") if len(home) > 1 else text

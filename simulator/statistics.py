@@ -1,0 +1,187 @@
+"""What many rows say together: means with bootstrap intervals over images, paired differences, Bjontegaard deltas."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.randomness import derive_key
+from simulator.store import Row
+
+CONFIDENCE = 0.95
+RESAMPLES = 4000
+METRICS = ("psnr_db", "ms_ssim", "lpips")
+SUMMARY_COLUMNS = (
+    *("scheme", "channel", "snr_db", "cbr_target", "images", "realisations"),
+    *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),
+    *("outage_rate", "cbr", "cbr_payload"),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval; the bounds are None for a single image, which says nothing about others."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: all images and realisations of (scheme, channel, SNR, CBR).
+
+    Attributes:
+        metrics: by name (`psnr_db`, `ms_ssim`, `lpips`); None if no image has the metric.
+        outage_rate: fraction of trips after which nothing could be decoded.
+        cbr, cbr_payload: mean channel uses per source value, billed in full and for payload only.
+    """
+
+    scheme: str
+    channel: str
+    snr_db: float
+    cbr_target: float
+    images: int
+    realisations: int
+    metrics: dict[str, Estimate | None]
+    outage_rate: float
+    cbr: float
+    cbr_payload: float
+
+    def record(self) -> dict[str, str | float | int | None]:
+        """The point as a flat record with the public columns of `summary.csv`."""
+        record: dict[str, str | float | int | None] = {}
+        for column in SUMMARY_COLUMNS:
+            metric = column.removesuffix("_lo").removesuffix("_hi")
+            if metric in METRICS:
+                estimate = self.metrics[metric]
+                bound = {metric: "mean", f"{metric}_lo": "low", f"{metric}_hi": "high"}[column]
+                record[column] = None if estimate is None else getattr(estimate, bound)
+            else:
+                record[column] = getattr(self, column)
+        return record
+
+
+def summarise(rows: Iterable[Row]) -> list[Point]:
+    """One point per (scheme, channel, SNR, CBR), in the order in which they first appear."""
+    groups: dict[tuple[str, str, float, float], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.scheme, row.channel, row.snr_db, row.cbr_target), []).append(row)
+    return [_point(identity, group) for identity, group in groups.items()]
+
+
+def _point(identity: tuple[str, str, float, float], rows: list[Row]) -> Point:
+    estimates = {}
+    for metric in METRICS:
+        by_image = image_means(rows, attrgetter(metric))
+        # Keyed, so that a point's interval does not depend on which other points there are.
+        key = derive_key("bootstrap", *identity, metric)
+        estimates[metric] = bootstrap_mean(list(by_image.values()), key) if by_image else None
+    return Point(
+        *identity,
+        images=len({row.image for row in rows}),
+        realisations=len({row.realisation for row in rows}),
+        metrics=estimates,
+        outage_rate=_mean([float(row.outage) for row in rows]),
+        cbr=_mean([row.cbr for row in rows]),
+        cbr_payload=_mean([row.cbr_payload for row in rows]),
+    )
+
+
+def image_means(rows: Iterable[Row], value: Callable[[Row], float | None]) -> dict[str, float]:
+    """Mean over realisations of `value`, by image; images without any value are left out."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if (number := value(row)) is not None:
+            values.setdefault(row.image, []).append(number)
+    return {image: _mean(numbers) for image, numbers in values.items()}
+
+
+def _mean(values: npt.ArrayLike) -> float:
+    return float(np.mean(np.asarray(values, dtype=np.float64)))
+
+
+def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
+    """Mean and percentile-bootstrap interval over images.
+
+    Args:
+        values: one number per image, at least one.
+        key: seed of the resampling.
+
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2:
+        return Estimate(_mean(sample), None, None)
+    generator = np.random.Generator(np.random.PCG64(key))
+    means = sample[generator.integers(len(sample), size=(RESAMPLES, len(sample)))].mean(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Estimate(_mean(sample), float(low), float(high))
+
+
+def paired_difference(first: dict[str, float], second: dict[str, float], key: int = 0) -> Estimate:
+    """Mean of first - second with its interval, over the images that both have.
+
+    The same images are drawn for both, so what is common to them (hard and easy images) cancels: two schemes can
+    differ significantly although their own intervals overlap.
+
+    Args:
+        first, second: one number per image, as `image_means` gives.
+        key: seed of the resampling.
+
+    Raises:
+        ValueError: no image in common.
+    """
+    common = [image for image in first if image in second]
+    if not common:
+        raise ValueError("no image in common")
+    return bootstrap_mean([first[image] - second[image] for image in common], key)
+
+
+Curve = Sequence[float] | npt.NDArray[np.float64]
+
+
+def bd_quality(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, quality_test: Curve) -> float:
+    """Bjontegaard delta of quality (BD-PSNR): mean of test - anchor over the common range of log rate.
+
+    Args:
+        rate_anchor, rate_test: rates (bits, channel uses, CBR), positive, at least two different ones each.
+        quality_anchor, quality_test: quality at these rates, in dB, say.
+
+    Source: Bjontegaard, VCEG-M33, with the piecewise cubic interpolation of JCTVC-H0030 instead of one cubic.
+
+    Raises:
+        ValueError: the curves do not overlap, or are no functions of the rate.
+    """
+    return _mean_gap(np.log(rate_anchor), quality_anchor, np.log(rate_test), quality_test)
+
+
+def bd_rate(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, quality_test: Curve) -> float:
+    """Bjontegaard delta of rate (BD-rate) in percent: negative if the test needs less rate for the same quality.
+
+    Args and errors as for `bd_quality`; quality must rise or fall strictly with the rate.
+    """
+    gap = _mean_gap(quality_anchor, np.log(rate_anchor), quality_test, np.log(rate_test))
+    return 100 * float(np.expm1(gap))
+
+
+def _mean_gap(x_first: Curve, y_first: Curve, x_second: Curve, y_second: Curve) -> float:
+    """Mean of y_second(x) - y_first(x) over the overlap of the two ranges of x, both interpolated by PCHIP."""
+    from scipy.interpolate import PchipInterpolator
+
+    curves = []
+    for x, y in ((x_first, y_first), (x_second, y_second)):
+        order = np.argsort(x, kind="stable")
+        abscissa = np.asarray(x, dtype=np.float64)[order]
+        if len(abscissa) < 2 or not (np.diff(abscissa) > 0).all() or not np.isfinite(abscissa).all():
+            raise ValueError("a curve needs at least two points with different finite abscissas")
+        curves.append((abscissa, PchipInterpolator(abscissa, np.asarray(y, dtype=np.float64)[order])))
+    low = max(abscissa[0] for abscissa, _ in curves)
+    high = min(abscissa[-1] for abscissa, _ in curves)
+    if not low < high:
+        raise ValueError("the curves do not overlap")
+    first, second = (float(curve.integrate(low, high)) for _, curve in curves)
+    return (second - first) / (high - low)

@@ -1,0 +1,290 @@
+"""Results on disk: one SQLite database per results folder, one writer, rows kept whatever happens to the process.
+
+Rows are found by key, a hash of all that determines them. A sweep first writes down the keys of its plan; readers
+see exactly the rows of the latest plan, in its order, while rows of earlier plans wait to be reused.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import UserError
+
+DATABASE = "results.sqlite"
+LOCK = ".lock"
+APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
+ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one image on one trip. Column names are public.
+
+    Attributes:
+        key: hash of everything that determines the row.
+        cbr_target, cbr, cbr_payload: channel uses per source value: allowed, billed in full, billed for payload only.
+        psnr_db, ms_ssim, lpips: quality of the shown image; None where the metric does not exist.
+        outage: nothing could be decoded.
+        payload .. pilots: the bill, in complex channel uses.
+        encode_s, decode_s: seconds; None for a bound, which neither encodes nor decodes.
+    """
+
+    key: str
+    scheme: str
+    channel: str
+    snr_db: float
+    cbr_target: float
+    image: str
+    realisation: int
+    psnr_db: float
+    ms_ssim: float | None
+    lpips: float | None
+    outage: bool
+    cbr: float
+    cbr_payload: float
+    payload: int
+    side_information: int
+    header: int
+    crc: int
+    padding: int
+    pilots: int
+    encode_s: float | None
+    decode_s: float | None
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+PUBLIC_COLUMNS = (*(name for name in COLUMNS if name != "key"), "key")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of the latest plan that are finished, in the plan's order, and what was written down with them."""
+
+    folder: Path
+    meta: dict[str, Any]
+    rows: list[Row]
+    planned: int
+
+
+class Store:
+    """The writing side of a results folder; a context manager that holds the folder's lock."""
+
+    def __init__(self, folder: Path, fresh: bool = False) -> None:
+        """Open or create a results folder.
+
+        Args:
+            folder: created when missing.
+            fresh: forget all earlier rows.
+
+        Raises:
+            UserError: not a folder, not writable, in use by another sweep, or holds a database that is not ours.
+        """
+        check_folder(folder)
+        self.folder = folder
+        self._path = folder / DATABASE
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(folder)
+            try:
+                _check_ours(self._path)
+                if fresh:
+                    _remove(self._path)
+                self._connection = _create(self._path)
+            except BaseException:
+                os.close(self._lock)
+                raise
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and release the folder."""
+        self._connection.close()
+        os.close(self._lock)
+
+    def set_plan(self, keys: Sequence[str], meta: dict[str, Any]) -> None:
+        """Make `keys` the plan that readers see, with its JSON-serialisable description."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM plan")
+            connection.executemany("INSERT INTO plan VALUES (?, ?)", enumerate(keys))
+            connection.execute("DELETE FROM meta")
+            entries = [(name, json.dumps(value)) for name, value in meta.items()]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", entries)
+
+    def finished(self) -> set[str]:
+        """Keys of the plan's rows that are already there."""
+        with explained(self.folder):
+            query = "SELECT key FROM plan JOIN rows USING (key)"
+            return {key for (key,) in self._connection.execute(query)}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Write finished rows; they survive whatever comes next."""
+        marks = ", ".join("?" * len(COLUMNS))
+        with self._transaction() as connection:
+            connection.executemany(f"INSERT OR REPLACE INTO rows VALUES ({marks})", [astuple(row) for row in rows])
+
+    def results(self) -> Results:
+        """The finished rows of the plan."""
+        with explained(self.folder):
+            return _read(self._connection, self.folder)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with explained(self.folder):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def load_results(folder: Path) -> Results:
+    """Read a results folder, also while a sweep writes to it.
+
+    Raises:
+        UserError: no such folder, no results in it, or a database that is not ours.
+    """
+    path = folder / DATABASE
+    if not path.is_file():
+        raise UserError(f"no results in '{folder}' (it has no {DATABASE}); give a folder that a sweep wrote")
+    with explained(folder):
+        _check_ours(path)
+        try:
+            return _read_only(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # A database in WAL mode cannot be opened in a read-only folder unless it is declared immutable.
+            return _read_only(path, "immutable=1")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a results folder that cannot be used, without creating anything.
+
+    Raises:
+        UserError: it is a file, or it or its nearest existing parent is not writable.
+    """
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UserError(f"'{nearest}' is a file, not a folder; give --out a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to '{nearest}' (read-only); choose another --out")
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn failures of disk and database inside the block into one line.
+
+    Raises:
+        UserError: disk full, read-only, corrupt database, and the like.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UserError(_explain_database(error, folder)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(_disk_full(folder)) from error
+        raise UserError(f"cannot use '{folder}': {error.strerror or error}; choose another --out") from error
+
+
+def _disk_full(folder: Path) -> str:
+    return f"disk full while writing to '{folder}'; finished rows are kept: free some space and run the same again"
+
+
+def _explain_database(error: sqlite3.Error, folder: Path) -> str:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return _disk_full(folder)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"cannot write to '{folder}' ({error}); choose another --out"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return _in_use(folder)
+    return f"'{folder / DATABASE}' is damaged or no results database ({error}); move it away or choose another --out"
+
+
+def _in_use(folder: Path) -> str:
+    return f"results folder '{folder}' is in use by another sweep; wait for it or choose another --out"
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder's lock; the kernel releases it when the process ends, however it ends."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(_in_use(folder)) from None
+    return descriptor
+
+
+def _check_ours(path: Path) -> None:
+    """Look at the header of the file (sqlite.org/fileformat2.html, section 1.3) before SQLite touches it."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    ours = header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+    if not ours:
+        raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _create(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        rest = ", ".join(name for name in COLUMNS if name != "key")
+        connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}) WITHOUT ROWID")
+        connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
+        connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.execute("COMMIT")
+        # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_only(path: Path, mode: str) -> Results:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)
+    try:
+        return _read(connection, path.parent)
+    finally:
+        connection.close()
+
+
+def _read(connection: sqlite3.Connection, folder: Path) -> Results:
+    names = ", ".join(f"rows.{name}" for name in COLUMNS)
+    found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
+    records = (dict(zip(COLUMNS, values, strict=True)) for values in found)
+    rows = [Row(**{**record, "outage": bool(record["outage"])}) for record in records]
+    meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
+    (planned,) = connection.execute("SELECT count(*) FROM plan").fetchone()
+    return Results(folder, meta, rows, planned)
+
+
+def public_record(row: Row) -> dict[str, Any]:
+    """A row as a flat record in the public order of columns."""
+    record = asdict(row)
+    return {name: record[name] for name in PUBLIC_COLUMNS}
