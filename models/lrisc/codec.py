@@ -1,0 +1,100 @@
+"""LRISC whole, in the order of Fig. 1: g_e -> entropy model -> f_e -> channel -> f_d -> conditional diffusion."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.lrisc.config import LriscConfig
+from models.lrisc.diffusion import sample
+from models.lrisc.entropy import EntropyModel
+from models.lrisc.jscc import JsccDecoder, JsccEncoder, component_power, sent_mask
+from models.lrisc.rate import quantise
+from models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
+from models.lrisc.unet import Condition, UNet
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What the transmitter knows of an image: z [B, C, h, w] and -log2 p(z_i | y) per vector [B, h, w]."""
+
+    z: Tensor
+    bits: Tensor
+
+
+class Lrisc(nn.Module):
+    """The networks (theta_g, theta_h, phi_h, theta_f, phi_f, phi_g). Images are in [-1, 1], sides multiples of 16."""
+
+    levels: Tensor  # V, float [2^n]
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transform = AnalysisTransform(config)  # g_e
+        self.entropy = EntropyModel(config)  # h_e, h_d
+        self.encoder = JsccEncoder(config)  # f_e
+        self.decoder = JsccDecoder(config)  # f_d
+        self.denoiser = UNet(config)  # X_theta
+        self.register_buffer("levels", torch.tensor(config.rate_levels, dtype=torch.float32), persistent=False)
+
+    @torch.no_grad()
+    def start_linear(self, images: Tensor) -> None:
+        """Make the untrained system a linear codec: principal axes, SoftCast, MMSE (images [B, 3, H, W])."""
+        axes, deviations, mean = principal_axes(fold_blocks(images), self.config.latent_channels)
+        self.transform.linear.start(axes, mean)
+        self.denoiser.condition.linear.start(axes, mean)
+        self.entropy.log_channel_scale.copy_((deviations * self.config.latent_scale).log())
+        relative = deviations / deviations.mean()
+        self.encoder.start(relative)
+        self.decoder.start(relative)
+
+    def analyse(self, x: Tensor) -> Latent:
+        """z = g_e(x) and its rates, as the transmitter computes them (rounded densities, no noise)."""
+        z = self.transform(x)
+        bits, _ = self.entropy(z, z.round(), None)
+        return Latent(z, bits.sum(dim=1))
+
+    def choose_levels(self, bits: Tensor, beta: Tensor) -> Tensor:
+        """Eq. (3): bits [B, h, w], beta [B] -> index into V, int64 [B, h, w]. Carries no gradient."""
+        return quantise(beta[:, None, None] * bits.detach(), self.levels)
+
+    def features(self, z: Tensor) -> Tensor:
+        """z over its channel deviations, as a grid of vectors: [B, C, h, w] -> [B, h, w, C]."""
+        return (z / self.entropy.channel_scale).permute(0, 2, 3, 1)
+
+    def latent(self, features: Tensor) -> Tensor:
+        """The inverse of `features`."""
+        return features.permute(0, 3, 1, 2) * self.entropy.channel_scale
+
+    def over_awgn(
+        self, z: Tensor, levels: Tensor, snr_db: Tensor, generator: torch.Generator, adapt: bool = True
+    ) -> Tensor:
+        """z -> f_e -> power normalisation per image -> AWGN -> f_d: the differentiable link of training.
+
+        Args:
+            z: [B, C, h, w].
+            levels: int64 [B, h, w].
+            snr_db: Es/N0 of each image, [B].
+            generator: draws the noise.
+            adapt: whether the SNR module takes part (stage 2 trains first without).
+
+        Returns:
+            Estimate of z, [B, C, h, w].
+        """
+        snr = snr_db[:, None] if adapt else None
+        components = self.encoder(self.features(z), levels, snr)
+        mask = sent_mask(levels.flatten(1), self.levels)
+        # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
+        variance = component_power(components, mask) * 10 ** (-snr_db / 10)
+        noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
+        received = components + mask * noise * variance.sqrt()[:, None, None]
+        return self.latent(self.decoder(received, variance[:, None, None], levels, snr))
+
+    def condition(self, z: Tensor) -> Condition:
+        """What the denoiser is told about a received latent."""
+        return self.denoiser.condition(z, z / self.entropy.channel_scale)
+
+    def generate(self, z: Tensor, start: Tensor, steps: int) -> Tensor:
+        """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""
+        condition = self.condition(z)
+        return sample(lambda x, time: self.denoiser(x, condition, time), start, steps).clamp(-1, 1)

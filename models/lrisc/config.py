@@ -1,0 +1,77 @@
+"""The numbers that turn one set of classes into the paper's network or the compact one that ships."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from simulator.errors import UserError
+
+STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
+
+
+@dataclass(frozen=True)
+class LriscConfig:
+    """Sizes of every network of LRISC.
+
+    Attributes:
+        latent_channels: C, the length of a latent vector z_i.
+        latent_scale: step size of z relative to pixels in [-1, 1] at the linear start.
+        transform_channels: channels of g_e after each of its downsamplings.
+        transform_patch: side of the pixel blocks that g_e folds into channels before its first convolution.
+        hyper_channels: channels of the hyper-latent y.
+        rate_levels: V, real dimensions that each of the 2^n rate tokens stands for; even, ascending.
+        jscc_blocks: N_e, transformer blocks in f_e and in f_d.
+        jscc_heads: attention heads.
+        jscc_window: side of an attention window, in latent vectors.
+        snr_expansion: hidden width of the SNR module over C (1.5 in SwinJSCC).
+        unet_patch: side of the pixel blocks folded into channels before the U-Net (1 = full resolution).
+        unet_channels: channels of every U-Net level.
+        unet_blocks: ResNet blocks per level and direction.
+        unet_attention: which levels have an attention block.
+        conditioned_levels: how many of the first levels receive a conditional map of z.
+        condition_channels: channels of these maps.
+    """
+
+    latent_channels: int = 192
+    latent_scale: float = 2.5
+    transform_channels: tuple[int, ...] = (64, 96, 128)
+    transform_patch: int = 4
+    hyper_channels: int = 32
+    rate_levels: tuple[int, ...] = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 168, 192)
+    jscc_blocks: int = 2
+    jscc_heads: int = 6
+    jscc_window: int = 8
+    snr_expansion: float = 0.75
+    unet_patch: int = 4
+    unet_channels: tuple[int, ...] = (80, 128, 160)
+    unet_blocks: int = 2
+    unet_attention: tuple[bool, ...] = (False, False, True)
+    conditioned_levels: int = 3
+    condition_channels: int = 48
+
+    def __post_init__(self) -> None:
+        levels = self.rate_levels
+        if list(levels) != sorted(set(levels)) or any(v % 2 or v < 2 for v in levels):
+            raise UserError(f"rate_levels must be ascending even numbers, got {levels}")
+        if levels[-1] > self.latent_channels:
+            raise UserError(f"the largest rate level {levels[-1]} exceeds latent_channels {self.latent_channels}")
+        if len(self.unet_attention) != len(self.unet_channels):
+            raise UserError("unet_attention needs one entry per entry of unet_channels")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "LriscConfig":
+        """Build from a YAML mapping; lists become tuples.
+
+        Raises:
+            UserError: a key that is not one of the attributes.
+        """
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            known = ", ".join(f.name for f in fields(cls))
+            raise UserError(f"unknown model setting {', '.join(unknown)}; known: {known}")
+        options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**options)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The inverse of `from_mapping`, ready for YAML or JSON."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}

@@ -1,0 +1,195 @@
+"""f_e and f_d (Fig. 2): transformer blocks, rate tokens, one FC layer per rate, and the SNR-adaptive module.
+
+Both networks see latent vectors divided by their channel deviations, as grids [B, h, w, C]. What f_e emits has V
+real columns per vector, of which the first v_q are sent. The start is SoftCast: truncated identities whose gains
+follow variance^-1/4, and a linear MMSE receiver.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.lrisc.config import LriscConfig
+from models.lrisc.layers import zeroed
+from models.lrisc.snr import SnrAdaptation
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention within square windows, with learnt relative position biases (Swin)."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        channels, self.heads, self.window = config.latent_channels, config.jscc_heads, config.jscc_window
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.project = zeroed(nn.Linear(channels, channels))
+        side = torch.arange(self.window)
+        rows, columns = torch.meshgrid(side, side, indexing="ij")
+        offset_rows = rows.reshape(-1, 1) - rows.reshape(1, -1) + self.window - 1
+        offset_columns = columns.reshape(-1, 1) - columns.reshape(1, -1) + self.window - 1
+        index = offset_rows * (2 * self.window - 1) + offset_columns
+        self.index: Tensor  # [window^2, window^2]
+        self.register_buffer("index", index, persistent=False)
+        self.bias = nn.Parameter(torch.zeros((2 * self.window - 1) ** 2, self.heads))
+
+    def forward(self, x: Tensor, shift: int) -> Tensor:
+        """[B, h, w, C] -> same; windows start `shift` vectors outside the grid."""
+        batch, height, width, channels = x.shape
+        side = self.window
+        below, right = -(height + shift) % side, -(width + shift) % side
+        x = F.pad(x, (0, 0, shift, right, shift, below))
+        inside = F.pad(x.new_ones(height, width), (shift, right, shift, below))
+        rows, columns = x.shape[1] // side, x.shape[2] // side
+
+        def split(grid: Tensor) -> Tensor:  # [n, rows * side, columns * side, c] -> [n * windows, side^2, c]
+            grid = grid.reshape(-1, rows, side, columns, side, grid.shape[-1])
+            return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, side * side, grid.shape[-1])
+
+        windows = split(x)
+        keys = split(inside[None, :, :, None]).repeat(batch, 1, 1)[:, None, None, :, 0]  # [n, 1, 1, side^2]
+        bias = self.bias[self.index].permute(2, 0, 1)  # [heads, side^2, side^2]
+        qkv = self.qkv(windows).reshape(len(windows), side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mask = (bias + (keys - 1) * 1e4).to(qkv.dtype)
+        out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask)
+        out = self.project(out.transpose(1, 2).reshape(len(windows), side * side, channels))
+        out = out.reshape(batch, rows, columns, side, side, channels).permute(0, 1, 3, 2, 4, 5)
+        out = out.reshape(batch, rows * side, columns * side, channels)
+        return out[:, shift : shift + height, shift : shift + width]
+
+
+class TransformerBlock(nn.Module):
+    """Window attention and a two-layer perceptron, both residual and silent at the start."""
+
+    def __init__(self, config: LriscConfig, shifted: bool) -> None:
+        super().__init__()
+        channels = config.latent_channels
+        self.shift = config.jscc_window // 2 if shifted else 0
+        self.norm1, self.attention = nn.LayerNorm(channels), WindowAttention(config)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.GELU(), zeroed(nn.Linear(2 * channels, channels))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, h, w, C] -> same."""
+        x = x + self.attention(self.norm1(x), self.shift)
+        return x + self.mlp(self.norm2(x))
+
+
+class RateLayers(nn.Module):
+    """One FC layer per rate level; each vector goes through the layer of its level."""
+
+    def __init__(self, layers: Iterable[nn.Linear]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def __iter__(self) -> Iterator[nn.Linear]:
+        return (layer for layer in self.layers if isinstance(layer, nn.Linear))
+
+    def forward(self, x: Tensor, levels: Tensor, width: int) -> Tensor:
+        """x [n, in], levels int64 [n] -> [n, width]; a layer narrower than its input reads the first columns."""
+        order = levels.argsort(stable=True)
+        parts = x[order].split(torch.bincount(levels, minlength=len(self.layers)).tolist())
+        outputs = [layer(part[:, : layer.in_features]) for part, layer in zip(parts, self, strict=True)]
+        padded = torch.cat([F.pad(out, (0, width - out.shape[1])) for out in outputs])
+        return padded[order.argsort()]
+
+
+class JsccEncoder(nn.Module):
+    """f_e: z_i fused with its rate token -> N_e transformer blocks -> SNR module -> FC of its rate -> s_i."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        channels = config.latent_channels
+        self.tokens = nn.Embedding(len(config.rate_levels), channels)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
+        self.snr = SnrAdaptation(channels, config.snr_expansion)
+        self.widest = config.rate_levels[-1]
+        self.rates = RateLayers(nn.Linear(channels, v) for v in config.rate_levels)
+        self.start(torch.ones(channels))
+
+    @torch.no_grad()
+    def start(self, deviations: Tensor) -> None:
+        """SoftCast: send the first v_q channels with gain deviation^1/2 on unit-variance features."""
+        for layer in self.rates:
+            layer.weight.copy_(torch.diag(deviations.sqrt())[: layer.out_features])
+            layer.bias.zero_()
+
+    def forward(self, features: Tensor, levels: Tensor, snr_db: Tensor | None) -> Tensor:
+        """Map features to unnormalised symbol components.
+
+        Args:
+            features: z over channel deviations, [B, h, w, C].
+            levels: index into V per vector, int64 [B, h, w].
+            snr_db: [B, 1], or None to bypass the SNR module (stage 2, first part).
+
+        Returns:
+            float [B, h * w, V_max], zero beyond the v_q columns of each vector.
+        """
+        x = features + self.tokens(levels)
+        for block in self.blocks:
+            x = block(x)
+        x = x.flatten(1, 2)  # [B, L, C]
+        if snr_db is not None:
+            x = self.snr(x, snr_db)
+        return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
+
+
+class JsccDecoder(nn.Module):
+    """f_d: MMSE scaling -> FC of each rate -> SNR module -> rate tokens and transformer blocks -> estimate of z."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        channels, widest = config.latent_channels, config.rate_levels[-1]
+        self.log_power = nn.Parameter(torch.zeros(len(config.rate_levels), widest))
+        self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
+        self.snr = SnrAdaptation(channels, config.snr_expansion)
+        self.tokens = nn.Embedding(len(config.rate_levels), channels)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
+        self.start(torch.ones(channels))
+
+    @torch.no_grad()
+    def start(self, deviations: Tensor) -> None:
+        """Undo `JsccEncoder.start`; a sent component then has power `deviation`."""
+        self.log_power.copy_(deviations.log()[: self.log_power.shape[1]].expand_as(self.log_power))
+        for layer in self.rates:
+            layer.weight.copy_(torch.diag(deviations.rsqrt())[:, : layer.in_features])
+            layer.bias.zero_()
+
+    def forward(self, received: Tensor, noise: Tensor, levels: Tensor, snr_db: Tensor | None) -> Tensor:
+        """Estimate the features from what arrived.
+
+        Args:
+            received: equalised components in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
+            noise: variance of the error on each component, broadcastable to `received`.
+            levels: int64 [B, h, w].
+            snr_db: of the symbols of each vector, [B, h * w] or [B, 1], or None to bypass the SNR module.
+
+        Returns:
+            Estimate of z over channel deviations, [B, h, w, C].
+        """
+        power = self.log_power.exp()[levels.flatten(1)]  # [B, L, V]
+        x = received * (power / (power + noise))
+        x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
+        x = x.unflatten(0, received.shape[:2])
+        if snr_db is not None:
+            x = self.snr(x, snr_db)
+        x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def sent_mask(levels: Tensor, values: Tensor) -> Tensor:
+    """Which columns are sent: levels int64 [B, L], values V float [2^n] -> bool [B, L, V_max]."""
+    columns = torch.arange(int(values[-1]), device=levels.device)
+    return columns < values.to(levels.device)[levels][..., None]
+
+
+def component_power(components: Tensor, mask: Tensor) -> Tensor:
+    """Mean power of the sent real components of each image: [B, L, V] -> [B]."""
+    squares = (components.float().square() * mask).flatten(1).sum(dim=1)
+    return (squares / mask.flatten(1).sum(dim=1)).clamp_min(1e-12)

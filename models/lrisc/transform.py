@@ -1,0 +1,94 @@
+"""g_e: the non-linear analysis transform, image -> latent feature z, total stride 16."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.layers import ResBlock, zeroed
+
+
+def principal_axes(blocks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The Karhunen-Loeve transform of colour blocks, the linear codec that training starts from.
+
+    Args:
+        blocks: float [n, 768], folded 16 x 16 x 3 blocks of photographs in [-1, 1].
+        count: how many axes to keep.
+
+    Returns:
+        Orthonormal axes [count, 768], the blocks' standard deviation along them [count] (descending), mean [768].
+    """
+    mean = blocks.double().mean(dim=0)
+    centred = blocks.double() - mean
+    variance, axes = torch.linalg.eigh(centred.T @ centred / len(blocks))
+    order = variance.argsort(descending=True)[:count]
+    return axes[:, order].T.float(), variance[order].clamp_min(1e-9).sqrt().float(), mean.float()
+
+
+def fold_blocks(x: Tensor) -> Tensor:
+    """Images [B, 3, H, W] -> their 16 x 16 blocks as rows [n, 768]."""
+    return F.pixel_unshuffle(x, STRIDE).permute(0, 2, 3, 1).reshape(-1, 3 * STRIDE**2)
+
+
+class LinearAnalysis(nn.Module):
+    """Projection of every 16 x 16 block onto C axes. Orthonormal at random until `start` is called."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        self.scale = config.latent_scale
+        axes = torch.linalg.qr(torch.randn(3 * STRIDE**2, config.latent_channels))[0].T
+        self.weight = nn.Parameter(axes * self.scale)
+        self.mean = nn.Parameter(torch.zeros(3 * STRIDE**2))
+
+    @torch.no_grad()
+    def start(self, axes: Tensor, mean: Tensor) -> None:
+        """Take over axes [C, 768] and mean [768]."""
+        self.weight.copy_(axes * self.scale)
+        self.mean.copy_(mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, C, H/16, W/16]."""
+        folded = F.pixel_unshuffle(x, STRIDE) - self.mean[:, None, None]
+        return F.conv2d(folded, self.weight[:, :, None, None])
+
+
+class LinearSynthesis(nn.Module):
+    """The transpose of `LinearAnalysis`: a transposed convolution without overlap."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        self.scale = config.latent_scale
+        self.weight = nn.Parameter(torch.randn(3 * STRIDE**2, config.latent_channels) * 0.02)
+        self.mean = nn.Parameter(torch.zeros(3 * STRIDE**2))
+
+    @torch.no_grad()
+    def start(self, axes: Tensor, mean: Tensor) -> None:
+        """Take over axes [C, 768] and mean [768]."""
+        self.weight.copy_(axes.T / self.scale)
+        self.mean.copy_(mean)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[B, C, H/16, W/16] -> [B, 3, H, W]."""
+        return F.pixel_shuffle(F.conv2d(z, self.weight[:, :, None, None], self.mean), STRIDE)
+
+
+class AnalysisTransform(nn.Module):
+    """g_e: z = K x + conv(x), the linear transform plus a convolutional branch that starts at zero."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        widths = config.transform_channels
+        if config.transform_patch * 2 ** (len(widths) - 1) != STRIDE:
+            raise ValueError(f"g_e's stride is not {STRIDE}: patch {config.transform_patch}, {len(widths)} widths")
+        self.patch = config.transform_patch
+        self.linear = LinearAnalysis(config)
+        layers: list[nn.Module] = [nn.Conv2d(3 * self.patch**2, widths[0], 3, padding=1), ResBlock(widths[0])]
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ResBlock(after)]
+        self.branch = nn.Sequential(*layers, zeroed(nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, 3, H, W] in [-1, 1], H and W multiples of 16 -> z [B, C, H/16, W/16]."""
+        return self.linear(x) + self.branch(F.pixel_unshuffle(x, self.patch))

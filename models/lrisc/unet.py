@@ -1,0 +1,138 @@
+"""The denoiser X_theta: a U-Net that predicts the image from its noisy version, guided by the received latent."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, zeroed
+from models.lrisc.transform import LinearSynthesis
+
+FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in the pixels
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the received latent tells the U-Net; computed once per image, used at every step.
+
+    Attributes:
+        linear: linear reconstruction, [B, 3, H, W].
+        maps: conditional maps of the first U-Net levels, finest first.
+    """
+
+    linear: Tensor
+    maps: list[Tensor]
+
+
+class Conditioner(nn.Module):
+    """ResNet blocks and transposed convolutions that bring z to the resolution of the first U-Net levels."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        width = config.condition_channels
+        self.linear = LinearSynthesis(config)
+        strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
+        self.enter = nn.Sequential(nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width))
+        # Finest last: each step doubles the resolution until the first level's stride is reached.
+        num_up = round(math.log2(STRIDE / strides[0]))
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width))
+            for _ in range(num_up)
+        )
+        self.strides = strides
+
+    def forward(self, z: Tensor, normalised: Tensor) -> Condition:
+        """z [B, C, h, w] and z over channel deviations -> maps with stride unet_patch, 2 unet_patch, ..."""
+        maps = {STRIDE: self.enter(normalised)}
+        for index, step in enumerate(self.up):
+            maps[STRIDE >> (index + 1)] = step(maps[STRIDE >> index])
+        for stride in self.strides:
+            if stride > STRIDE:
+                maps[stride] = F.avg_pool2d(maps[stride // 2], 2, ceil_mode=True, count_include_pad=False)
+        return Condition(self.linear(z), [maps[stride] for stride in self.strides])
+
+
+class Stage(nn.Module):
+    """ResNet blocks, then attention, at one resolution."""
+
+    def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResBlock(channels, embedding) for _ in range(blocks))
+        kind = SpatialAttention if stride >= FULL_ATTENTION_STRIDE else LinearAttention
+        self.attention = kind(channels) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, embedding)
+        return self.attention(x)
+
+
+class UNet(nn.Module):
+    """X_theta(x_n, z, n/N): x-prediction, on top of the linear reconstruction of z."""
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        widths, self.patch = config.unet_channels, config.unet_patch
+        embedding = 2 * widths[0]
+        self.condition = Conditioner(config)
+        self.time = nn.Sequential(nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.enter = nn.Conv2d(6 * self.patch**2, widths[0], 3, padding=1)
+        self.inject = nn.ModuleList(
+            nn.Conv2d(config.condition_channels, width, 1) for width in widths[: config.conditioned_levels]
+        )
+
+        def stage(level: int) -> Stage:
+            stride = self.patch * 2**level
+            return Stage(widths[level], config.unet_blocks, config.unet_attention[level], stride, embedding)
+
+        levels = range(len(widths))
+        self.down = nn.ModuleList(stage(level) for level in levels)
+        self.up = nn.ModuleList(stage(level) for level in levels[:-1])
+        pairs = list(pairwise(widths))
+        self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for fine, coarse in pairs)
+        self.norm = ChannelNorm(widths[0])
+        self.leave = zeroed(nn.Conv2d(widths[0], 3 * self.patch**2, 3, padding=1))
+
+    def forward(self, x: Tensor, condition: Condition, time: Tensor) -> Tensor:
+        """Predict x_0.
+
+        Args:
+            x: noisy image x_n [B, 3, H, W], pixels in [-1, 1]; H and W are multiples of 16.
+            condition: of the received latent.
+            time: n / N in (0, 1], float [B].
+
+        Returns:
+            Estimate of the image, [B, 3, H, W].
+        """
+        embedding = self.time(time_features(time).to(x.dtype))
+        h = self.enter(F.pixel_unshuffle(torch.cat([x, condition.linear], dim=1), self.patch))
+        skips = []
+        for level, stage in enumerate(self.down):
+            if level < len(self.inject):
+                h = h + self.inject[level](condition.maps[level])
+            h = stage(h, embedding)
+            if level < len(self.shrink):
+                skips.append(h)
+                h = self.shrink[level](_even(h))
+        for level in reversed(range(len(self.up))):
+            skip = skips[level]
+            h = skip + self.grow[level](h)[:, :, : skip.shape[2], : skip.shape[3]]
+            h = self.up[level](h, embedding)
+        return condition.linear + F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
+
+
+def _even(x: Tensor) -> Tensor:
+    """Repeat the last row or column of a map with odd sides, so that halving and doubling agree."""
+    below, right = x.shape[2] % 2, x.shape[3] % 2
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def time_features(time: Tensor) -> Tensor:
+    """Sines and cosines of n/N at 32 octave-spaced frequencies: [B] -> [B, 64]."""
+    angles = time.float()[:, None] * torch.pi / 2 * 2 ** torch.linspace(0, 8, 32, device=time.device)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -1,0 +1,192 @@
+"""Algorithm 1: the three stages that train LRISC.
+
+Stage 1 trains g_e, h_e, h_d and the diffusion decoder without a channel; stage 2 trains f_e and f_d with the rest
+frozen, first at 10 dB without the SNR module, then with it at every SNR; stage 3 fine-tunes everything at every SNR and
+every bandwidth ratio.
+
+Half of each batch decodes from the start of the sampler (n = N), so that the conditioning is learnt at once, the rest
+uniformly in n. Of the first half every second image starts from zeros (gamma = 0) and learns distortion alone: the one
+network then has a distortion end (gamma = 0) and a perception end.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.lrisc.codec import Lrisc
+from models.lrisc.config import STRIDE
+from models.lrisc.diffusion import add_noise, loss_weight
+from models.lrisc.entropy import add_uniform
+from models.lrisc.losses import bits_per_pixel, distortion_perception
+from models.lrisc.rate import pool_tokens, solve_beta
+from simulator.errors import UserError
+from simulator.lpips_net import LpipsNet
+
+SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
+VALIDATION_CBR, VALIDATION_SNR_DB = 1 / 16, 10.0
+TRAINED_MODULES = {
+    1: ("transform", "entropy", "denoiser"),
+    2: ("encoder", "decoder"),
+    3: ("transform", "entropy", "encoder", "decoder", "denoiser"),
+}
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What one stage optimises (the `loss:` section of its YAML).
+
+    Attributes:
+        rate_weight: lambda of eq. (11), per bit per pixel.
+        perception: eta of eq. (11) at the end of the stage.
+        perception_from: progress at which eta leaves zero; it has reached its value a fifth of the stage later.
+        clean_share: share of the batch whose channel-free reconstruction (the bar terms of eq. 11) is trained too.
+        gamma: size of x_N for the images that learn perception.
+        snr_db: lowest and highest Es/N0.
+        cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
+        adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
+        coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
+    """
+
+    rate_weight: float = 0.05
+    perception: float = 0.5
+    perception_from: float = 0.3
+    clean_share: float = 0.25
+    gamma: float = 0.8
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    cbr: tuple[float, float] = (1 / 96, 1 / 8)
+    adapt_from: float = 0.0
+    coarse_maps: float = 0.2
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "StageConfig":
+        """Build from a YAML mapping.
+
+        Raises:
+            UserError: a key that is not one of the attributes.
+        """
+        known = [f.name for f in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise UserError(f"unknown stage option '{unknown[0]}'; known: {', '.join(known)}")
+        options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**options)
+
+
+class LriscTrainee:
+    """One stage of Algorithm 1 for the training loop."""
+
+    def __init__(self, model: Lrisc, stage: int, config: StageConfig, lpips: LpipsNet) -> None:
+        if stage not in TRAINED_MODULES:
+            raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
+        self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The modules that this stage does not freeze."""
+        modules = [getattr(self.model, name) for name in TRAINED_MODULES[self.stage]]
+        return [{"params": [p for module in modules for p in module.parameters()]}]
+
+    def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
+        x = images * 2 - 1
+        z = self.model.transform(x)
+        noisy = add_uniform(z, generator)
+        latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
+        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
+        eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
+        figures = {"bpp": float(bpp.detach())}
+        loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
+        if self.stage != 2:
+            clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
+            terms = self._reconstruction_loss(x[:clean], noisy[:clean], eta, generator)
+            loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
+        if self.stage != 1:
+            received = self._over_channel(z, latent_bits.sum(dim=1), progress, generator)
+            terms = self._reconstruction_loss(x, received, eta, generator)
+            loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
+        return loss, figures
+
+    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+        """Send latents at random SNRs and bandwidth ratios."""
+        config, batch = self.config, len(z)
+        adapt = progress >= config.adapt_from
+        snr_db = _uniform(batch, *config.snr_db, generator) if adapt else torch.full((batch,), 10.0, device=z.device)
+        if _uniform(1, 0, 1, generator).item() < config.coarse_maps:
+            bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
+        group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
+        log_cbr = _uniform(batch // group, math.log(config.cbr[0]), math.log(config.cbr[1]), generator)
+        dimensions = log_cbr.exp() * 2 * 3 * STRIDE**2
+        together = bits.detach().float().reshape(batch // group, -1, bits.shape[-1])
+        beta = solve_beta(together, self.model.levels, dimensions).repeat_interleave(group)
+        return self.model.over_awgn(z, self.model.choose_levels(bits, beta), snr_db, generator, adapt)
+
+    def _reconstruction_loss(self, x: Tensor, z: Tensor, eta: float, generator: torch.Generator) -> Tensor:
+        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
+        batch = len(x)
+        place = torch.arange(batch, device=x.device)
+        at_start = place % 2 == 0
+        from_zeros = place % 4 == 0
+        time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        size = torch.where(from_zeros, 0.0, torch.where(at_start, self.config.gamma, 1.0))
+        noisy = add_noise(x, noise * size[:, None, None, None], time)
+        estimate = self.model.denoiser(noisy, self.model.condition(z), time)
+        weight = torch.where(at_start, 1.0, loss_weight(time))
+        perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
+        return distortion_perception(x, estimate, weight, perception, self._perceptual)
+
+    def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
+        return self.lpips.to(image.device).batch_distance(image, estimate.to(image.dtype))
+
+    @torch.no_grad()
+    def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
+        """Quality at both ends of the decoder, over AWGN at 10 dB and CBR 1/16 (stage 1: without a channel)."""
+        assert isinstance(model, Lrisc)
+        figures: dict[str, list[float]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": [], "bpp": []}
+        for index, image in enumerate(images):
+            x, received, bits = self._decode_one(model, image[None] * 2 - 1, index)
+            noise = _noise(x.shape, index).to(x.device)
+            plain = model.generate(received, torch.zeros_like(x), steps=1)
+            sharp = model.generate(received, self.config.gamma * noise, steps=1)
+            figures["psnr_db"].append(_psnr_db(x, plain))
+            figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
+            figures["lpips"].append(float(self._perceptual(x, sharp)))
+            figures["bpp"].append(float(bits.sum()) / x[0, 0].numel())
+        means = {name: sum(values) / len(values) for name, values in figures.items()}
+        # A decibel counts as much as 0.02 of LPIPS: about how the two move against each other.
+        return {"score": means["psnr_db"] - 50 * means["lpips"], **means}
+
+    def _decode_one(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        latent = model.analyse(x)
+        if self.stage == 1:
+            return x, latent.z.round(), latent.bits
+        dimensions = torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device)
+        levels = model.choose_levels(latent.bits, solve_beta(latent.bits, model.levels, dimensions))
+        generator = torch.Generator(x.device).manual_seed(index)
+        snr_db = torch.full((1,), VALIDATION_SNR_DB, device=x.device)
+        return x, model.over_awgn(latent.z, levels, snr_db, generator), latent.bits
+
+    @torch.no_grad()
+    def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
+        """Source above output for four validation images, [3, 2 H, 4 W] in [0, 1]."""
+        assert isinstance(model, Lrisc)
+        columns = []
+        for index, image in enumerate(images[:4]):
+            x, received, _ = self._decode_one(model, image[None] * 2 - 1, index)
+            output = model.generate(received, self.config.gamma * _noise(x.shape, index).to(x.device), steps=1)
+            columns.append(torch.cat([x[0], output[0]], dim=1))
+        return torch.cat(columns, dim=2) / 2 + 0.5
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def _noise(shape: torch.Size, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _psnr_db(image: Tensor, estimate: Tensor) -> float:
+    return float(-10 * ((image - estimate).square().mean() / 4).log10())
