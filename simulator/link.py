@@ -37,8 +37,14 @@ class SymbolLedger:
 
     @classmethod
     def apportion(cls, total: int, **weights: float) -> "SymbolLedger":
-        """Split `total` channel uses over items in proportion to `weights` (bits, say), by largest remainder."""
-        scale = total / sum(weights.values()) if sum(weights.values()) else 0.0
+        """Split `total` channel uses over items in proportion to `weights` (bits, say), by largest remainder.
+
+        Raises:
+            ValueError: all weights are 0.
+        """
+        if not any(weights.values()):
+            raise ValueError(f"{total} channel uses were spent on nothing")
+        scale = total / sum(weights.values())
         shares = {item: int(weight * scale) for item, weight in weights.items()}
         by_remainder = sorted(weights, key=lambda item: shares[item] - weights[item] * scale)
         for item in by_remainder[: total - sum(shares.values())]:

@@ -1,0 +1,186 @@
+"""The link holds schemes to its contract, and its randomness depends on names alone."""
+
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.channels import Received, load_channel
+from simulator.errors import SchemeError, UserError
+from simulator.link import (
+    Decoded,
+    LinkState,
+    Reception,
+    SymbolLedger,
+    Transmission,
+    bandwidth_ratio,
+    channel_key,
+    channel_uses,
+    describe,
+    load_scheme,
+    outage_image,
+    transmit,
+)
+
+ITEMS = tuple(asdict(SymbolLedger()))
+SIZE = (16, 20)
+
+
+class Analog:
+    """Sends pixels as they are, two to a symbol; `tamper` breaks the contract on purpose."""
+
+    name = "analog"
+
+    def __init__(self, tamper=lambda transmission: transmission) -> None:
+        self.tamper = tamper
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        pairs = (images.flatten(1)[:, : 2 * budget].reshape(len(images), -1, 2) - 0.5) * 2
+        symbols = list(torch.view_as_complex(pairs.contiguous()) / 2**0.5)
+        return self.tamper(Transmission(symbols, [SymbolLedger(payload=len(one)) for one in symbols]))
+
+    def decode(self, reception: Reception) -> Decoded:
+        return Decoded(torch.stack([outage_image(reception.image_size)] * len(reception.received)), [True])
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """float32 [3, 3, 16, 20]."""
+    return torch.rand(3, 3, *SIZE, generator=torch.Generator().manual_seed(5))
+
+
+@given(st.integers(0, 10**6), st.dictionaries(st.sampled_from(ITEMS), st.integers(0, 10**7), min_size=1))
+def test_a_bill_is_split_without_loss(total: int, weights: dict[str, int]) -> None:
+    whole = sum(weights.values())
+    if not whole:
+        with pytest.raises(ValueError, match="nothing"):
+            SymbolLedger.apportion(total, **weights)
+        return
+    ledger = SymbolLedger.apportion(total, **weights)
+    assert ledger.total == total
+    for item, weight in weights.items():
+        assert abs(getattr(ledger, item) - weight * total / whole) < 1
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=12, max_size=12))
+def test_bills_add_item_by_item(uses: list[int]) -> None:
+    first, second = SymbolLedger(*uses[:6]), SymbolLedger(*uses[6:])
+    assert (first + second).total == first.total + second.total == sum(uses)
+    assert (first + second).pilots == uses[5] + uses[11]
+
+
+@given(st.fractions(Fraction(1, 1000), Fraction(1, 2)), st.integers(16, 3000), st.integers(16, 3000))
+def test_the_budget_never_exceeds_the_bandwidth_ratio(cbr: Fraction, height: int, width: int) -> None:
+    uses = channel_uses(cbr, (height, width))
+    assert Fraction(uses, 3 * height * width) <= cbr < Fraction(uses + 1, 3 * height * width)
+    assert bandwidth_ratio(uses, (height, width)) == pytest.approx(uses / (3 * height * width))
+
+
+def test_description_has_both_bandwidth_ratios() -> None:
+    record = describe(SymbolLedger(payload=30, crc=6), (10, 2))
+    assert record["cbr"] == 0.6
+    assert record["cbr_payload"] == 0.5
+    assert set(ITEMS) < set(record)
+
+
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
+def test_an_image_meets_the_same_channel_in_any_batch(images: torch.Tensor, name: str) -> None:
+    channel = load_channel(name)
+    together = transmit(Analog(), images, Fraction(1, 8), channel, 7.0).reception
+    for index in (2, 0, 1):
+        torch.manual_seed(index)
+        alone = transmit(Analog(), images[index : index + 1], Fraction(1, 8), channel, 7.0).reception
+        assert torch.equal(alone.received[0].symbols, together.received[index].symbols)
+        assert torch.equal(alone.received[0].gain, together.received[index].gain)
+
+
+def test_every_name_is_part_of_the_channel_key(images: torch.Tensor) -> None:
+    base = dict(channel="awgn", snr_db=10.0, realisation=0, seed=0)
+    other = dict(channel="rayleigh", snr_db=10.5, realisation=1, seed=1)
+    variants = [base] + [base | {name: other[name]} for name in base]
+    keys = {channel_key(images[0], **variant) for variant in variants} | {channel_key(images[1], **base)}
+    assert len(keys) == len(variants) + 1
+    assert channel_key(images[0], **base) == channel_key(images[0], **(base | {"snr_db": 10}))
+
+
+def test_noise_is_fresh_for_each_image_and_realisation(images: torch.Tensor) -> None:
+    same = images[:1].expand(2, -1, -1, -1)
+    received = transmit(Analog(), same, Fraction(1, 8), load_channel("awgn"), 0.0).reception.received
+    assert torch.equal(received[0].symbols, received[1].symbols)
+    again = transmit(Analog(), same, Fraction(1, 8), load_channel("awgn"), 0.0, realisation=1).reception.received
+    assert not torch.isclose(received[0].symbols, again[0].symbols).any()
+
+
+def _broken(name: str, transmission: Transmission) -> Transmission:
+    symbols, ledgers = transmission.symbols, transmission.ledgers
+    match name:
+        case "power":
+            return Transmission([one * (1.001 / one.abs().square().mean() ** 0.5) for one in symbols], ledgers)
+        case "budget":
+            longer = [torch.cat([one, one[:1]]) for one in symbols]
+            return Transmission(longer, [SymbolLedger(payload=len(one)) for one in longer])
+        case "billed":
+            return Transmission(symbols, [SymbolLedger(payload=len(one) - 1) for one in symbols])
+        case "complex64":
+            return Transmission([one.to(torch.complex128) for one in symbols], ledgers)
+        case "transmissions out":
+            return Transmission(symbols[1:], ledgers[1:])
+        case _:
+            return Transmission([one * torch.nan for one in symbols], ledgers)
+
+
+@pytest.mark.parametrize("name", ["power", "budget", "billed", "complex64", "transmissions out", "nan"])
+def test_broken_contracts_are_refused(images: torch.Tensor, name: str) -> None:
+    scheme = Analog(lambda transmission: _broken(name, transmission))
+    with pytest.raises(SchemeError, match="analog: .*" + ("power" if name == "nan" else name)):
+        transmit(scheme, images, Fraction(1, 8), load_channel("awgn"), 10.0)
+
+
+def test_the_channel_adds_its_overhead_to_the_bill(images: torch.Tensor) -> None:
+    class Piloted:
+        name = "piloted"
+
+        def realise(self, num_symbols: int, snr_db: float, key: int):
+            return load_channel("awgn").realise(num_symbols, snr_db, key)
+
+        def send(self, symbols: torch.Tensor, realisation) -> Received:
+            clean = torch.ones_like(symbols)
+            return Received(symbols, clean, torch.ones(len(symbols)), overhead=7)
+
+    trip = transmit(Analog(), images, Fraction(1, 8), Piloted(), 10.0)
+    assert [ledger.pilots for ledger in trip.ledgers] == [7, 7, 7]
+    assert trip.ledgers[0].total == channel_uses(Fraction(1, 8), SIZE) + 7
+
+
+@settings(max_examples=20)
+@given(lengths=st.lists(st.integers(0, 40), max_size=3), overhead=st.integers(0, 9), snr_db=st.floats(-20, 40))
+def test_receptions_survive_a_file(tmp_path_factory, lengths: list[int], overhead: int, snr_db: float) -> None:
+    generator = torch.Generator().manual_seed(len(lengths))
+    received = []
+    for length in lengths:
+        symbols, gain = torch.randn(2, length, dtype=torch.complex64, generator=generator)
+        received.append(Received(symbols, gain, torch.rand(length, generator=generator), overhead))
+    sent = Reception(received, (24, 17), LinkState("rayleigh:x", snr_db))
+    path: Path = tmp_path_factory.mktemp("reception") / "one.safetensors"
+    sent.save(path)
+    loaded = Reception.load(path)
+    assert (loaded.image_size, loaded.state) == (sent.image_size, sent.state)
+    for before, after in zip(received, loaded.received, strict=True):
+        assert torch.equal(before.symbols, after.symbols)
+        assert torch.equal(before.gain, after.gain)
+        assert torch.equal(before.noise_variance, after.noise_variance)
+        assert before.overhead == after.overhead
+
+
+@pytest.mark.parametrize("spec", ["bgp-ldpc", "", "bpg-capacity:444", "bpg-ldpc:16qam-9/9", "bpg-ldpc:chroma=411"])
+def test_unknown_schemes_and_options_are_one_line(spec: str) -> None:
+    with pytest.raises(UserError, match="known: ") as refusal:
+        load_scheme(spec)
+    assert "\n" not in str(refusal.value)
