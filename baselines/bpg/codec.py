@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baselines.bpg.bitstream import nal_type, read_ue7, split_nal_units, write_ue7
-from baselines.bpg.colour import planes_to_rgb, rgb_to_planes
+from baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
 from baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
 from baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
 from baselines.bpg.hevc import (
@@ -42,8 +42,8 @@ def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444") -> bytes:
         BpgError: arguments outside these limits, or x265 failed.
     """
     qp = _checked_qp(qp)
-    pixel_format = _checked(rgb, chroma)
-    store = EncodeStore(rgb, chroma, f"{encoder_identity()} revision {_REVISION}")
+    pixel_format = check_image(rgb, chroma)
+    store = EncodeStore(rgb, chroma, identity())
     data = store.load(qp)
     if data is None:
         data = encode_uncached(rgb, qp, pixel_format)
@@ -51,11 +51,16 @@ def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444") -> bytes:
     return data
 
 
+def identity() -> str:
+    """Names what decides the bytes of `encode` beside its arguments: x265's build and our own part."""
+    return f"{encoder_identity()} revision {_REVISION}"
+
+
 def encode_uncached(rgb: npt.NDArray[np.uint8], qp: int, pixel_format: PixelFormat) -> bytes:
     """As `encode`, without the cache and the checks."""
     height, width = rgb.shape[:2]
     rows, columns, block = padded_size(height, width)
-    planes = []
+    planes: Planes = []
     for plane in rgb_to_planes(rgb, pixel_format):
         halved = pixel_format is PixelFormat.YUV420 and bool(planes)
         target = (rows // 2, columns // 2) if halved else (rows, columns)
@@ -78,8 +83,8 @@ def bpg_payload(stream: bytes) -> bytes:
 def decode(data: bytes) -> npt.NDArray[np.uint8]:
     """Decodes a BPG file to uint8 [H, W, 3] RGB; grey becomes three equal channels.
 
-    Reads what the reference encoder `bpgenc` (x265 or JCTVC) writes at 8 bits: grey, 4:2:0, 4:2:2 and 4:4:4, in YCbCr, RGB
-    or YCgCo, full or limited range. Metadata is skipped.
+    Reads what the reference encoder `bpgenc` (x265 or JCTVC) writes at 8 bits: grey, 4:2:0, 4:2:2 and 4:4:4,
+    in YCbCr, RGB or YCgCo, full or limited range. Metadata is skipped.
 
     A damaged payload usually decodes to garbage without an error: protect the bytes with a CRC where they may break.
 
@@ -122,7 +127,8 @@ def _too_large(height: int, width: int) -> bool:
     return height * width > MAX_PIXELS or max(height, width) > MAX_SIDE
 
 
-def _checked(rgb: npt.NDArray[np.uint8], chroma: str) -> PixelFormat:
+def check_image(rgb: npt.NDArray[np.uint8], chroma: str) -> PixelFormat:
+    """The pixel format for `encode`'s arguments; raises BpgError when they are not as it says."""
     if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
         kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise BpgError(f"BPG encodes a uint8 array of shape (H, W, 3), got {kind}")

@@ -111,7 +111,7 @@ def _double(samples: np.ndarray, filters: tuple[tuple[int, ...], ...], length: i
     padded = np.pad(samples, ((3, 4), (0, 0)), mode="edge")
     out = np.empty((2 * count, *samples.shape[1:]), np.int32)
     for phase, taps in enumerate(filters):
-        out[phase::2] = sum(tap * padded[k : k + count] for k, tap in enumerate(taps) if tap)
+        out[phase::2] = _filter(padded, taps, count, 1)
     return out[:length]
 
 
@@ -121,8 +121,15 @@ def _decimate(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     for _ in range(2):
         count = (len(samples) + 1) // 2
         padded = np.pad(samples, ((4, 6), (0, 0)), mode="edge")
-        samples = sum(tap * padded[k : k + 2 * count : 2] for k, tap in enumerate(_DECIMATE)).T
+        samples = _filter(padded, _DECIMATE, count, 2).T
     return np.clip(samples + (1 << 13) >> 14, 0, 255).astype(np.uint8)
+
+
+def _filter(padded: np.ndarray, taps: tuple[int, ...], count: int, step: int) -> np.ndarray:
+    out = np.zeros((count, *padded.shape[1:]), np.int32)
+    for start, tap in enumerate(taps):
+        out += tap * padded[start : start + step * count : step]
+    return out
 
 
 def _crop(plane: npt.NDArray[np.uint8], header: BpgHeader, index: int) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from baselines.bpg.bitstream import nal_type, split_nal_units
 from baselines.bpg.colour import Planes
@@ -44,7 +45,7 @@ def encode_picture(planes: Planes, chroma_format_idc: int, qp: int, min_coding_b
     frame = av.VideoFrame(width, height, _FORMATS[chroma_format_idc])
     frame.pts = 0
     for target, plane in zip(frame.planes, planes, strict=True):
-        np.frombuffer(target, np.uint8).reshape(-1, target.line_size)[: len(plane), : plane.shape[1]] = plane
+        _samples(target)[: len(plane), : plane.shape[1]] = plane
     try:
         context = av.CodecContext.create("libx265", "w")
         context.width, context.height, context.pix_fmt = width, height, frame.format.name
@@ -80,10 +81,12 @@ def decode_picture(nal_units: list[bytes], chroma_format_idc: int, height: int, 
         raise BpgFormatError(f"BPG file is damaged: its HEVC payload decodes to {frame.format.name}")
     if frame.width < width or frame.height < height:
         raise BpgFormatError("BPG file is damaged: its HEVC picture is smaller than its header says")
-    return [
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        for plane in frame.planes
-    ]
+    return [_samples(plane)[: plane.height, : plane.width] for plane in frame.planes]
+
+
+def _samples(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.uint8]:
+    """The plane's memory as [rows, bytes per row], padding included; writes go through."""
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
 
 
 @lru_cache(maxsize=1)
@@ -92,4 +95,5 @@ def encoder_identity() -> str:
     probe = encode_picture([np.zeros((MIN_SIDE, MIN_SIDE), np.uint8)], 0, 51)
     banner = b"".join(nal for nal in split_nal_units(probe) if nal_type(nal) == _PREFIX_SEI)
     build = banner[banner.find(b"x265") :].split(b" - H.265")[0]  # what follows repeats the parameters
-    return f"{build.decode('ascii', 'replace')} {_PRESET} {_X265_PARAMETERS} libavcodec {av.library_versions['libavcodec']}"
+    libavcodec = av.library_versions["libavcodec"]
+    return f"{build.decode('ascii', 'replace')} {_PRESET} {_X265_PARAMETERS} libavcodec {libavcodec}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.codec import MAX_QP, MIN_QP, encode
+from baselines.bpg.codec import MAX_QP, MIN_QP, check_image, encode
 from baselines.bpg.errors import BpgDoesNotFit
 
 _TYPICAL_QP = 34  # photographs at half a bit per pixel
@@ -23,14 +23,15 @@ class Encoded:
 def encode_to_size(rgb: npt.NDArray[np.uint8], max_bytes: int, chroma: str = "444") -> Encoded:
     """Encodes with the smallest QP whose file has at most max_bytes bytes.
 
-    File sizes fall with QP, close to exponentially, so the search interpolates log size between a QP that is too big and
-    one that fits: 3-5 encodes. Its path depends on nothing but the arguments, never on what the cache holds.
+    File sizes fall with QP, close to exponentially, so the search interpolates log size between a QP that is too
+    big and one that fits: 3-5 encodes. Its path depends on nothing but the arguments, never on the cache.
 
     rgb, chroma: as for `encode`.
     Raises:
         BpgDoesNotFit: even QP 51 needs more than max_bytes.
         BpgError: as `encode`.
     """
+    check_image(rgb, chroma)
     too_big: tuple[int, float] | None = None  # the largest QP known not to fit, with log2 of its bytes
     fitting: Encoded | None = None
     pixels = rgb.shape[0] * rgb.shape[1]

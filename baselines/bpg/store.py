@@ -1,7 +1,7 @@
 """Encodes on disk: a search over budgets, or a second run, finds them instead of running x265 again.
 
-Layout: <cache>/bpg/<picture and codec>/qp<QP>-<digest of the file>.bpg. The digest in the name tells a damaged entry from
-a sound one, and each entry is a plain BPG file for anyone who wants to look.
+Layout: <cache>/bpg/<picture and codec>/qp<QP>-<digest of the file>.bpg. The digest in the name tells a damaged
+entry from a sound one, and each entry is a plain BPG file for anyone who wants to look.
 """
 
 import hashlib
