@@ -27,6 +27,7 @@ from models.training.checkpoint import load_checkpoint, optimizer_tensors, resto
 from models.training.data import ImageStore, training_batch, validation_batch
 from models.training.monitor import CollapseDetector, Console, count_flops
 from simulator.errors import UserError
+from simulator.provenance import environment
 from simulator.randomness import derive_key
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -39,7 +40,10 @@ RESUMABLE = {"minutes", "steps", "validate_every_s", "checkpoint_every_s", "log_
 class Trainee(Protocol):
     """One training stage of one system."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """Everything that is trained or needed: checkpoints and EMA cover it."""
+        ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW parameter groups: what this stage trains."""
@@ -189,6 +193,7 @@ class _Session:
         self.step, self.elapsed_before, self.skipped = 0, 0.0, 0
         self.best: dict[str, float] = {}
         self.validation: dict[str, float] = {}
+        self.hardware = environment()["machine"] | {"processes": accelerator.num_processes}
 
     def restore(self, resume: str) -> None:
         """Continue from the checkpoint of the run folder, if there is one."""
@@ -289,6 +294,7 @@ class _Session:
             "skipped": self.skipped,
             "best": self.best,
             "validation": self.validation,
+            "hardware": self.hardware,
         }
 
     def _batch(self) -> torch.Tensor:

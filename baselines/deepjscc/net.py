@@ -1,0 +1,165 @@
+"""DeepJSCC's encoder and decoder (Bourtsoulatze, Kurka and Gunduz 2019): convolutions, PReLU, and a linear start.
+
+Encoder and decoder are convolutional with PReLU, trained together for MSE through AWGN with per-image power, one pair
+per bandwidth ratio. Three things differ from the paper, all in the baseline's favour:
+
+- Each side is a *linear codec plus a convolutional branch*. The linear part starts as the Karhunen-Loeve transform of
+  16x16 blocks with SoftCast's power allocation (gain ~ variance^-1/4) and a Wiener decoder, the branch starts at zero;
+  everything is trained. From random weights the same quality takes many hours.
+- One net serves 0..20 dB: both ends know the average SNR, and the decoder knows the noise level of every symbol.
+- Per-image power hides an image's contrast from the receiver; a short amplitude reference among the symbols tells it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+BLOCK = 16
+BLOCK_VALUES = 3 * BLOCK * BLOCK
+RELIABILITY_LATENTS = 32  # the most important ones, which every bandwidth ratio sends
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """Sizes of one model.
+
+    Attributes:
+        uses: complex channel uses per 16x16 block; CBR = uses / 768.
+        encoder_width, decoder_width: channels at stride 8.
+        detail_width: channels at stride 4 of the decoder.
+        encoder_blocks, decoder_blocks, detail_blocks: residual blocks at these places.
+    """
+
+    uses: int = 48
+    encoder_width: int = 64
+    encoder_blocks: int = 2
+    decoder_width: int = 80
+    decoder_blocks: int = 3
+    detail_width: int = 48
+    detail_blocks: int = 2
+
+
+class Residual(nn.Module):
+    """x + conv(PReLU(conv(x))) with 3x3 kernels; starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.act = nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.second(self.act(self.first(x)))
+
+
+class Encoder(nn.Module):
+    """Images [B, 3, H, W] -> latents [B, 2 uses, H/16, W/16], real, mean power 1/2 over the training data."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        width, latents = config.encoder_width, 2 * config.uses
+        self.linear = nn.Conv2d(3, latents, BLOCK, stride=BLOCK)
+        self.stem = nn.Conv2d(3, 48, 5, stride=4, padding=2)
+        self.stem_act = nn.PReLU(48)
+        self.down = nn.Conv2d(48 + 1, width, 3, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(config.encoder_blocks)))
+        self.act = nn.PReLU(width)
+        self.head = nn.Conv2d(width, latents, 3, stride=2, padding=1)
+        self.snr_gain = nn.Parameter(torch.zeros(latents))
+
+    def forward(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """Encode; `snr_db` [B] is the average SNR that both ends know."""
+        snr = _centred(snr_db)[:, None, None, None]
+        x = self.stem_act(self.stem(images))
+        x = self.down(torch.cat([x, snr.to(x).expand(-1, 1, *x.shape[2:])], 1))
+        latents = self.linear(images).float() + self.head(self.act(self.blocks(x))).float()
+        return latents * torch.exp(self.snr_gain[:, None, None] * snr)
+
+
+class Decoder(nn.Module):
+    """Noisy latents and their noise variance, both [B, 2 uses, h, w] -> images [B, 3, 16 h, 16 w] (not clamped)."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        width, detail, latents = config.decoder_width, config.detail_width, 2 * config.uses
+        self.log_power = nn.Parameter(torch.full((latents,), 0.5).log())
+        self.snr_power = nn.Parameter(torch.zeros(latents))
+        self.linear = nn.ConvTranspose2d(latents, 3, BLOCK, stride=BLOCK)
+        self.up = nn.Conv2d(latents + 1, 4 * width, 1)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(config.decoder_blocks)))
+        self.act = nn.PReLU(width)
+        self.up_detail = nn.Conv2d(width, 4 * detail, 1)
+        self.look = nn.Conv2d(48, detail, 3, padding=1)
+        self.detail_blocks = nn.Sequential(*(Residual(detail) for _ in range(config.detail_blocks)))
+        self.detail_act = nn.PReLU(detail)
+        self.head = nn.Conv2d(detail, 48, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """Decode; `variance` is infinite where a latent was not sent (and `noisy` zero)."""
+        snr = _centred(snr_db)[:, None, None, None]
+        power = torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
+        weight = power / (power + variance)  # Wiener filter of each latent
+        latents = weight * noisy
+        image = self.linear(latents)
+        reliability = weight[:, :RELIABILITY_LATENTS].mean(1, keepdim=True)
+        x = functional.pixel_shuffle(self.up(torch.cat([latents * power.rsqrt(), 2 * reliability - 1], 1)), 2)
+        x = self.act(self.blocks(x))
+        detail = functional.pixel_shuffle(self.up_detail(x), 2)
+        detail = detail + self.look(functional.pixel_unshuffle(image, 4))
+        detail = self.head(self.detail_act(self.detail_blocks(detail)))
+        return image.float() + functional.pixel_shuffle(detail, 4).float()
+
+
+class DeepJsccNet(nn.Module):
+    """Encoder and decoder of one bandwidth ratio."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    @torch.no_grad()
+    def start_linear(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:
+        """Start both linear parts as a KLT with SoftCast's gains, and silence the convolutional branches.
+
+        Args:
+            mean: float64 [768] of 16x16 blocks flattened as (3, 16, 16).
+            covariance: float64 [768, 768].
+        """
+        latents = 2 * self.config.uses
+        variances, vectors = torch.linalg.eigh(covariance)
+        variances, basis = variances.flip(0)[:latents], vectors.flip(1)[:, :latents].T  # [latents, 768]
+        gains = variances.pow(-0.25)
+        gains = gains * (0.5 / (gains.square() * variances).mean()).sqrt()
+        encode, decode = self.encoder.linear, self.decoder.linear
+        encode.weight.copy_((gains[:, None] * basis).reshape(encode.weight.shape))
+        encode.bias.copy_(-gains * (basis @ mean))  # type: ignore[union-attr]
+        decode.weight.copy_((basis / gains[:, None]).reshape(decode.weight.shape))
+        decode.bias.copy_(mean.reshape(3, -1).mean(1))  # type: ignore[union-attr]
+        self.decoder.log_power.copy_((gains.square() * variances).log())
+        for head in (self.encoder.head, self.decoder.head):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+
+def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean [768] and covariance [768, 768], float64, of the 16x16 blocks of float images [3, H, W]."""
+    total, outer, count = torch.zeros(BLOCK_VALUES).double(), torch.zeros(BLOCK_VALUES, BLOCK_VALUES).double(), 0
+    for image in images:
+        blocks = functional.unfold(image[None], BLOCK, stride=BLOCK)[0].T  # [blocks, 768]
+        total += blocks.double().sum(0)
+        outer += (blocks.T @ blocks).double()
+        count += len(blocks)
+    mean = total / count
+    return mean, outer / count - mean[:, None] * mean
+
+
+def _centred(snr_db: torch.Tensor) -> torch.Tensor:
+    """Map 0..20 dB to -1..1."""
+    return snr_db.float().clamp(-5, 25) / 10 - 1

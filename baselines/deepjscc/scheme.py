@@ -1,0 +1,129 @@
+"""DeepJSCC as a scheme: the net whose bandwidth ratio is asked for, image by image."""
+
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from baselines.deepjscc.air import demodulate, modulate, reference_uses
+from baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
+from models.pretrained import load_pretrained, read_card
+from simulator.channels import Received
+from simulator.errors import UserError
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
+
+RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
+
+
+class DeepJscc:
+    """`deepjscc`, or `deepjscc:weights=FOLDER` with weights of one's own.
+
+    A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed as
+    side information). An image whose sides are no multiples of 16 is padded at its right and bottom edge; as the budget
+    grows only with the true size, the tail of the least important latents then stays at home.
+    """
+
+    def __init__(self, *options: str) -> None:
+        """Raises UserError for an option other than weights=FOLDER."""
+        self.name = ":".join(["deepjscc", *options])
+        self._folder: Path | None = None
+        self._device = torch.device("cpu")
+        self._nets: dict[Fraction, DeepJsccNet] = {}
+        for option in options:
+            key, _, value = option.partition("=")
+            if key != "weights" or not value:
+                raise UserError(f"scheme 'deepjscc' has no option '{option}'; known: weights=FOLDER")
+            self._folder = Path(value)
+        self._cards  # noqa: B018 - missing weights are known before a sweep starts, not in its midst
+
+    @cached_property
+    def _cards(self) -> dict[Fraction, dict[str, Any]]:
+        return {ratio: read_card(_file_name(ratio), self._folder) for ratio in RATIOS}
+
+    def to(self, device: str) -> None:
+        """Move the nets to a torch device."""
+        self._device = torch.device(device)
+        for net in self._nets.values():
+            net.to(self._device)
+
+    def fingerprint(self) -> str:
+        """Hashes of the weights."""
+        return "-".join(card["sha256"][:16] for card in self._cards.values())
+
+    def supports(self, cbr: Fraction) -> str | None:
+        """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
+        if cbr in RATIOS:
+            return None
+        return f"DeepJSCC is trained for CBR {', '.join(map(str, RATIOS))} and no other; choose one of them"
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        """Encode float32 images [B, 3, H, W] into exactly `budget` complex symbols each, of mean power 1.
+
+        Raises:
+            UserError: `budget` is not what one of the trained ratios allows for this size.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        net = self._net(size, budget)
+        symbols = [self._encode_one(net, image, budget, state) for image in images]
+        return Transmission(symbols, [_bill(budget, size) for _ in symbols])
+
+    def decode(self, reception: Reception) -> Decoded:
+        """Rebuild the images from received symbols, channel state and image size."""
+        images = [self._decode_one(received, reception) for received in reception.received]
+        return Decoded(torch.stack(images), [False] * len(images))
+
+    @torch.no_grad()
+    def _encode_one(self, net: DeepJsccNet, image: torch.Tensor, budget: int, state: LinkState) -> torch.Tensor:
+        height, width = image.shape[-2:]
+        padding = (0, -width % BLOCK, 0, -height % BLOCK)
+        padded = functional.pad(image[None].to(self._device), padding, mode="replicate")
+        latents = net.encoder(padded, torch.tensor([state.snr_db], device=self._device))
+        return modulate(latents, budget)[0].cpu()
+
+    @torch.no_grad()
+    def _decode_one(self, received: Received, reception: Reception) -> torch.Tensor:
+        size = reception.image_size
+        net = self._net(size, len(received.symbols))
+        shape = (2 * net.config.uses, *_blocks(size))
+        parts = (received.symbols, received.gain, received.noise_variance)
+        seen = demodulate(*(part[None].to(self._device) for part in parts), shape)
+        snr_db = torch.tensor([reception.state.snr_db], device=self._device)
+        image = net.decoder(seen.noisy, seen.variance, snr_db)[0]
+        return image[:, : size[0], : size[1]].clamp(0, 1).float().cpu()
+
+    def _net(self, size: tuple[int, int], num_uses: int) -> DeepJsccNet:
+        """The net that spends `num_uses` on an image of this size; both ends find it alike."""
+        fitting = [ratio for ratio in RATIOS if channel_uses(ratio, size) == num_uses]
+        if not fitting:
+            raise UserError(
+                f"DeepJSCC has no model for {num_uses} channel uses at {size[1]}x{size[0]}; "
+                f"its bandwidth ratios are {', '.join(map(str, RATIOS))}"
+            )
+        ratio = fitting[0]
+        if ratio not in self._nets:
+            state, card = load_pretrained(_file_name(ratio), self._folder)
+            net = DeepJsccNet(NetConfig(**card["model"]))
+            net.load_state_dict(state)
+            self._nets[ratio] = net.eval().requires_grad_(False).to(self._device)
+        return self._nets[ratio]
+
+
+def _file_name(ratio: Fraction) -> str:
+    return f"deepjscc-{ratio.numerator}-{ratio.denominator}"
+
+
+def _blocks(size: tuple[int, int]) -> tuple[int, int]:
+    """16x16 blocks that cover an image of (H, W)."""
+    return -(-size[0] // BLOCK), -(-size[1] // BLOCK)
+
+
+def _bill(budget: int, size: tuple[int, int]) -> SymbolLedger:
+    """Reference as side information; of the rest, the share of pixels that only padding added is padding."""
+    reference = reference_uses(budget)
+    rows, columns = _blocks(size)
+    true_share = 3 * size[0] * size[1] / (rows * columns * BLOCK_VALUES)
+    shares = SymbolLedger.apportion(budget - reference, payload=true_share, padding=1 - true_share)
+    return shares + SymbolLedger(side_information=reference)

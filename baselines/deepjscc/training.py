@@ -1,0 +1,159 @@
+"""DeepJSCC as a trainee: MSE through AWGN at 0..20 dB, started from a linear codec."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import nn
+
+from baselines.deepjscc.air import Observation, demodulate, modulate
+from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
+from models.training.data import ImageStore
+from models.training.session import Stage, System, check_keys, stage_loop
+from simulator.errors import UserError
+from simulator.randomness import derive_key
+
+TRAIN_SNR_DB = (0.0, 20.0)
+VALIDATION_SNR_DB = (0.0, 10.0, 20.0)
+# Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
+EASY_MSE = 1e-3
+STATISTICS_IMAGES = 300
+
+
+class DeepJsccTrainee:
+    """Trains every parameter of one `DeepJsccNet`, at its own bandwidth ratio or at several in turn."""
+
+    def __init__(self, model: DeepJsccNet, uses: Sequence[int] = ()) -> None:
+        """Args:
+        model: the net.
+        uses: channel uses per block, one of which is drawn for every batch; the model's own when empty.
+        """
+        self.model = model
+        self.uses = tuple(uses) or (model.config.uses,)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": self.model.parameters()}]
+
+    def loss(
+        self, images: torch.Tensor, progress: float, generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        low, high = TRAIN_SNR_DB
+        snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
+        pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
+        decoded = over_awgn(self.model, images, snr_db, self.uses[int(pick)], generator)
+        mse = (decoded - images).square().mean(dim=(1, 2, 3))
+        psnr_db = float((-10 * mse.detach().log10()).mean())
+        return (mse + EASY_MSE).log().mean(), {"psnr_db": psnr_db}
+
+    def validate(self, model: nn.Module, images: torch.Tensor) -> dict[str, float]:
+        assert isinstance(model, DeepJsccNet)
+        own = max(self.uses)
+        points = [(own, snr_db) for snr_db in VALIDATION_SNR_DB] + [(uses, 10.0) for uses in self.uses if uses != own]
+        figures = {}
+        for uses, snr_db in points:
+            mse = (_send(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
+            figures[f"psnr_db_{uses}_uses_{snr_db:.0f}_db"] = float((-10 * mse.log10()).mean())
+        score = sum(figures.values()) / len(figures)
+        return {"score": score, "psnr_db": figures[f"psnr_db_{own}_uses_10_db"], "cbr": own / BLOCK_VALUES, **figures}
+
+    def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
+        assert isinstance(model, DeepJsccNet)
+        shown = images[:4]
+        rows = [shown, *(_send(model, shown, snr_db, max(self.uses)) for snr_db in VALIDATION_SNR_DB)]
+        return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+
+
+def _send(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:
+    """Images as received at one SNR, with noise that is the same at every validation."""
+    generator = torch.Generator(images.device).manual_seed(derive_key("validation", snr_db))
+    snr = torch.full((len(images),), snr_db, device=images.device)
+    return over_awgn(model, images, snr, uses, generator).clamp(0, 1)
+
+
+def over_awgn(
+    model: DeepJsccNet, images: torch.Tensor, snr_db: torch.Tensor, uses: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Send images [B, 3, H, W] (sides multiples of 16) at `snr_db` [B] over `uses` channel uses per block.
+
+    Returns what is decoded, not clamped.
+    """
+    latents = model.encoder(images, snr_db)
+    symbols = modulate(latents, uses * latents.shape[2] * latents.shape[3])
+    noise_variance = (10 ** (-snr_db / 10))[:, None].expand(symbols.shape)
+    noise = torch.randn((*symbols.shape, 2), generator=generator, device=images.device)
+    received = symbols + torch.view_as_complex(noise) * (noise_variance / 2).sqrt()
+    shape = (latents.shape[1], latents.shape[2], latents.shape[3])
+    seen: Observation = demodulate(received, torch.ones_like(received), noise_variance, shape)
+    return model.decoder(seen.noisy, seen.variance, snr_db)
+
+
+def linear_start(config: NetConfig, store: ImageStore) -> DeepJsccNet:
+    """A net that is a linear codec, fitted to some training images."""
+    torch.manual_seed(derive_key("deepjscc", config.uses))
+    model = DeepJsccNet(config)
+    picked = sorted(range(len(store)), key=lambda index: store.digests[index])[:STATISTICS_IMAGES]
+    images = [torch.from_numpy(store.images[i].copy()).permute(2, 0, 1).float() / 255 for i in picked]
+    model.start_linear(*block_statistics(images))
+    return model
+
+
+def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet:
+    """A net for fewer channel uses, from the weights of one for more: it keeps the most important latents.
+
+    Args:
+        config: of the new net; equal to the source's but for `uses`.
+        source: state dict of the larger net.
+    """
+    model = DeepJsccNet(config)
+    state = {}
+    for name, tensor in model.state_dict().items():
+        old = source[name]
+        if name == "decoder.up.weight":  # its last input is the reliability map, not a latent
+            old = torch.cat([old[:, : tensor.shape[1] - 1], old[:, -1:]], 1)
+        state[name] = old[tuple(slice(0, size) for size in tensor.shape)].clone()
+    model.load_state_dict(state)
+    return model
+
+
+class DeepJsccSystem(System):
+    """Trains one net at all bandwidth ratios in turn, then one net per ratio from it."""
+
+    def stages(self, config: Mapping[str, Any]) -> list[Stage]:
+        """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""
+        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
+        if config.get("system") != "deepjscc" or not config.get("stages"):
+            raise UserError("this configuration is not one for DeepJSCC: it needs 'system: deepjscc' and 'stages'")
+        sizes = config.get("model") or {}
+        check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
+        return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
+
+
+def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping[str, Any], number: int) -> Stage:
+    check_keys(options, ("uses", "start", "loop", "release"), f"stage {number}")
+    uses = options.get("uses")
+    ratios: list[Any] = uses if isinstance(uses, list) else [uses]
+    if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
+        raise UserError(f"'uses' of stage {number} must be channel uses per 16x16 block, 16 or more, not {uses}")
+    net = NetConfig(uses=max(ratios), **sizes)
+    start = options.get("start")
+    if start is not None and start not in range(1, number):
+        raise UserError(f"'start' of stage {number} must be an earlier stage, not {start}")
+
+    def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
+        model = linear_start(net, store) if weights is None else derive(net, weights)
+        return DeepJsccTrainee(model, ratios)
+
+    limits = [
+        "trained for MSE on AWGN at 0 to 20 dB; other channels and SNRs run, but were not trained for",
+        "trained for minutes on a CPU; longer training and larger nets give more",
+    ]
+    return Stage(
+        title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
+        make=make,
+        loop=stage_loop(config, options),
+        start=start,
+        release=options.get("release"),
+        card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
+    )

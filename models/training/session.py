@@ -1,0 +1,232 @@
+"""From a YAML file to trained and released weights: the stages of a system, one after the other.
+
+A `System` (entry point group `simulator.trainers`) turns a configuration into `Stage`s; each runs in its own folder
+`RUN/stage-N`, starts from the best weights of an earlier one, and may be released under a name.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from models.pretrained import release
+from models.training.checkpoint import Checkpoint, load_checkpoint
+from models.training.data import ImageStore, load_images
+from models.training.loop import BEST, CHECKPOINT, LoopConfig, RunResult, Trainee, loop_config, run
+from simulator.cache import write_atomically
+from simulator.errors import UserError
+
+State = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run.
+
+    Attributes:
+        title: what it does, in a few words.
+        make: builds the trainee from the training images and the weights of the stage it starts from (or None).
+        loop: budget and hyper-parameters.
+        start: number of the stage it starts from, counted from 1; None is from nothing.
+        release: name of the released weights; None when it is a step on the way.
+        card: what the model card says beside the training record ("model", "known_limits", ...).
+    """
+
+    title: str
+    make: Callable[[ImageStore, State | None], Trainee]
+    loop: LoopConfig
+    start: int | None = None
+    release: str | None = None
+    card: Mapping[str, Any] | None = None
+
+
+class System(ABC):
+    """A scheme that can be trained; a subclass says what its stages are."""
+
+    @abstractmethod
+    def stages(self, config: Mapping[str, Any]) -> list[Stage]:
+        """Check the whole configuration (unknown keys are a UserError) and return its stages."""
+
+    def train(
+        self,
+        config_file: Path,
+        data: Sequence[Path],
+        run_dir: Path,
+        overrides: Sequence[str] = (),
+        stage: int | None = None,
+        minutes: float | None = None,
+        resume: str = "auto",
+        limit: int | None = None,
+    ) -> list[RunResult]:
+        """Run one stage, or all that are not finished yet.
+
+        Args:
+            config_file: YAML, as `read_config` takes it.
+            data: folders, tar shards or images.
+            run_dir: the run's folder; one more per stage in it.
+            overrides: `key=value` changes of the configuration.
+            stage: number from 1; None runs all in order.
+            minutes: replaces the budget; several stages share it in proportion to their own.
+            resume: "auto" or "never".
+            limit: use this many images only.
+        """
+        config = read_config(config_file, overrides)
+        stages = self.stages(config)
+        if stage is not None and not 1 <= stage <= len(stages):
+            raise UserError(f"there is no stage {stage}; this configuration has stages 1 to {len(stages)}")
+        chosen = range(1, len(stages) + 1) if stage is None else [stage]
+        budgets = [stages[number - 1].loop for number in chosen]
+        if minutes is not None:
+            budgets = share_minutes(budgets, minutes)
+        store = load_images(data, limit)
+        training, _ = store.split()
+        print(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}", flush=True)
+        write_atomically(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+        results = []
+        for number, budget in zip(chosen, budgets, strict=True):
+            one = stages[number - 1]
+            weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
+            print(f"stage {number}: {one.title}", flush=True)
+            results.append(run(one.make(training, weights), store, budget, run_dir / f"stage-{number}", resume))
+        return results
+
+    def export(self, config_file: Path, run_dir: Path, folder: Path, overrides: Sequence[str] = ()) -> list[Path]:
+        """Release the best weights of every stage that has a name and was trained; returns the files.
+
+        Raises:
+            UserError: there is nothing to release.
+        """
+        stages = self.stages(read_config(config_file, overrides))
+        written = []
+        for number, stage in enumerate(stages, 1):
+            if stage.release is not None and (run_dir / f"stage-{number}" / BEST).exists():
+                card = dict(stage.card or {}) | training_record(stages, number, run_dir)
+                written.append(release(folder, stage.release, best_weights(run_dir, number).part("ema"), card))
+        if not written:
+            raise UserError(f"'{run_dir}' holds no validated stage that is released; train first")
+        return written
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML file, from disk or by its name among those that ship (`experiments/train/deepjscc.yaml`).
+
+    Args:
+        path: the file.
+        overrides: `key=value` pairs with dots between levels, numbers for list entries from 1 on
+            (`loop.batch=8`, `stages.2.loop.minutes=5`); values are YAML.
+
+    Raises:
+        UserError: no such file, not a YAML mapping, or an override that is no `key=value`.
+    """
+    text = _read_text(path)
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"'{path}' is not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"'{path}' must be a YAML mapping with a 'stages' list")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set takes key=value, such as loop.batch=8, got '{override}'")
+        _set(config, key.split("."), yaml.safe_load(value), key)
+    return config
+
+
+def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict[str, Any]:
+    """What a model card says of the training: data, budget and figures, with the stages that led there."""
+    history: list[dict[str, Any]] = []
+    step: int | None = number
+    while step is not None:
+        record = load_checkpoint(run_dir / f"stage-{step}" / CHECKPOINT).record
+        options = {key: value for key, value in record["config"].items() if not key.endswith("_every_s")}
+        history.insert(0, {"stage": stages[step - 1].title, **_figures(record), "loop": options})
+        step = stages[step - 1].start
+    best = best_weights(run_dir, number).record
+    return {
+        "data": {"images": best["training_images"], "sha256": best["data"], "held_out": "1 in 64 by hash"},
+        "hours": round(sum(entry["hours"] for entry in history), 3),
+        "hardware": best["hardware"],
+        "validation": best["best"],
+        "training": history,
+    }
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "steps": record["step"],
+        "skipped": record["skipped"],
+        "images": record["images"],
+        "hours": round(record["elapsed_s"] / 3600, 3),
+    }
+
+
+def best_weights(run_dir: Path, number: int) -> Checkpoint:
+    """The best EMA weights of a stage.
+
+    Raises:
+        UserError: it has not been trained.
+    """
+    path = run_dir / f"stage-{number}" / BEST
+    if not path.exists():
+        raise UserError(f"stage {number} has not been trained in '{run_dir}'; run it first (--stage {number})")
+    return load_checkpoint(path)
+
+
+def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfig]:
+    """Spread a wall-clock budget over stages, in proportion to their own minutes (equally if one counts steps)."""
+    if not minutes > 0:
+        raise UserError(f"--minutes {minutes} must be positive")
+    own = [loop.minutes for loop in loops]
+    weights = [1.0 if None in own else float(value or 0) for value in own]
+    return [
+        replace(loop, minutes=minutes * weight / sum(weights), steps=None)
+        for loop, weight in zip(loops, weights, strict=True)
+    ]
+
+
+def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfig:
+    """The loop options of a stage: the file's `loop` section, overridden by the stage's own."""
+    return loop_config({**(config.get("loop") or {}), **(stage.get("loop") or {})})
+
+
+def check_keys(section: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Refuse keys that are not known.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    if not isinstance(section, Mapping):
+        raise UserError(f"{where} must be a mapping with keys among: {', '.join(known)}")
+    if unknown := sorted(str(key) for key in set(section) - set(known)):
+        raise UserError(f"unknown key '{unknown[0]}' in {where}; known: {', '.join(known)}")
+
+
+def _read_text(path: Path) -> str:
+    shipped = files("experiments").joinpath(*path.parts[path.parts[:1] == ("experiments",) :])
+    for place in (path, shipped):
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    raise UserError(f"no configuration '{path}'; give a YAML file, such as experiments/train/deepjscc.yaml")
+
+
+def _set(config: Any, keys: list[str], value: Any, name: str) -> None:
+    for level, key in enumerate(keys):
+        last = level == len(keys) - 1
+        if isinstance(config, list):
+            if not key.isdigit() or not 1 <= int(key) <= len(config):
+                raise UserError(f"--set {name}: '{key}' must be a number from 1 to {len(config)}")
+            index: Any = int(key) - 1
+        elif isinstance(config, dict):
+            index = key
+            config.setdefault(key, {})
+        else:
+            raise UserError(f"--set {name}: there is nothing below '{keys[level - 1]}'")
+        if last:
+            config[index] = value
+        config = config[index]

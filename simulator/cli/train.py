@@ -1,0 +1,77 @@
+"""`train`: train a learned scheme from a YAML file, resume it, or release what was trained."""
+
+import argparse
+import math
+from pathlib import Path
+
+from simulator.cli.arguments import positive_int
+
+TRAINERS = "simulator.trainers"
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train lrisc or deepjscc; the same command resumes",
+        description="Train a learned scheme on one CPU, one GPU or (under `accelerate launch`) several. "
+        "Stopped at any moment, the same command goes on where it was.",
+    )
+    parser.add_argument("system", metavar="SYSTEM", help="what to train: lrisc or deepjscc")
+    text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=text)
+    text = "folders of images or of .tar shards, shards or images"
+    parser.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH", help=text)
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="use the first N images only")
+    parser.add_argument("--stage", type=positive_int, metavar="N", help="run this stage only (default: all in order)")
+    text = "wall-clock budget, in place of the file's; several stages share it in proportion to theirs"
+    parser.add_argument("--minutes", type=_minutes, metavar="M", help=text)
+    text = "auto: go on from the last checkpoint, if any; never: refuse a used folder (default: auto)"
+    parser.add_argument("--resume", choices=("auto", "never"), default="auto", help=text)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-OF-CONFIG)")
+    text = "change an option of the file, such as loop.batch=4 or stages.2.loop.minutes=5; may be repeated"
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=text)
+    text = "train nothing; write the best weights so far and their model cards to this folder"
+    parser.add_argument("--export", type=Path, metavar="DIR", help=text)
+    parser.set_defaults(run=run)
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes; write a positive number such as 20")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train or export."""
+    from simulator.errors import UserError
+    from simulator.plugins import load_plugin
+
+    system = load_plugin(TRAINERS, "trainable system", args.system)
+    run_dir = args.out or Path("runs") / args.config.stem
+    if args.export:
+        for path in system.export(args.config, run_dir, args.export, args.overrides):
+            print(f"wrote {path}")
+        return 0
+    if not args.data:
+        raise UserError(
+            "training needs images: --data with folders or .tar shards ('simulator data get coco' has some)"
+        )
+    results = system.train(
+        args.config,
+        args.data,
+        run_dir,
+        overrides=args.overrides,
+        stage=args.stage,
+        minutes=args.minutes,
+        resume=args.resume,
+        limit=args.limit,
+    )
+    for result in results:
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in result.best.items())
+        print(f"done: {result.step} steps, {result.elapsed_s / 60:.1f} minutes; best: {figures}")
+    return 0
