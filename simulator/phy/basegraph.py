@@ -6,7 +6,7 @@ importing Sionna, which would take seconds and reseed torch's global generator.
 """
 
 import csv
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,17 +41,14 @@ def lifting_size(info_bits: int, base_graph: int) -> tuple[int, int]:
     if base_graph == 2 and info_bits <= 640:
         columns = 9 if info_bits > 560 else 8 if info_bits > 192 else 6
     fitting = [
-        (size, index)
-        for index, sizes in enumerate(LIFTING_SETS)
-        for size in sizes
-        if columns * size >= info_bits
+        (size, index) for index, sizes in enumerate(LIFTING_SETS) for size in sizes if columns * size >= info_bits
     ]
     if not fitting or info_bits > MAX_BLOCK_BITS[base_graph]:
         raise ValueError(f"a code block of {info_bits} bits does not fit base graph {base_graph}")
     return min(fitting)
 
 
-@lru_cache(maxsize=None)
+@cache
 def shift_table(base_graph: int, set_index: int) -> np.ndarray:
     """Cyclic shifts V_ij of a base graph before reduction modulo Z_c; -1 marks the zero matrix.
 
@@ -74,6 +71,4 @@ def _table_path(base_graph: int) -> Path:
         path = Path(folder, "phy", "fec", "ldpc", "codes", f"5G_bg{base_graph}.csv")
         if path.is_file():
             return path
-    raise UserError(
-        "the LDPC base graphs of Sionna 2.2 were not found: run `pip install sionna-no-rt==2.2.0`"
-    )
+    raise UserError("the LDPC base graphs of Sionna 2.2 were not found: run `pip install sionna-no-rt==2.2.0`")

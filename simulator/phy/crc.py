@@ -1,6 +1,6 @@
 """Cyclic redundancy checks of TS 38.212, clause 5.1, on byte-aligned blocks."""
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numba import njit
@@ -27,12 +27,12 @@ def check_crc(blocks: np.ndarray, kind: str) -> np.ndarray:
 
 
 def crc(blocks: np.ndarray, kind: str) -> np.ndarray:
-    """CRC remainder (zero initial state, most significant bit first) of each row of bytes ``[B, n]``: uint32 ``[B]``."""
+    """CRC remainder of each row of bytes ``[B, n]``, zero initial state, most significant bit first: uint32 ``[B]``."""
     length, polynomial = _POLYNOMIALS[kind]
     return _remainders(np.ascontiguousarray(blocks), _table(length, polynomial), length)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _table(length: int, polynomial: int) -> np.ndarray:
     top, mask = 1 << (length - 1), (1 << length) - 1
     table = np.zeros(256, dtype=np.uint32)

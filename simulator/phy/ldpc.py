@@ -41,7 +41,7 @@ class LdpcCode:
 
     @cached_property
     def circular_buffer(self) -> np.ndarray:
-        """Codeword positions in order of transmission: 2 Z_c info bits punctured, filler bits skipped; int64 ``[N_cb']``."""
+        """Codeword positions in order of transmission, less 2 Z_c punctured bits and filler: int64 ``[N_cb']``."""
         size = self.lifting_size
         end = (self.info_columns + basegraph.ROWS[self.base_graph]) * size
         return np.r_[2 * size : self.info_bits, self.info_columns * size : end]
@@ -138,9 +138,7 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """What a decoder offers: its name, and `decode`, whose result for a block does not depend on the batch around it."""
-
-    name: str
+    """What a decoder offers: the result for a block does not depend on the batch around it."""
 
     def decode(self, code: LdpcCode, llrs: np.ndarray) -> Decoded:
         """Decode rate-matched LLRs, float32 ``[B, E]``."""
@@ -156,7 +154,6 @@ class LayeredDecoder:
 
     max_iterations: int = 20
     offset: float = 0.5
-    name: str = "layered"
 
     def decode(self, code: LdpcCode, llrs: np.ndarray) -> Decoded:
         """Decode rate-matched LLRs, float32 ``[B, E]``."""
@@ -200,7 +197,6 @@ class SionnaDecoder:
     schedule: str = "layered"
     check_node: str = "offset-minsum"
     llr_max: float | None = 20.0
-    name: str = "sionna"
 
     def decode(self, code: LdpcCode, llrs: np.ndarray) -> Decoded:
         """Decode rate-matched LLRs, float32 ``[B, E]``."""
@@ -215,7 +211,11 @@ class SionnaDecoder:
 
 @lru_cache(maxsize=16)
 def _sionna_decoder(settings: SionnaDecoder, info_bits: int, coded_bits: int, base_graph: int) -> Any:
-    from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
+    import torch
+
+    # Importing Sionna reseeds torch's global generator, which is not ours to touch.
+    with torch.random.fork_rng(devices=[]):
+        from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
     try:
         encoder = LDPC5GEncoder(info_bits, coded_bits, bg=f"bg{base_graph}", device="cpu")

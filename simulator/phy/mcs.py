@@ -1,20 +1,27 @@
-"""Modulation and coding schemes and the SNR each needs."""
+"""Modulation and coding schemes, and the SNR each needs (measured: ``data/thresholds.json``)."""
 
 import json
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
+from math import ceil, sqrt
 
 from simulator.errors import UserError
+from simulator.phy.basegraph import MAX_BLOCK_BITS
 
-# Code rates per modulation, ~0.5 dB apart; `bench mcs` measures what each needs.
+# Code rates per bits per symbol; their thresholds lie about 0.5 dB apart.
 CODE_RATES = {
     2: ("1/5", "1/4", "1/3", "3/8", "2/5", "9/20", "1/2", "3/5", "2/3", "3/4"),
     4: ("2/5", "9/20", "1/2", "11/20", "3/5", "2/3", "7/10", "3/4"),
     6: ("9/20", "1/2", "11/20", "3/5", "2/3", "7/10", "3/4", "5/6"),
     8: ("3/5", "2/3", "7/10", "3/4", "5/6", "9/10"),
 }
+
+# An image of up to 60 code blocks is then lost in less than 1 % of the transmissions.
+TARGET_BLER = 1e-4
+# The code blocks of an image have at least about half the largest size.
+_TYPICAL_INFO_BITS = 4096
 
 
 @dataclass(frozen=True)
@@ -34,5 +41,62 @@ class Mcs:
         """Info bits per channel use."""
         return float(self.bits_per_symbol * self.code_rate)
 
+    def block_bits(self, num_symbols: int) -> int:
+        """About how many info bits each code block has when a transport block fills ``num_symbols`` channel uses."""
+        limit = MAX_BLOCK_BITS[2 if self.code_rate <= Fraction(1, 4) else 1]
+        total = max(1.0, num_symbols * self.spectral_efficiency)
+        return ceil(total / ceil(total / limit))
+
+    def threshold_db(self, bler: float = TARGET_BLER, info_bits: int = _TYPICAL_INFO_BITS) -> float:
+        """Es/N0 in dB at which a code block of ``info_bits`` meets ``bler`` (0.01, 0.001 or 0.0001) over AWGN.
+
+        Between the measured lengths the threshold is linear in 1/sqrt(length), as finite-length scaling has it; above
+        the longest it is the longest's. Raises ``ValueError`` for another ``bler``.
+        """
+        table = thresholds()
+        if bler not in table["bler"]:
+            raise ValueError(f"no threshold was measured for a BLER of {bler}: expected one of {table['bler']}")
+        column = table["bler"].index(bler)
+        lengths, needed = table["info_bits"], [row[column] for row in table["snr_db"][self.name]]
+        position = 1 / sqrt(min(info_bits, lengths[-1]))
+        upper = next((i for i, length in enumerate(lengths) if i and length >= info_bits), len(lengths) - 1)
+        near, far = 1 / sqrt(lengths[upper]), 1 / sqrt(lengths[upper - 1])
+        share = (position - near) / (far - near)
+        return needed[upper] + share * (needed[upper - 1] - needed[upper])
+
 
 MCS_TABLE = tuple(Mcs(bits, Fraction(rate)) for bits, rates in CODE_RATES.items() for rate in rates)
+
+
+def parse_mcs(name: str) -> Mcs:
+    """The MCS of that name, such as ``4qam-1/3``. Raises `UserError` naming all of them when there is none."""
+    for mcs in MCS_TABLE:
+        if mcs.name == name.strip().lower():
+            return mcs
+    raise UserError(f"unknown MCS '{name}': expected one of {', '.join(mcs.name for mcs in MCS_TABLE)}")
+
+
+def select_mcs(snr_db: float, num_symbols: int | None = None) -> Mcs:
+    """The MCS of highest spectral efficiency that meets `TARGET_BLER` at ``snr_db`` (Es/N0) over AWGN.
+
+    ``num_symbols``: channel uses of the transport block; short blocks need more SNR. Without it, blocks of image size
+    are assumed. Below the lowest threshold the most robust MCS is returned: the caller's outage is then likely.
+    """
+
+    def needed(mcs: Mcs) -> float:
+        return mcs.threshold_db(info_bits=_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
+
+    usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db]
+    if not usable:
+        return min(MCS_TABLE, key=needed)
+    return max(usable, key=lambda mcs: (mcs.spectral_efficiency, -needed(mcs)))
+
+
+@cache
+def thresholds() -> dict:
+    """The threshold table as `bench mcs --write` leaves it.
+
+    Keys: ``bler`` (columns), ``info_bits`` (rows), ``snr_db`` and ``standard_error_db`` (dB, by MCS name: rows of
+    columns), ``origin``.
+    """
+    return json.loads((files("simulator.phy") / "data" / "thresholds.json").read_text())

@@ -1,6 +1,6 @@
 """Gray-mapped square QAM (TS 38.211, clause 5.1): mapping, exact soft demapping, theoretical error rate."""
 
-from functools import lru_cache
+from functools import cache
 from math import erfc, sqrt
 
 import numpy as np
@@ -11,9 +11,9 @@ from simulator.phy.parallel import for_chunks
 BITS_PER_SYMBOL = (2, 4, 6, 8)
 
 
-@lru_cache(maxsize=None)
+@cache
 def pam_levels(bits: int) -> np.ndarray:
-    """Amplitudes of one quadrature of unit-energy QAM: float64 ``[2**bits]``, indexed by the bit label, first bit on top."""
+    """Amplitudes of one quadrature of unit-energy QAM by bit label, first bit on top: float64 ``[2**bits]``."""
     if 2 * bits not in BITS_PER_SYMBOL:
         raise ValueError(f"{2 * bits} bits per symbol: expected one of {BITS_PER_SYMBOL}")
 

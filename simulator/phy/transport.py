@@ -83,9 +83,9 @@ class TransportResult:
 def transport_format(num_symbols: int, mcs: Mcs) -> TransportFormat:
     """The largest payload that ``num_symbols`` channel uses carry at the MCS.
 
-    The code rate K' / E_r of no code block exceeds the MCS's: every CRC is paid out of the payload. In place of the coarse
-    sizes of TS 38.214, 5.1.3.2, the payload is the largest whole number of bytes for which all code blocks are equal
-    and no bit is padding, which those sizes are for. Raises `UserError` if not one payload byte fits.
+    The code rate K' / E_r of no code block exceeds the MCS's: every CRC is paid out of the payload. In place of the
+    coarse sizes of TS 38.214, 5.1.3.2, the payload is the largest whole number of bytes for which, as with those sizes,
+    all code blocks are equal and none is padded. Raises `UserError` if not one payload byte fits.
     """
     return _transport_format(num_symbols, mcs.bits_per_symbol, mcs.code_rate)
 
@@ -118,7 +118,7 @@ def _transport_format(num_symbols: int, bits_per_symbol: int, code_rate: Fractio
 
     # A single block of base graph 2 is what 7.2.2 takes for small or strongly coded transport blocks.
     single = block_bits(1)
-    base_graph = _base_graph(max(single - 16, 0), code_rate)
+    base_graph = base_graph_for(max(single - 16, 0), code_rate)
     limit = MAX_BLOCK_BITS[base_graph]
     blocks = 1
     while block_bits(blocks) > limit:
@@ -137,15 +137,13 @@ def _transport_format(num_symbols: int, bits_per_symbol: int, code_rate: Fractio
     return segmentation(payload, num_symbols * bits_per_symbol, bits_per_symbol, code_rate)
 
 
-def segmentation(
-    payload_bits: int, coded_bits: int, bits_per_symbol: int, code_rate: Fraction
-) -> TransportFormat:
+def segmentation(payload_bits: int, coded_bits: int, bits_per_symbol: int, code_rate: Fraction) -> TransportFormat:
     """Segment a given payload as TS 38.212 does: 7.2.1 (CRC), 7.2.2 (base graph), 5.2.2 (blocks), 5.4.2.1 (E_r).
 
     ``payload_bits`` is A. Raises ``ValueError`` if the code blocks would not be equal whole bytes without filler.
     """
     total = payload_bits + (24 if _tb_crc(payload_bits) == "24A" else 16)
-    base_graph = _base_graph(payload_bits, code_rate)
+    base_graph = base_graph_for(payload_bits, code_rate)
     blocks = _num_blocks(total, MAX_BLOCK_BITS[base_graph])
     size = total // blocks + (CB_CRC_BITS if blocks > 1 else 0)
     if total % (8 * blocks) or coded_bits % bits_per_symbol:
@@ -160,7 +158,7 @@ def _tb_crc(payload_bits: int) -> str:
     return "24A" if payload_bits > 3824 else "16"
 
 
-def _base_graph(payload_bits: int, code_rate: Fraction) -> int:
+def base_graph_for(payload_bits: int, code_rate: Fraction) -> int:
     small = payload_bits <= 292 or (payload_bits <= 3824 and code_rate <= Fraction(67, 100))
     return 2 if small or code_rate <= Fraction(1, 4) else 1
 
@@ -176,9 +174,7 @@ def encode_transport_blocks(payloads: Sequence[bytes], form: TransportFormat) ->
     payload of another length.
     """
     if any(len(payload) != form.payload_bytes for payload in payloads):
-        raise ValueError(
-            f"payloads must have {form.payload_bytes} bytes, got {sorted({len(p) for p in payloads})}"
-        )
+        raise ValueError(f"payloads must have {form.payload_bytes} bytes, got {sorted({len(p) for p in payloads})}")
     data = np.frombuffer(b"".join(payloads), dtype=np.uint8).reshape(len(payloads), form.payload_bytes)
     blocks = append_crc(data, form.tb_crc).reshape(len(payloads) * form.num_blocks, -1)
     if form.num_blocks > 1:
@@ -208,9 +204,7 @@ def decode_transport_blocks(
     received = np.asarray(llrs, dtype=np.float32) * flips
     bits = np.empty((len(llrs), form.num_blocks, form.block_bits), dtype=np.uint8)
     for code, which, where in form.codes():
-        columns = received[:, where].reshape(
-            -1, code.coded_bits // form.bits_per_symbol, form.bits_per_symbol
-        )
+        columns = received[:, where].reshape(-1, code.coded_bits // form.bits_per_symbol, form.bits_per_symbol)
         words = np.ascontiguousarray(columns.swapaxes(1, 2)).reshape(len(columns), -1)
         bits[:, which] = decoder.decode(code, words).bits.reshape(len(llrs), -1, form.block_bits)
     blocks = np.packbits(bits, axis=2)

@@ -1,0 +1,108 @@
+"""`bench ldpc` and `bench mcs`: benchmarks whose figures are ratios and thresholds, not only times."""
+
+import argparse
+import json
+from pathlib import Path
+
+from simulator.cli.arguments import add_json, positive_int
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    verb = subparsers.add_parser("bench", help="measure decoders and MCS thresholds")
+    targets = verb.add_subparsers(dest="target", metavar="TARGET", required=True)
+
+    ldpc = targets.add_parser("ldpc", help="our LDPC decoder against Sionna's: throughput ratio and BLER")
+    ldpc.add_argument("--blocks", type=positive_int, default=2000, metavar="N", help="our code blocks (default: 2000)")
+    text = "code blocks for Sionna's flooding decoder, an eighth for its layered one (default: 200)"
+    ldpc.add_argument("--reference-blocks", type=positive_int, default=200, metavar="N", help=text)
+    add_json(ldpc)
+    ldpc.set_defaults(run=run, measure=_ldpc)
+
+    mcs = targets.add_parser("mcs", help="Es/N0 that each MCS needs; regenerates the threshold table (minutes)")
+    mcs.add_argument("--mcs", metavar="NAME,...", help="only these, such as 4qam-1/2,16qam-1/2 (default: all)")
+    text = "effort: megabits simulated at the deepest point of each waterfall (default: 16)"
+    mcs.add_argument("--megabits", type=positive_int, default=16, metavar="N", help=text)
+    mcs.add_argument("--write", type=Path, metavar="FILE", help="write the table as JSON, as the program ships it")
+    add_json(mcs)
+    mcs.set_defaults(run=run, measure=_mcs)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one benchmark and print its table, or JSON."""
+    args.measure(args)
+    return 0
+
+
+def _ldpc(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulator.phy.benchmark import LDPC_CODE, LDPC_SNR_DB, compare_decoders
+
+    progress = Console(stderr=True)
+    reference_blocks = min(args.reference_blocks, args.blocks)
+    with progress.status("decoding") as status:
+        runs = compare_decoders(args.blocks, reference_blocks, lambda name: status.update(f"decoding: {name}"))
+    ours = runs[0]
+    if args.json:
+        rows = [asdict(r) | {"speedup": ours.blocks_per_second / r.blocks_per_second} for r in runs]
+        print(json.dumps({"info_bits": LDPC_CODE[0], "coded_bits": LDPC_CODE[1], "snr_db": LDPC_SNR_DB, "runs": rows}))
+        return
+    table = Table(title=f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread")
+    for column in ("decoder", "ours is faster by", "code blocks/s", "BLER", "95 % interval", "iterations"):
+        table.add_column(column, justify="left" if column == "decoder" else "right")
+    for r in runs:
+        low, high = r.bler_interval()
+        table.add_row(
+            r.decoder,
+            f"{ours.blocks_per_second / r.blocks_per_second:.1f} x",
+            f"{r.blocks_per_second:.1f}",
+            f"{r.errors / r.blocks:.4f} ({r.errors}/{r.blocks})",
+            f"{low:.4f} .. {high:.4f}",
+            f"{r.mean_iterations:.1f}",
+        )
+    Console().print(table)
+
+
+def _mcs(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from simulator.phy import benchmark
+    from simulator.phy.mcs import MCS_TABLE, parse_mcs
+
+    chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs else list(MCS_TABLE)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(chosen) * len(benchmark.THRESHOLD_INFO_BITS))
+        measured = []
+        for result in benchmark.measure_thresholds(chosen, args.megabits * 1e6):
+            measured.append(result)
+            progress.update(task, advance=1, description=f"{result[0].name}, {result[1]} bits")
+    table = benchmark.threshold_table(measured)
+    if args.write:
+        from simulator.cache import write_atomically
+
+        write_atomically(args.write, benchmark.format_table(table).encode())
+    if args.json:
+        print(json.dumps(table))
+    elif not args.write:
+        _print_thresholds(table)
+
+
+def _print_thresholds(measured: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Es/N0 in dB over AWGN")
+    for column in ("MCS", "info bits", *(f"BLER {bler:g}" for bler in measured["bler"]), "+- (1 sigma)"):
+        table.add_column(column, justify="left" if column == "MCS" else "right")
+    for name, rows in measured["snr_db"].items():
+        for info_bits, row, errors in zip(
+            measured["info_bits"], rows, measured["standard_error_db"][name], strict=True
+        ):
+            table.add_row(name, str(info_bits), *(f"{value:.2f}" for value in row), f"{max(errors):.2f}")
+    Console().print(table)

@@ -1,0 +1,141 @@
+"""The digital link's benchmarks: decoder throughput side by side, and the MCS threshold table."""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numba
+import numpy as np
+
+from simulator.phy.ldpc import Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, ldpc_code
+from simulator.phy.mcs import Mcs
+from simulator.phy.waterfall import Waterfall, measure_waterfall, received_blocks
+
+THRESHOLD_BLERS = (1e-2, 1e-3, 1e-4)
+THRESHOLD_INFO_BITS = (256, 1024, 4096, 8448)
+# Es/N0 at which the decoder benchmark's code, 4-QAM and rate 1/2, has a BLER of 1e-2.
+LDPC_SNR_DB = 1.15
+LDPC_CODE = (4096, 8192)
+
+
+@dataclass(frozen=True)
+class DecoderRun:
+    """One decoder on the benchmark's code blocks."""
+
+    decoder: str
+    blocks: int
+    errors: int
+    blocks_per_second: float
+    mean_iterations: float
+
+    def bler_interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the block error rate."""
+        z, n, rate = 1.96, self.blocks, self.errors / self.blocks
+        centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def compare_decoders(
+    blocks: int, reference_blocks: int, report: Callable[[str], None] = lambda name: None
+) -> list[DecoderRun]:
+    """Decode the same LLRs (4-QAM, k = 4096, n = 8192, BLER 1e-2, 20 iterations) with every decoder, one thread each.
+
+    Our decoder gets ``blocks`` code blocks, Sionna's flooding decoder the first ``reference_blocks`` of them and its
+    layered one the first eighth of those, in batches of 16, where Sionna is fastest on a CPU. Compilation and graph
+    construction are not timed.
+    """
+    import torch
+
+    code = ldpc_code(*LDPC_CODE, base_graph=1)
+    bits, llrs = received_blocks(code, 2, LDPC_SNR_DB, blocks, np.random.default_rng(0))
+    contestants: list[tuple[str, Decoder, int, int]] = [
+        ("layered offset-min-sum (ours)", LayeredDecoder(), blocks, 64),
+        (
+            "Sionna flooding boxplus-phi",
+            SionnaDecoder(schedule="flooding", check_node="boxplus-phi"),
+            reference_blocks,
+            16,
+        ),
+        ("Sionna layered offset-min-sum", SionnaDecoder(), max(1, reference_blocks // 8), 16),
+    ]
+    threads = numba.get_num_threads(), torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+    try:
+        return [_run(name, report, decoder, code, bits[:n], llrs[:n], batch) for name, decoder, n, batch in contestants]
+    finally:
+        numba.set_num_threads(threads[0])
+        torch.set_num_threads(threads[1])
+
+
+def _run(
+    name: str,
+    report: Callable[[str], None],
+    decoder: Decoder,
+    code: LdpcCode,
+    bits: np.ndarray,
+    llrs: np.ndarray,
+    batch: int,
+) -> DecoderRun:
+    report(name)
+    decoder.decode(code, llrs[:1])
+    errors, iterations, seconds = 0, 0, 0.0
+    for start in range(0, len(bits), batch):
+        begin = time.perf_counter()
+        decoded = decoder.decode(code, llrs[start : start + batch])
+        seconds += time.perf_counter() - begin
+        errors += int((decoded.bits != bits[start : start + batch]).any(axis=1).sum())
+        iterations += int(decoded.iterations.sum())
+    return DecoderRun(name, len(bits), errors, len(bits) / seconds, iterations / len(bits))
+
+
+def measure_thresholds(table: Iterable[Mcs], sample_bits: float) -> Iterator[tuple[Mcs, int, Waterfall]]:
+    """Measure the waterfall of every MCS at every length of `THRESHOLD_INFO_BITS`; yields as it goes.
+
+    ``sample_bits`` sets the effort: info bits simulated at the deepest point, at most 20000 code blocks.
+    """
+    for mcs in table:
+        for info_bits in THRESHOLD_INFO_BITS:
+            blocks = min(20000, max(100, int(sample_bits / info_bits)))
+            yield mcs, info_bits, measure_waterfall(mcs, info_bits, blocks)
+
+
+def threshold_table(measured: Iterable[tuple[Mcs, int, Waterfall]]) -> dict[str, Any]:
+    """Gather measurements into the table that `simulator.phy.mcs.thresholds` reads."""
+    snr: dict[str, list[list[float]]] = {}
+    error: dict[str, list[list[float]]] = {}
+    for mcs, _, waterfall in measured:
+        snr.setdefault(mcs.name, []).append([round(waterfall.snr_db(b), 3) for b in THRESHOLD_BLERS])
+        error.setdefault(mcs.name, []).append([round(waterfall.standard_error_db(b), 3) for b in THRESHOLD_BLERS])
+    return {
+        "origin": {
+            "command": "python -m simulator bench mcs --write simulator/phy/data/thresholds.json",
+            "decoder": "layered offset-min-sum, offset 0.5, 20 iterations",
+            "channel": "AWGN, Es/N0 in dB per complex symbol, one code block, random info bits",
+            "estimate": "maximum-likelihood fit of BLER = Q((snr - middle) / width); 1e-4 is read off the fit",
+            "numba": numba.__version__,
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        },
+        "bler": list(THRESHOLD_BLERS),
+        "info_bits": list(THRESHOLD_INFO_BITS),
+        "snr_db": snr,
+        "standard_error_db": error,
+    }
+
+
+def format_table(table: dict[str, Any]) -> str:
+    """The table as JSON with one line per MCS, so that a new measurement reads as a diff."""
+    entries = []
+    for key, value in table.items():
+        if key in ("snr_db", "standard_error_db"):
+            lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(rows)}" for name, rows in value.items())
+            entries.append(f'  "{key}": {{\n{lines}\n  }}')
+        else:
+            entries.append(f'  "{key}": {json.dumps(value)}')
+    return "{\n" + ",\n".join(entries) + "\n}\n"
