@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import defaultdict, deque
@@ -48,9 +49,8 @@ def single_threaded() -> None:
     """Let this process, and those it starts, compute with one thread each."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
-    import torch
-
-    torch.set_num_threads(1)
+    if torch := sys.modules.get("torch"):  # too late for variables
+        torch.set_num_threads(1)
 
 
 class InProcess:

@@ -20,6 +20,7 @@ from simulator.errors import UserError
 DATABASE = "results.sqlite"
 LOCK = ".lock"
 APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
+LAYOUT = 1  # of the tables
 ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
 
 
@@ -93,7 +94,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder)
             try:
-                _check_ours(self._path)
+                _check_ours(self._path, any_layout=fresh)
                 if fresh:
                     _remove(self._path)
                 self._connection = _create(self._path)
@@ -231,7 +232,7 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _check_ours(path: Path) -> None:
+def _check_ours(path: Path, any_layout: bool = False) -> None:
     """Look at the header of the file (sqlite.org/fileformat2.html, section 1.3) before SQLite touches it."""
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -240,6 +241,10 @@ def _check_ours(path: Path) -> None:
     ours = header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
     if not ours:
         raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
+    layout = int.from_bytes(header[60:64], "big")
+    if layout != LAYOUT and not any_layout:
+        what_to_do = "sweep with --fresh or another --out"
+        raise UserError(f"'{path}' has layout {layout}, this program reads {LAYOUT}; {what_to_do}")
 
 
 def _remove(path: Path) -> None:
@@ -252,6 +257,7 @@ def _create(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
         rest = ", ".join(name for name in COLUMNS if name != "key")
         connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}) WITHOUT ROWID")
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")

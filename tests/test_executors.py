@@ -1,0 +1,113 @@
+"""Tasks reach workers in good order, and processes end when they should."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from simulator.errors import UserError
+from simulator.executors import InProcess, LocalProcesses
+
+
+@dataclass(frozen=True)
+class Job:
+    group: int
+    number: int
+
+
+class Reporter:
+    """Answers (task, process); does badly what a task with a bad number asks for."""
+
+    def __init__(self, startup=""):
+        if startup == "raises":
+            raise UserError("cannot start")
+
+    def __call__(self, job):
+        time.sleep(0.02)
+        if job.number == -1:
+            raise ZeroDivisionError("a bug")
+        if job.number == -2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job, os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+JOBS = [Job(group, number) for number in range(8) for group in range(3)]
+
+
+def test_in_process_goes_group_by_group():
+    answers = list(InProcess().run(Reporter, JOBS))
+    assert [job for job, *_ in answers] == sorted(JOBS, key=lambda job: job.group)
+
+
+def test_processes_answer_every_task_with_one_thread_each():
+    answers = list(LocalProcesses(2).run(Reporter, JOBS))
+    assert sorted(job.number * 3 + job.group for job, *_ in answers) == list(range(24))
+    assert len({process for _, process, _ in answers} - {os.getpid()}) == 2
+    assert {threads for *_, threads in answers} == {"1"}
+    # Two processes, three groups: whoever is free first takes the third, and only its tail may be shared.
+    alone = [group for group in range(3) if len({process for job, process, _ in answers if job.group == group}) == 1]
+    assert len(alone) >= 2
+
+
+@pytest.mark.parametrize(
+    ("make_worker", "job", "error", "message"),
+    [
+        (partial(Reporter, "raises"), Job(0, 0), UserError, "cannot start"),
+        (Reporter, Job(0, -1), ZeroDivisionError, "a bug"),
+        (Reporter, Job(0, -2), UserError, r"a worker process died \(killed by signal 9\); finished rows are kept"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_arrives(make_worker, job, error, message):
+    with pytest.raises(error, match=message):
+        list(LocalProcesses(1).run(make_worker, [job]))
+
+
+def test_traceback_of_the_process_is_kept():
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(LocalProcesses(1).run(Reporter, [Job(0, -1)]))
+    assert any("in __call__" in note for note in caught.value.__notes__)
+
+
+def test_processes_end_with_the_consumer():
+    arriving = LocalProcesses(2).run(Reporter, JOBS)
+    _, process, _ = next(arriving)
+    arriving.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+ORPHANS = """
+import sys
+sys.path.insert(0, {folder!r})
+from simulator.executors import LocalProcesses
+from test_executors import Job, Reporter
+if __name__ == "__main__":
+    for _, process, _ in LocalProcesses(2).run(Reporter, [Job(0, n) for n in range(10_000)]):
+        print(process, flush=True)
+"""
+
+
+def test_processes_end_when_the_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHANS.format(folder=os.path.dirname(__file__)))
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        processes = {int(parent.stdout.readline()) for _ in range(4)}
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while any(map(_running, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_running, processes))
+
+
+def _running(process):
+    """Whether a process computes still; one that ended and waits for init to notice does not."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,151 @@
+"""Intervals against normal theory and Bjontegaard deltas against a published implementation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.statistics import (
+    SUMMARY_COLUMNS,
+    bd_quality,
+    bd_rate,
+    bootstrap_mean,
+    image_means,
+    paired_difference,
+    summarise,
+)
+from simulator.store import Row
+
+# Four-point curves of the kind the literature shows, and what `bjontegaard` 1.3.0 (FAU-LMS, method "pchip", which its
+# authors held to the JVET-T2010 spreadsheet) makes of them: (BD-rate in percent, BD-PSNR in dB).
+GOLDEN = [
+    (
+        [9487.76, 4593.60, 2486.44, 1358.24],
+        [40.037, 38.615, 36.845, 34.851],
+        [9787.80, 4469.00, 2451.52, 1356.24],
+        [40.121, 38.651, 36.970, 34.987],
+        (-4.417485350589045, 0.11969278542479489),
+    ),
+    (
+        [686.76, 309.58, 157.11, 85.95],
+        [40.28, 37.18, 34.24, 31.42],
+        [893.34, 407.8, 204.93, 112.75],
+        [40.39, 37.21, 34.17, 31.24],
+        (31.379878202397627, -1.1834724046224592),
+    ),
+]
+
+
+def row(image="a", realisation=0, psnr_db=30.0, snr_db=0.0, scheme="s", outage=False, lpips=None):
+    return Row(
+        key=f"{scheme}{image}{realisation}{snr_db}",
+        scheme=scheme,
+        channel="awgn",
+        snr_db=snr_db,
+        cbr_target=1 / 16,
+        image=image,
+        realisation=realisation,
+        psnr_db=psnr_db,
+        ms_ssim=None,
+        lpips=lpips,
+        outage=outage,
+        cbr=0.06,
+        cbr_payload=0.05,
+        payload=50,
+        side_information=0,
+        header=10,
+        crc=0,
+        padding=0,
+        pilots=0,
+        encode_s=0.1,
+        decode_s=0.1,
+    )
+
+
+@pytest.mark.parametrize(("rate_a", "quality_a", "rate_b", "quality_b", "expected"), GOLDEN)
+def test_bjontegaard_golden(rate_a, quality_a, rate_b, quality_b, expected):
+    assert bd_rate(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected[0], rel=1e-9)
+    assert bd_quality(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected[1], rel=1e-9)
+
+
+@given(factor=st.floats(0.2, 5), gain=st.floats(-3, 3))
+def test_bjontegaard_laws(factor, gain):
+    rate, quality = np.array([1.0, 2, 4, 9]), np.array([30.0, 33, 35.5, 38])
+    if 1 / 9 < factor < 9:
+        assert bd_rate(rate, quality, factor * rate, quality) == pytest.approx(100 * (factor - 1), abs=1e-8)
+    assert bd_quality(rate, quality, rate, quality + gain) == pytest.approx(gain, abs=1e-9)
+    assert bd_quality(rate, quality, rate[::-1], (quality + gain)[::-1]) == pytest.approx(gain, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rate", "quality"),
+    [([10.0, 20], [30.0, 31]), ([1.0], [30.0]), ([1.0, 1], [30.0, 31]), ([0.0, 1], [30.0, 31])],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_bjontegaard_refuses_curves_without_overlap(rate, quality):
+    with pytest.raises(ValueError, match=r"overlap|two points"):
+        bd_quality([1.0, 2], [30.0, 31], rate, quality)
+
+
+def test_interval_agrees_with_normal_theory():
+    sample = np.random.default_rng(3).normal(30, 2, 400)
+    estimate = bootstrap_mean(sample, key=1)
+    half_width = 1.96 * sample.std(ddof=1) / math.sqrt(len(sample))
+    assert estimate.mean == pytest.approx(sample.mean())
+    assert estimate.high - estimate.mean == pytest.approx(half_width, rel=0.08)
+    assert estimate.mean - estimate.low == pytest.approx(half_width, rel=0.08)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(5)
+    estimates = [bootstrap_mean(generator.normal(0, 1, 30), key) for key in range(300)]
+    covered = sum(one.low <= 0 <= one.high for one in estimates) / len(estimates)
+    assert 0.90 <= covered <= 0.98
+
+
+def test_interval_depends_on_nothing_but_values_and_key():
+    assert bootstrap_mean([1.0, 2, 4], 9) == bootstrap_mean([1.0, 2, 4], 9)
+    assert bootstrap_mean([1.0, 2, 4], 9) != bootstrap_mean([1.0, 2, 4, 4], 9)
+
+
+def test_one_image_has_no_interval():
+    estimate = bootstrap_mean([31.0], 0)
+    assert (estimate.mean, estimate.low, estimate.high) == (31.0, None, None)
+
+
+def test_paired_difference_cancels_what_images_have_in_common():
+    generator = np.random.default_rng(0)
+    hardness = generator.normal(0, 5, 24)
+    first = {str(i): 30 + h + 0.2 + generator.normal(0, 0.05) for i, h in enumerate(hardness)}
+    second = {str(i): 30 + h for i, h in enumerate(hardness)}
+    difference = paired_difference(first, second | {"other": 99.0})
+    assert 0.15 < difference.low < difference.mean < difference.high < 0.25
+    assert bootstrap_mean(list(first.values()), 0).low < np.mean(list(second.values()))
+    with pytest.raises(ValueError, match="no image in common"):
+        paired_difference({"a": 1.0}, {"b": 1.0})
+
+
+def test_realisations_are_averaged_before_images():
+    rows = [row("a", 0, 20.0), row("a", 1, 30.0), row("b", 0, 40.0)]
+    assert image_means(rows, lambda one: one.psnr_db) == {"a": 25.0, "b": 40.0}
+    (point,) = summarise(rows)
+    assert point.metrics["psnr_db"].mean == 32.5
+    assert (point.images, point.realisations) == (2, 2)
+
+
+def test_summary_record_has_the_public_columns():
+    (point,) = summarise([row("a", outage=True, lpips=0.3), row("b", psnr_db=32.0)])
+    record = point.record()
+    assert tuple(record) == SUMMARY_COLUMNS
+    assert record["psnr_db"] == 31.0
+    assert record["psnr_db_lo"] <= 31.0 <= record["psnr_db_hi"]
+    assert (record["ms_ssim"], record["ms_ssim_lo"], record["outage_rate"]) == (None, None, 0.5)
+    assert (record["lpips"], record["lpips_lo"]) == (0.3, None)
+
+
+def test_summary_of_a_point_does_not_depend_on_the_others():
+    rows = [row(image, snr_db=snr, psnr_db=30 + snr + i) for i, image in enumerate("abc") for snr in (0.0, 1.0)]
+    alone = summarise([one for one in rows if one.snr_db == 1.0])
+    assert summarise(rows)[1:] == alone

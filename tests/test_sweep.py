@@ -1,0 +1,211 @@
+"""The grid gives the same numbers however it is run, and reuses exactly what it may."""
+
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from simulator import sweep
+from simulator.errors import SchemeError, UserError
+from simulator.metrics import LpipsUnavailable
+from simulator.store import load_results
+from simulator.sweep import SUMMARY, SweepConfig, load_inputs, plan, run_sweep, tasks
+
+pytestmark = pytest.mark.usefixtures("toys", "without_figures")
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Figures take longer than all else here."""
+    monkeypatch.setattr(sweep, "draw", lambda results, folder: [])
+
+
+@pytest.fixture
+def config(photographs):
+    return SweepConfig(
+        snrs_db=(0.0, 2.0, 5.0),
+        schemes=("toy", "toy-cliff", "toy-bound"),
+        channels=("awgn", "rayleigh"),
+        images=str(photographs),
+        realisations=2,
+        lpips="none",
+    )
+
+
+def quietly(message):
+    """Take no note."""
+
+
+def summary_of(config, folder):
+    run_sweep(config, folder, notify=quietly)
+    return (folder / SUMMARY).read_bytes()
+
+
+def keys_of(config):
+    return [row.key for row in plan(config, load_inputs(config, quietly))]
+
+
+def test_every_row_has_a_key_of_its_own(config):
+    keys = keys_of(config)
+    assert len(keys) == 3 * 2 * 3 * 4 * 2
+    assert max(Counter(keys).values()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"snrs_db": (1.0, 3.0, 6.0)},
+        {"cbrs": (Fraction(1, 8),)},
+        {"crop": 24},
+        {"channels": ("rayleigh-fast",)},
+        {"schemes": ("toy-slow",)},
+    ],
+)
+def test_a_changed_configuration_shares_no_key(config, change):
+    assert not set(keys_of(config)) & set(keys_of(replace(config, **change)))
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"batch": 3}])
+def test_how_it_is_run_is_not_part_of_keys(config, change):
+    assert keys_of(config) == keys_of(replace(config, **change))
+
+
+def test_fingerprints_are_part_of_keys(config, monkeypatch):
+    before = set(keys_of(config))
+    monkeypatch.setattr("toy_schemes.Toy.fingerprint", lambda self: "2")
+    unchanged = before & set(keys_of(config))
+    assert len(unchanged) == len(before) / 3  # those of the bound
+
+
+def test_summary_is_the_same_bytes_with_other_workers_and_batches(config, tmp_path):
+    expected = summary_of(config, tmp_path / "plain")
+    assert expected.count(b"\n") == 1 + 3 * 2 * 3
+    assert summary_of(replace(config, batch=3), tmp_path / "batch") == expected
+    assert summary_of(replace(config, workers=2, batch=2), tmp_path / "workers") == expected
+
+
+def test_a_finished_sweep_computes_nothing_again(config, tmp_path, monkeypatch):
+    expected = summary_of(config, tmp_path)
+    (tmp_path / SUMMARY).unlink()
+    monkeypatch.setattr("simulator.trials.Worker.__call__", lambda self, task: pytest.fail("computed again"))
+    assert summary_of(config, tmp_path) == expected
+
+
+def test_a_larger_grid_reuses_a_smaller_one_and_matches_it(config, tmp_path):
+    larger = replace(config, snrs_db=(0.0, 2.0, 4.0, 5.0), schemes=("toy", "toy-slow"))
+    run_sweep(config, tmp_path / "grown", notify=quietly)
+    told = []
+    run_sweep(larger, tmp_path / "grown", notify=quietly, progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (3 * 2 * 4 * 2, 2 * 2 * 4 * 4 * 2)
+    assert (tmp_path / "grown" / SUMMARY).read_bytes() == summary_of(larger, tmp_path / "anew")
+
+
+def test_a_changed_configuration_never_mixes_with_old_rows(config, tmp_path):
+    run_sweep(replace(config, seed=5), tmp_path / "used", notify=quietly)
+    assert summary_of(config, tmp_path / "used") == summary_of(config, tmp_path / "new")
+
+
+def test_outages_bills_and_timings_are_in_the_rows(config, tmp_path):
+    rows = run_sweep(config, tmp_path, notify=quietly).rows
+    assert {row.outage for row in rows if row.scheme == "toy-cliff" and row.snr_db < 3} == {True}
+    assert not any(row.outage for row in rows if row.scheme != "toy-cliff" or row.snr_db >= 3)
+    for row in rows:
+        bill = row.payload + row.side_information + row.header + row.crc + row.padding + row.pilots
+        size = {"p0": 32 * 48, "p2": 32 * 48}.get(row.image, 40 * 40)
+        assert row.cbr == bill / (3 * size)
+        assert row.cbr_payload == row.payload / (3 * size)
+        assert row.cbr <= row.cbr_target
+        assert (row.encode_s is None) == (row.scheme == "toy-bound")
+        assert row.ms_ssim is None  # the pictures are too small
+        assert row.lpips is None
+
+
+def test_all_schemes_meet_the_same_channel(config, tmp_path):
+    """`toy` and `toy-slow` send the same symbols, so they must get the same pictures back."""
+    results = run_sweep(replace(config, schemes=("toy", "toy-slow")), tmp_path, notify=quietly)
+    half = len(results.rows) // 2
+    assert [row.psnr_db for row in results.rows[:half]] == [row.psnr_db for row in results.rows[half:]]
+
+
+def test_tasks_keep_pictures_of_one_size_together(config):
+    inputs = load_inputs(config, quietly)
+    units = tasks(replace(config, batch=2), inputs, plan(config, inputs))
+    assert sum(len(unit.images) for unit in units) == len(keys_of(config))
+    assert {tuple(image.name for image in unit.images) for unit in units} == {("p0", "p2"), ("p1", "p3")}
+    assert {(unit.group, unit.images[0].size) for unit in units} == {(0, (32, 48)), (1, (40, 40))}
+
+
+def test_a_dying_worker_is_one_line_and_rows_are_kept(config, tmp_path):
+    dying = replace(config, schemes=("toy-dying",), channels=("awgn",), workers=2)
+    with pytest.raises(UserError, match="a worker process died"):
+        run_sweep(dying, tmp_path, notify=quietly)
+    assert not (tmp_path / SUMMARY).exists()
+    kept = {row.key: row.psnr_db for row in load_results(tmp_path).rows}
+    assert kept
+    spared = run_sweep(replace(dying, snrs_db=(0.0, 5.0)), tmp_path, notify=quietly).rows
+    assert all(kept[row.key] == row.psnr_db for row in spared if row.key in kept)
+
+
+def test_a_bug_in_a_scheme_keeps_its_traceback_and_the_rows(config, tmp_path):
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run_sweep(replace(config, schemes=("toy-raising",)), tmp_path, notify=quietly)
+    assert {row.snr_db for row in load_results(tmp_path).rows} == {0.0}
+
+
+def test_a_scheme_that_shows_nonsense_is_caught(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("toy_schemes.Toy.decode", lambda self, reception: _nonsense(reception))
+    with pytest.raises(SchemeError, match="decoded images must be finite"):
+        run_sweep(replace(config, schemes=("toy",)), tmp_path, notify=quietly)
+
+
+def _nonsense(reception):
+    import torch
+
+    from simulator.link import Decoded
+
+    return Decoded(torch.full((1, 3, *reception.image_size), torch.nan), [False])
+
+
+def test_unsupported_ratio_is_refused_before_any_work(config, tmp_path):
+    picky = replace(config, schemes=("toy", "toy-picky"), cbrs=(Fraction(1, 16), Fraction(1, 8)))
+    with pytest.raises(UserError, match="'toy-picky' cannot run at CBR 1/8: it is made for CBR 1/16"):
+        run_sweep(picky, tmp_path / "results", notify=quietly)
+    assert not (tmp_path / "results").exists()
+
+
+def test_default_schemes_are_those_that_can_run(config, monkeypatch):
+    monkeypatch.setattr(sweep, "BUILT_IN", ("toy", "toy-picky", "not-installed"))
+    notes = []
+    wanted = replace(config, schemes=(), cbrs=(Fraction(1, 8),))
+    assert list(load_inputs(wanted, notes.append).schemes) == ["toy"]
+    assert len(notes) == 1
+    assert notes[0].startswith("left out toy-picky: ")
+    monkeypatch.setattr(sweep, "BUILT_IN", ())
+    with pytest.raises(UserError, match="no built-in scheme can run this"):
+        load_inputs(wanted, notes.append)
+
+
+def test_missing_lpips_is_said_once_and_leaves_the_column_empty(config, tmp_path, monkeypatch):
+    def refuse(name):
+        raise LpipsUnavailable("no backbone")
+
+    monkeypatch.setattr(sweep, "LpipsNet", refuse)
+    notes = []
+    wanted = replace(config, schemes=("toy",), channels=("awgn",), lpips="alex")
+    results = run_sweep(wanted, tmp_path, notify=notes.append)
+    assert notes == ["the LPIPS column stays empty: no backbone"]
+    assert {row.lpips for row in results.rows} == {None}
+
+
+def test_lpips_is_measured_and_part_of_keys(config, tmp_path, lpips_backbone_dir):
+    wanted = replace(config, schemes=("toy",), channels=("awgn",), lpips="alex")
+    results = run_sweep(wanted, tmp_path, notify=quietly)
+    assert all(0 < row.lpips < 2 for row in results.rows)
+    assert not set(keys_of(wanted)) & set(keys_of(replace(wanted, lpips="none")))
+
+
+def test_device_that_is_not_there(config):
+    with pytest.raises(UserError, match="device 'cuda:99' is not there"):
+        load_inputs(replace(config, device="cuda:99"), quietly)
