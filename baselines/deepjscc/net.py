@@ -129,8 +129,8 @@ class DeepJsccNet(nn.Module):
         """Start both linear parts as a KLT with SoftCast's gains, and silence the convolutional branches.
 
         Args:
-            mean: float64 [768] of 16x16 blocks flattened as (3, 16, 16).
-            covariance: float64 [768, 768].
+            mean: float64 [3], of the colours.
+            covariance: float64 [768, 768], of 16x16 blocks flattened as (3, 16, 16).
         """
         latents = 2 * self.config.uses
         variances, vectors = torch.linalg.eigh(covariance)
@@ -139,9 +139,9 @@ class DeepJsccNet(nn.Module):
         gains = gains * (0.5 / (gains.square() * variances).mean()).sqrt()
         encode, decode = self.encoder.linear, self.decoder.linear
         encode.weight.copy_((gains[:, None] * basis).reshape(encode.weight.shape))
-        encode.bias.copy_(-gains * (basis @ mean))  # type: ignore[union-attr]
+        encode.bias.copy_(-gains * (basis @ mean.repeat_interleave(BLOCK * BLOCK)))  # type: ignore[union-attr]
         decode.weight.copy_((basis / gains[:, None]).reshape(decode.weight.shape))
-        decode.bias.copy_(mean.reshape(3, -1).mean(1))  # type: ignore[union-attr]
+        decode.bias.copy_(mean)  # type: ignore[union-attr]
         self.decoder.log_power.copy_((gains.square() * variances).log())
         for head in (self.encoder.head, self.decoder.head):
             nn.init.zeros_(head.weight)
@@ -149,7 +149,7 @@ class DeepJsccNet(nn.Module):
 
 
 def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean [768] and covariance [768, 768], float64, of the 16x16 blocks of float images [3, H, W]."""
+    """Mean colour [3] and covariance [768, 768] of 16x16 blocks, float64, of float images [3, H, W]."""
     total, outer, count = torch.zeros(BLOCK_VALUES).double(), torch.zeros(BLOCK_VALUES, BLOCK_VALUES).double(), 0
     for image in images:
         blocks = functional.unfold(image[None], BLOCK, stride=BLOCK)[0].T  # [blocks, 768]
@@ -157,7 +157,7 @@ def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Te
         outer += (blocks.T @ blocks).double()
         count += len(blocks)
     mean = total / count
-    return mean, outer / count - mean[:, None] * mean
+    return mean.reshape(3, -1).mean(1), outer / count - mean[:, None] * mean
 
 
 def _centred(snr_db: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,9 @@ RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 class DeepJscc:
     """`deepjscc`, or `deepjscc:weights=FOLDER` with weights of one's own.
 
-    A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed as
-    side information). An image whose sides are no multiples of 16 is padded at its right and bottom edge; as the budget
-    grows only with the true size, the tail of the least important latents then stays at home.
+    A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed
+    as side information). An image whose sides are no multiples of 16 is padded at its right and bottom edge; as the
+    budget grows only with the true size, the tail of the least important latents then stays at home.
     """
 
     def __init__(self, *options: str) -> None:
@@ -89,7 +89,8 @@ class DeepJscc:
         net = self._net(size, len(received.symbols))
         shape = (2 * net.config.uses, *_blocks(size))
         parts = (received.symbols, received.gain, received.noise_variance)
-        seen = demodulate(*(part[None].to(self._device) for part in parts), shape)
+        symbols, gain, noise_variance = (part[None].to(self._device) for part in parts)
+        seen = demodulate(symbols, gain, noise_variance, shape)
         snr_db = torch.tensor([reception.state.snr_db], device=self._device)
         image = net.decoder(seen.noisy, seen.variance, snr_db)[0]
         return image[:, : size[0], : size[1]].clamp(0, 1).float().cpu()

@@ -208,7 +208,7 @@ def check_keys(section: Mapping[str, Any], known: Sequence[str], where: str) -> 
 
 
 def _read_text(path: Path) -> str:
-    shipped = files("experiments").joinpath(*path.parts[path.parts[:1] == ("experiments",) :])
+    shipped = files("experiments") / "/".join(path.parts[path.parts[:1] == ("experiments",) :])
     for place in (path, shipped):
         if place.is_file():
             return place.read_text(encoding="utf-8")
