@@ -100,6 +100,7 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         raise BpgFormatError("BPG file is truncated: it ends inside the HEVC header")
     fields = SpsFields.of_bpg(file.payload[position : position + length])
     units = still_picture_nal_units(file.payload[position + length :])
+    _check_length(units, header, fields)
     chroma = header.pixel_format.chroma_format_idc
     sets = parameter_sets(fields, header.width, header.height, chroma, header.bit_depth)
     planes = decode_picture([*sets, *units], chroma, header.height, header.width)
@@ -118,6 +119,16 @@ def _check_supported(header: BpgHeader) -> None:
             raise BpgUnsupported(f"BPG file uses {feature}, which this decoder leaves out; convert it with bpgdec")
     if _too_large(header.height, header.width):
         raise BpgUnsupported(f"BPG picture of {header.width} x {header.height} exceeds {_LIMITS}")
+
+
+def _check_length(units: list[bytes], header: BpgHeader, fields: SpsFields) -> None:
+    """A few bytes cannot be a huge picture: each intra coding tree block spends at least a bit on its mode."""
+    side = fields.coding_tree_block
+    blocks = -(-header.width // side) * -(-header.height // side)
+    if 8 * sum(map(len, units)) < blocks:
+        raise BpgFormatError(
+            f"BPG file is damaged: {header.width} x {header.height} pixels need more data than it holds"
+        )
 
 
 _LIMITS = f"the limit of {MAX_PIXELS} pixels and {MAX_SIDE} a side"

@@ -48,6 +48,11 @@ class SpsFields:
         """Side of the smallest coding block in luma samples; picture sizes are padded to its multiples."""
         return 8 << self.log2_min_cb_minus3
 
+    @property
+    def coding_tree_block(self) -> int:
+        """Side of the coding tree block in luma samples."""
+        return self.min_coding_block << self.log2_diff_max_min_cb
+
     @classmethod
     def of_bpg(cls, data: bytes) -> "SpsFields":
         """Parses the body of a BPG hevc_header.

@@ -209,6 +209,12 @@ def test_features_left_out_are_named(header: BpgHeader, feature: str) -> None:
         bpg.decode(write_file(header, read_file(bpg.encode(photo(16, 16), 40)).payload))
 
 
+def test_a_huge_picture_in_a_few_bytes_is_refused_before_decoding() -> None:
+    payload = read_file(bpg.encode(photo(), 40)).payload
+    with pytest.raises(BpgError, match="8192 x 8192 pixels need more data"):
+        bpg.decode(write_file(BpgHeader(2**13, 2**13), payload))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damage_raises_nothing_but_bpg_errors(data: st.DataObject) -> None:
