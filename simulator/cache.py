@@ -1,7 +1,7 @@
 """Where the program keeps what it can compute or download again."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -19,18 +19,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises OSError, for example on a full disk, and then leaves nothing behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(draft, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

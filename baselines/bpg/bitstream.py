@@ -8,9 +8,13 @@ from collections.abc import Iterator
 
 from baselines.bpg.errors import BpgFormatError
 
+VPS, SPS, PPS = 32, 33, 34  # NAL unit types, H.265 table 7-1
+IDR_W_RADL, IDR_N_LP = 19, 20
+START_CODE = b"\x00\x00\x01"
+
 UE7_LIMIT = 2**30 - 1  # what libbpg accepts; keeps hostile lengths far from any overflow
 _MAX_GOLOMB_ZEROS = 31
-_START_CODE = re.compile(rb"\x00\x00\x01")
+_START_CODE = re.compile(START_CODE)
 _EMULATION = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 
 
@@ -123,3 +127,30 @@ def escape(rbsp: bytes) -> bytes:
 def unescape(nal: bytes) -> bytes:
     """Removes emulation-prevention bytes."""
     return nal.replace(b"\x00\x00\x03", b"\x00\x00")
+
+
+def still_picture_nal_units(payload: bytes) -> list[bytes]:
+    """PPS and slice NAL units of the first picture in hevc_data, whose first start code is left out.
+
+    Raises:
+        BpgFormatError: a foreign VPS or SPS, or no intra picture at all.
+    """
+    units: list[bytes] = []
+    slices = 0
+    for nal in split_nal_units(START_CODE + payload):
+        if len(nal) < 3 or layer_id(nal) > 0:
+            continue
+        kind = nal_type(nal)
+        if kind in (VPS, SPS):
+            raise BpgFormatError("BPG file is malformed: its payload carries its own HEVC sequence parameters")
+        if kind in (IDR_W_RADL, IDR_N_LP):
+            is_first_slice = bool(nal[2] & 0x80)
+            if is_first_slice and slices:
+                break
+            slices += 1
+            units.append(nal)
+        elif kind == PPS:
+            units.append(nal)
+    if not slices:
+        raise BpgFormatError("BPG file is malformed: its payload holds no HEVC intra picture")
+    return units

@@ -5,20 +5,22 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.bitstream import nal_type, read_ue7, split_nal_units, write_ue7
-from baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
-from baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
-from baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
-from baselines.bpg.hevc import (
+from baselines.bpg.bitstream import (
     IDR_N_LP,
     IDR_W_RADL,
     PPS,
     SPS,
     START_CODE,
-    SpsFields,
-    parameter_sets,
+    nal_type,
+    read_ue7,
+    split_nal_units,
     still_picture_nal_units,
+    write_ue7,
 )
+from baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
+from baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
+from baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
+from baselines.bpg.hevc import SpsFields, parameter_sets
 from baselines.bpg.picture import decode_picture, encode_picture, encoder_identity, padded_size
 from baselines.bpg.store import EncodeStore
 

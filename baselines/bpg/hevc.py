@@ -6,12 +6,8 @@ extracts them from an encoder's SPS, `parameter_sets` rebuilds a standard VPS an
 
 from dataclasses import dataclass
 
-from baselines.bpg.bitstream import BitReader, BitWriter, escape, layer_id, nal_type, split_nal_units, unescape
+from baselines.bpg.bitstream import SPS, VPS, BitReader, BitWriter, escape, unescape
 from baselines.bpg.errors import BpgFormatError, BpgUnsupported
-
-VPS, SPS, PPS = 32, 33, 34
-IDR_W_RADL, IDR_N_LP = 19, 20
-START_CODE = b"\x00\x00\x01"
 
 _MAX_FIELDS_BYTES = 64  # the longest legal header needs 27
 _LEVEL_8_5 = 255
@@ -201,33 +197,6 @@ def parameter_sets(
 ) -> tuple[bytes, bytes]:
     """VPS and SPS NAL units (without start codes) of a still picture of width x height luma samples."""
     return _write_vps(), fields.write_sps(width, height, chroma_format_idc, bit_depth)
-
-
-def still_picture_nal_units(payload: bytes) -> list[bytes]:
-    """PPS and slice NAL units of the first picture in hevc_data, whose first start code is left out.
-
-    Raises:
-        BpgFormatError: a foreign VPS or SPS, or no intra picture at all.
-    """
-    units: list[bytes] = []
-    slices = 0
-    for nal in split_nal_units(START_CODE + payload):
-        if len(nal) < 3 or layer_id(nal) > 0:
-            continue
-        kind = nal_type(nal)
-        if kind in (VPS, SPS):
-            raise BpgFormatError("BPG file is malformed: its payload carries its own HEVC sequence parameters")
-        if kind in (IDR_W_RADL, IDR_N_LP):
-            is_first_slice = bool(nal[2] & 0x80)
-            if is_first_slice and slices:
-                break
-            slices += 1
-            units.append(nal)
-        elif kind == PPS:
-            units.append(nal)
-    if not slices:
-        raise BpgFormatError("BPG file is malformed: its payload holds no HEVC intra picture")
-    return units
 
 
 def _read_pcm(bits: BitReader) -> PcmFields | None:

@@ -8,9 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.bpg import BpgFormatError, BpgHeader, BpgUnsupported, ColorSpace, PixelFormat, decode
-from baselines.bpg.bitstream import BitWriter, escape, nal_type, write_ue7
+from baselines.bpg.bitstream import (
+    PPS,
+    SPS,
+    START_CODE,
+    VPS,
+    BitWriter,
+    escape,
+    nal_type,
+    still_picture_nal_units,
+    write_ue7,
+)
 from baselines.bpg.container import write_file
-from baselines.bpg.hevc import PPS, SPS, START_CODE, VPS, PcmFields, SpsFields, parameter_sets, still_picture_nal_units
+from baselines.bpg.hevc import PcmFields, SpsFields, parameter_sets
 
 PLAIN = SpsFields(0, 1, 0, 2, 0, False, None, False, None)  # blocks 8..16, transforms 4..16
 PCM = st.builds(PcmFields, st.integers(0, 7), st.integers(0, 7), st.integers(0, 2), st.integers(0, 2), st.booleans())
