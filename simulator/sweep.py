@@ -127,6 +127,8 @@ def run_sweep(
         finished = store.finished()
         missing = [row for row in planned if row.key not in finished]
         done = len(planned) - len(missing)
+        if done:
+            notify(f"{done} of {len(planned)} rows are there already")
         progress(done, len(planned))
         if missing:
             with explained(folder):

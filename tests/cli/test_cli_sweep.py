@@ -1,0 +1,305 @@
+"""The verbs `sweep`, `show` and `plot`, driven as a person would."""
+
+import csv
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simulator.__main__ import main
+from simulator.statistics import SUMMARY_COLUMNS
+from simulator.store import DATABASE, PUBLIC_COLUMNS
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def sweep(photographs, tmp_path):
+    """Runs a small sweep with other arguments; returns its exit code."""
+
+    def run(*arguments, out=tmp_path / "results", images=photographs):
+        fixed = ["--images", str(images), "--lpips", "none", "--workers", "1", "--out", str(out)]
+        try:
+            return main(["sweep", "--snr", "0:4:2", "--scheme", "toy,toy-cliff", *fixed, *arguments])
+        except SystemExit as refusal:
+            return refusal.code
+
+    return run
+
+
+def test_sweep_leaves_numbers_figures_and_provenance(sweep, tmp_path, capsys):
+    assert sweep("--channel", "awgn,rayleigh") == 0
+    folder = tmp_path / "results"
+    table = list(csv.DictReader((folder / "summary.csv").open()))
+    assert tuple(table[0]) == SUMMARY_COLUMNS
+    assert len(table) == 2 * 2 * 3
+    assert len(list((folder / "figures").glob("psnr-vs-snr-*.png"))) == 2
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["schemes"] == {"toy": "1", "toy-cliff": "1"}
+    assert provenance["packages"]["torch"]
+    assert len(provenance["images"][0]["sha256"]) == 64
+    assert provenance["config"]["cbrs"] == ["1/16"]
+    printed = capsys.readouterr()
+    assert "toy-cliff" in printed.out
+    assert "summary.csv" in printed.out
+
+
+def test_show_prints_what_the_summary_holds(sweep, tmp_path, capsys):
+    sweep()
+    folder = str(tmp_path / "results")
+    capsys.readouterr()
+    assert main(["show", folder, "--format", "csv"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "results" / "summary.csv").read_text()
+    assert main(["show", folder, "--rows", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert tuple(rows[0]) == PUBLIC_COLUMNS
+    assert len(rows) == 2 * 3 * 4
+    assert main(["show", folder, "--rows", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert tuple(records[0]) == PUBLIC_COLUMNS
+    assert records[0]["ms_ssim"] is None
+    assert main(["show", folder]) == 0
+    assert "PSNR" in capsys.readouterr().out
+
+
+def test_json_goes_to_stdout_alone(sweep, capsys):
+    assert sweep("--json") == 0
+    points = json.loads(capsys.readouterr().out)
+    assert tuple(points[0]) == SUMMARY_COLUMNS
+
+
+def test_plot_puts_several_results_into_one_figure(sweep, tmp_path, capsys):
+    sweep(out=tmp_path / "one")
+    sweep("--seed", "1", out=tmp_path / "two")
+    capsys.readouterr()
+    folders = [str(tmp_path / name) for name in ("one", "two")]
+    assert main(["plot", *folders, "--out", str(tmp_path / "both"), "--json"]) == 0
+    assert all(Path(path).stat().st_size for path in json.loads(capsys.readouterr().out))
+
+
+def test_fresh_computes_again(sweep, tmp_path, monkeypatch):
+    assert sweep() == 0
+    calls = []
+    monkeypatch.setattr("toy_schemes.Toy.fingerprint", lambda self: calls.append(1) or "1")
+    monkeypatch.setattr("simulator.trials.measure", lambda *_: pytest.fail("computed again"))
+    assert sweep() == 0
+    with pytest.raises(BaseException, match="computed again"):
+        sweep("--fresh")
+
+
+def write_corrupt_png(folder):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    path = folder / "corrupt.png"
+    Image.fromarray(pixels).save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+BAD = {
+    "unknown scheme": (["--scheme", "nonesuch"], "unknown scheme 'nonesuch'"),
+    "unknown channel": (["--channel", "nonesuch"], "unknown channel 'nonesuch'"),
+    "unknown image set": (["--images", "nonesuch"], "nonesuch"),
+    "option of a scheme": (["--scheme", "toy:loud"], "takes no options"),
+    "SNR backwards": (["--snr", "15:0"], "write the lower SNR first"),
+    "CBR zero": (["--cbr", "0"], "(0, 1/2]"),
+    "CBR negative": (["--cbr=-1/16"], "(0, 1/2]"),
+    "CBR above 1/2": (["--cbr", "0.6"], "(0, 1/2]"),
+    "ratio a scheme lacks": (["--scheme", "toy-picky", "--cbr", "1/8"], "cannot run at CBR 1/8"),
+    "crop too large": (["--crop", "64"], "crop"),
+    "no workers": (["--workers", "0"], "whole number of at least 1"),
+    "device": (["--device", "cuda:99"], "is not there"),
+    "LPIPS network": (["--lpips", "resnet"], "alex"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(sweep, tmp_path, capfd, arguments, message):
+    before = sorted(tmp_path.rglob("*"))
+    assert sweep(*arguments) == 2
+    assert_one_line(capfd, message)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def assert_one_line(capfd, message):
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
+
+
+def test_folder_without_images(sweep, tmp_path, capfd):
+    (tmp_path / "empty").mkdir()
+    assert sweep(images=tmp_path / "empty") == 2
+    assert_one_line(capfd, "no images in")
+    assert not (tmp_path / "results").exists()
+
+
+def test_corrupt_picture_in_a_folder(sweep, photographs, tmp_path, capfd):
+    write_corrupt_png(photographs)
+    assert sweep() == 2
+    assert_one_line(capfd, "corrupt.png")
+    assert not (tmp_path / "results").exists()
+
+
+def test_picture_of_8_by_8(sweep, photographs, tmp_path, capfd):
+    Image.new("RGB", (8, 8)).save(photographs / "tiny.png")
+    assert sweep() == 2
+    assert_one_line(capfd, "tiny.png: 8x8 is too small")
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_folder_that_is_a_file(sweep, tmp_path, capfd):
+    (tmp_path / "results").write_text("mine")
+    assert sweep() == 2
+    assert_one_line(capfd, "is a file, not a folder")
+    assert (tmp_path / "results").read_text() == "mine"
+
+
+def test_results_folder_that_cannot_be_made(sweep, capfd):
+    assert sweep(out=Path("/proc/results")) == 2
+    assert_one_line(capfd, "/proc")
+
+
+def test_foreign_database(sweep, tmp_path, capfd):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / DATABASE).write_text("mine")
+    assert sweep() == 2
+    assert_one_line(capfd, "not a results database")
+    assert (tmp_path / "results" / DATABASE).read_text() == "mine"
+
+
+@pytest.mark.parametrize("verb", ["show", "plot"])
+def test_no_results_to_read(tmp_path, capfd, verb):
+    assert main([verb, str(tmp_path / "nonesuch")]) == 2
+    assert_one_line(capfd, "no results in")
+
+
+def command(photographs, out, *arguments):
+    fixed = ["--images", str(photographs), "--lpips", "none", "--out", str(out)]
+    return [sys.executable, "-m", "simulator", "sweep", *fixed, *arguments]
+
+
+def rows_in(folder):
+    """How many rows are there; 0 while the database is being made."""
+    try:
+        import sqlite3
+
+        with sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True) as connection:
+            return connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def wait_for_rows(process, folder, at_least, seconds=90):
+    deadline = time.monotonic() + seconds
+    while rows_in(folder) < at_least:
+        assert process.poll() is None, "the sweep ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def finish(photographs, out, *arguments):
+    """Run a sweep to its end; in this process, which has imported all that it needs."""
+    assert main(command(photographs, out, *arguments, "--workers", "1")[3:]) == 0
+    return (out / "summary.csv").read_bytes()
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path):
+    arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "2")
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    with subprocess.Popen(
+        command(photographs, stopped, *arguments), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_for_rows(process, stopped, 3)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
+        complaint = process.stderr.read()
+    assert process.returncode == 130
+    assert complaint.strip().splitlines()[-1].startswith("interrupted; finished work is kept")
+    assert "Traceback" not in complaint
+    kept = rows_in(stopped)
+    assert 3 <= kept < 21 * 4
+    assert not (stopped / "summary.csv").exists()
+    assert finish(photographs, stopped, *arguments) == finish(photographs, whole, *arguments)
+
+
+def test_second_sweep_into_the_same_folder_is_refused(photographs, tmp_path):
+    arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "1")
+    out = tmp_path / "results"
+    with subprocess.Popen(command(photographs, out, *arguments), stderr=subprocess.DEVNULL) as process:
+        wait_for_rows(process, out, 1)
+        second = subprocess.run(command(photographs, out, *arguments), capture_output=True, text=True)
+        process.kill()
+    assert second.returncode == 2
+    assert "in use by another sweep" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+
+def test_full_disk_stops_cleanly_and_keeps_rows(photographs, tmp_path, capsys):
+    """A limit on file sizes stands in for a small disk: SQLite gets the same refusals."""
+    out = tmp_path / "results"
+    arguments = ("--snr", "0:40:0.25", "--scheme", "toy", "--workers", "1")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    full = subprocess.run(command(photographs, out, *arguments), capture_output=True, text=True, preexec_fn=limit)
+    assert full.returncode == 2
+    assert "disk full" in full.stderr.splitlines()[-1]
+    assert "Traceback" not in full.stderr
+    kept = rows_in(out)
+    assert kept > 0
+    finish(photographs, out, *arguments)
+    assert f"note: {kept} of 644 rows are there already" in capsys.readouterr().err
+
+
+# Imports everything once, then forks sweeps and kills them: ten kills in the time of one start.
+KILLER = """
+import os, random, signal, sys, time
+import sionna.phy, torch
+import simulator.__main__, simulator.sweep, simulator.plots, matplotlib.figure, matplotlib.backends.backend_pdf
+arguments, kills = sys.argv[2:], int(sys.argv[1])
+generator = random.Random(11)
+for attempt in range(kills + 1):
+    child = os.fork()
+    if child == 0:
+        os._exit(simulator.__main__.main(arguments))
+    if attempt < kills:
+        time.sleep(generator.uniform(0.05, 0.6))
+        os.kill(child, signal.SIGKILL)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+def test_killed_ten_times_and_resumed_gives_the_same_bytes(photographs, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    arguments = ["--snr", "0:15", "--scheme", "toy-slow,toy-cliff", "--workers", "1"]
+    driver = [sys.executable, "-c", KILLER, "10", *command(photographs, killed, *arguments)[3:]]
+    outcome = subprocess.run(driver, capture_output=True, text=True, check=True)
+    statuses = [int(line) for line in outcome.stdout.splitlines() if line.isdigit()]
+    assert len(statuses) == 11
+    assert statuses[:-1].count(signal.SIGKILL) >= 5
+    assert statuses[-1] == 0
+    assert (killed / "summary.csv").read_bytes() == finish(photographs, whole, *arguments)
+    figures = sorted(path.name for path in (whole / "figures").iterdir())
+    for name in figures:
+        assert (killed / "figures" / name).read_bytes() == (whole / "figures" / name).read_bytes()
+
+
+def test_killed_with_its_processes_and_resumed_gives_the_same_bytes(photographs, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    arguments = ["--snr", "0:10", "--scheme", "toy-slow", "--workers", "2"]
+    for rows in (1, random.Random(2).randrange(5, 30)):
+        with subprocess.Popen(command(photographs, killed, *arguments), stderr=subprocess.DEVNULL) as process:
+            wait_for_rows(process, killed, rows)
+            process.kill()
+    assert finish(photographs, killed, *arguments) == finish(photographs, whole, *arguments)

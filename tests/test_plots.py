@@ -1,0 +1,88 @@
+"""Figures: complete, the same bytes for the same results, and honest about outages and bounds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_statistics import row
+
+from simulator.errors import UserError
+from simulator.plots import _figure, draw, make_curves, remove_figures
+from simulator.store import Results
+
+META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
+
+
+def results(cbrs=(1 / 16,), snrs=(0.0, 5.0, 10.0), folder="run", outage_below=-1.0, schemes=("s", "limit")):
+    rows = [
+        replace(
+            row(image, psnr_db=25 + snr / 2 + 40 * cbr + i, snr_db=snr, scheme=scheme, outage=snr < outage_below),
+            cbr_target=cbr,
+            cbr=0.9 * cbr,
+        )
+        for scheme in schemes
+        for cbr in cbrs
+        for snr in snrs
+        for i, image in enumerate("abc")
+    ]
+    return Results(Path(folder), META, rows, len(rows))
+
+
+def test_one_png_and_pdf_per_metric_there_is(tmp_path):
+    paths = draw([results()], tmp_path / "figures")
+    assert [path.name for path in paths] == ["psnr-vs-snr-awgn-cbr-1-16.png", "psnr-vs-snr-awgn-cbr-1-16.pdf"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert paths[1].read_bytes().startswith(b"%PDF")
+
+
+def test_same_results_give_same_bytes(tmp_path):
+    first, second = (draw([results(outage_below=3)], tmp_path / name) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_axis_is_cbr_when_only_cbr_varies(tmp_path):
+    paths = draw([results(cbrs=(1 / 24, 1 / 16), snrs=(10.0,))], tmp_path)
+    assert paths[0].name == "psnr-vs-cbr-awgn-snr-10dB.png"
+    both = draw([results(cbrs=(1 / 24, 1 / 16))], tmp_path)
+    assert [path.name for path in both[::2]] == ["psnr-vs-snr-awgn-cbr-1-24.png", "psnr-vs-snr-awgn-cbr-1-16.png"]
+    assert len(draw([results(cbrs=(1 / 24, 1 / 16))], tmp_path, "cbr")) == 2 * 3
+
+
+def test_old_figures_are_removed_and_nothing_else(tmp_path):
+    draw([results()], tmp_path)
+    (tmp_path / "mine.png").write_text("x")
+    remove_figures(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+
+
+def test_curves_are_told_apart():
+    curves = make_curves([results(folder="one"), results(folder="two", schemes=("s", "other"))])
+    assert [curve.label for curve in curves] == ["s, one", "limit (bound)", "s, two", "other"]
+    assert [curve.bound for curve in curves] == [False, True, False, False]
+    assert len({(curve.colour, curve.marker) for curve in curves}) == 4
+    assert len({curve.colour for curve in curves}) == 4
+
+
+def test_bounds_are_dashed_and_outages_get_a_panel():
+    curves = make_curves([results(outage_below=3, schemes=("s", "limit"))])
+    upper, lower = _figure(curves, "psnr_db", "snr", "title", set()).axes
+    dashed = {line.get_label(): line.get_linestyle() for line in upper.get_lines()}
+    assert (dashed["s"], dashed["limit (bound)"]) == ("-", "--")
+    assert "some trips in outage" in dashed
+    hollow = [line for line in upper.get_lines() if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [list(line.get_xdata()) for line in hollow] == [[0.0], [0.0]]
+    assert list(lower.get_lines()[0].get_ydata()) == [1.0, 0.0, 0.0]
+    assert len(_figure(make_curves([results()]), "psnr_db", "snr", "title", set()).axes) == 1
+
+
+def test_cbr_axis_shows_what_was_billed():
+    curves = make_curves([results(cbrs=(1 / 24, 1 / 16), snrs=(10.0,))])
+    (axes,) = _figure(curves, "psnr_db", "cbr", "title", set()).axes
+    assert list(axes.get_lines()[0].get_xdata()) == pytest.approx([0.9 / 24, 0.9 / 16])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1/24", "1/16"]
+
+
+def test_nothing_to_draw(tmp_path):
+    with pytest.raises(UserError, match="nothing to draw"):
+        draw([Results(Path("run"), META, [], 5)], tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
