@@ -66,6 +66,15 @@ class LpipsNet:
         with torch.inference_mode():
             return float(self._net(first[None] * 2 - 1, second[None] * 2 - 1))
 
+    def batch_distance(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Differentiable LPIPS of float images [B, 3, H, W] in [-1, 1] -> [B]: a training loss, not a measurement."""
+        return self._net(first, second)[:, 0, 0, 0]
+
+    def to(self, device: torch.device) -> "LpipsNet":
+        """Move the network."""
+        self._net.to(device)
+        return self
+
 
 def _build(name: str) -> torch.nn.Module:
     """The `lpips` network with its trained heads on a random backbone."""
@@ -96,15 +105,23 @@ def _import_lpips() -> ModuleType:
     return lpips
 
 
+def backbone_file(name: str) -> Path | None:
+    """Where a backbone is on this machine: LPIPS_BACKBONE_DIR, else the torch hub cache, else nowhere."""
+    file_name, url = BACKBONES[name]
+    folder = os.environ.get("LPIPS_BACKBONE_DIR")
+    places = [Path(folder).expanduser() / file_name] if folder else []
+    places.append(Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1])
+    return next((place for place in places if place.is_file()), None)
+
+
 def _load_backbone(name: str) -> dict[str, torch.Tensor]:
     """State dict `features.N...` from LPIPS_BACKBONE_DIR, else the torch hub cache, else torchvision's site."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file_name, url = BACKBONES[name]
-    folder = os.environ.get("LPIPS_BACKBONE_DIR")
-    path = Path(folder or "").expanduser() / file_name
-    if folder and path.is_file():
+    path = backbone_file(name)
+    if path and path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:

@@ -1,0 +1,81 @@
+"""`check`: what this machine has, and whether its physics is right."""
+
+import argparse
+import json
+from typing import Any
+
+from simulator.cli.arguments import add_json
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("check", help="report the environment and run physics self-tests")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; 1 if a self-test failed."""
+    from dataclasses import asdict
+
+    from simulator.selftest import run_all
+
+    report = environment()
+    if args.json:
+        checks = list(run_all())
+        print(json.dumps({"environment": report, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        for name, value in report.items():
+            print(f"{name:17}{_plain(value)}")
+        print()
+        checks = []
+        for check in run_all():
+            checks.append(check)
+            mark = {True: "pass", False: "FAIL", None: "skip"}[check.passed]
+            print(f"{mark}  {check.name:42}{check.measured}   (expected {check.expected})", flush=True)
+        failed = sum(check.passed is False for check in checks)
+        skipped = sum(check.passed is None for check in checks)
+        print(f"\n{len(checks) - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    return int(any(check.passed is False for check in checks))
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, threads, devices, folders, and what is there of Kodak and the LPIPS backbones."""
+    import os
+
+    import numba
+    import torch
+
+    from simulator import provenance
+    from simulator.cache import cache_dir
+    from simulator.images import kodak_folder
+    from simulator.lpips_net import BACKBONES, backbone_file
+    from simulator.plugins import plugin_names
+
+    origin = provenance.environment()
+    kodak = kodak_folder()
+    count = len(list(kodak.glob("kodim*.png"))) if kodak.is_dir() else 0
+    devices = ["cpu", *(f"cuda:{index} ({name})" for index, name in enumerate(origin["machine"]["gpus"]))]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return {
+        "program": origin["program"],
+        "commit": origin["commit"] and origin["commit"]["id"] + " (changed)" * origin["commit"]["dirty"],
+        "python": origin["python"],
+        "packages": origin["packages"],
+        "system": origin["machine"]["system"],
+        "processor": f"{origin['machine']['processor']}, {os.cpu_count()} cores",
+        "threads": {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()},
+        "devices": devices,
+        "cache": str(cache_dir()),
+        "kodak": f"{count} of 24 images in {kodak}" + (", the rest is downloaded when used" if count < 24 else ""),
+        "lpips backbones": {name: str(backbone_file(name) or "not here, downloaded when used") for name in BACKBONES},
+        "schemes": plugin_names("simulator.schemes"),
+        "channels": plugin_names("simulator.channels"),
+    }
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+    return ", ".join(value) if isinstance(value, list) else str(value)

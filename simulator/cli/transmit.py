@@ -1,0 +1,163 @@
+"""`transmit`: send one image and say what it cost and how it arrived."""
+
+import argparse
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from simulator.cli.arguments import add_device, add_json, add_lpips, add_seed, cbr, seed, snr_db
+from simulator.errors import UserError
+
+# Formats without loss: the file shall be what was measured.
+OUT_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm")
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("transmit", help="send one image and print its bill and its quality")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP or TIFF")
+    text = "NAME[:OPTION...], such as bpg-ldpc, bpg-ldpc:16qam-1/2 or bpg-capacity (default: bpg-ldpc)"
+    parser.add_argument("--scheme", default="bpg-ldpc", metavar="S", help=text)
+    parser.add_argument("--snr", type=snr_db, default=10.0, metavar="DB", help="average Es/N0 in dB (default: 10)")
+    text = "channel uses per source value, such as 1/16 or 0.0625 (default: 1/16)"
+    parser.add_argument("--cbr", type=cbr, default=Fraction(1, 16), metavar="R", help=text)
+    parser.add_argument("--channel", default="awgn", metavar="C", help="channel (default: awgn)")
+    parser.add_argument(
+        "--realisation", type=seed, default=0, metavar="N", help="number of the channel draw (default: 0)"
+    )
+    add_seed(parser)
+    add_lpips(parser)
+    add_device(parser)
+    text = f"where to write the received image ({', '.join(OUT_SUFFIXES)})"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    text = "where to write what the receiver got (.safetensors), enough to decode it in another process"
+    parser.add_argument("--save-reception", type=Path, metavar="FILE", help=text)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send the image; files appear only after all went well."""
+    _check_target(args.out, OUT_SUFFIXES)
+    _check_target(args.save_reception, (".safetensors",))
+
+    import torch
+
+    from simulator.channels import load_channel
+    from simulator.images import load_image
+    from simulator.link import Bound, describe, load_scheme, transmit
+    from simulator.metrics import measure
+    from simulator.randomness import to_float
+    from simulator.trials import on_device
+
+    channel = load_channel(args.channel)
+    scheme = load_scheme(args.scheme)
+    if isinstance(scheme, Bound) and args.save_reception:
+        raise UserError(f"'{scheme.name}' is a bound and receives nothing; leave out --save-reception")
+    image = to_float(load_image(args.image))
+    lpips_net = _lpips_net(args.lpips)
+    with torch.inference_mode():
+        trip = transmit(
+            on_device(scheme, args.device), image[None], args.cbr, channel, args.snr, args.realisation, args.seed
+        )
+        shown = trip.decoded.images[0].cpu()
+        quality = measure(image, shown, lpips_net)
+    if args.out:
+        _write_image(args.out, shown)
+    if args.save_reception and trip.reception:
+        _save_reception(args.save_reception, trip.reception)
+    height, width = image.shape[1:]
+    record = {
+        "image": args.image.name,
+        "height": height,
+        "width": width,
+        "scheme": scheme.name,
+        "channel": channel.name,
+        "snr_db": args.snr,
+        "cbr_target": float(args.cbr),
+        "realisation": args.realisation,
+        "seed": args.seed,
+        "outage": bool(trip.decoded.outage[0]),
+        "psnr_db": quality.psnr_db,
+        "ms_ssim": quality.ms_ssim,
+        "lpips": quality.lpips,
+    } | describe(trip.ledgers[0], (height, width))
+    print(json.dumps(record) if args.json else _text(record, trip.ledgers[0].total))
+    return 0
+
+
+def _text(record: dict[str, Any], total: int) -> str:
+    """The bill and the metrics, for people."""
+    quality = [f"PSNR {record['psnr_db']:.2f} dB"]
+    quality += [f"MS-SSIM {record['ms_ssim']:.4f}"] if record["ms_ssim"] is not None else []
+    quality += [f"LPIPS {record['lpips']:.4f}"] if record["lpips"] is not None else []
+    items = ("payload", "side_information", "header", "crc", "padding", "pilots")
+    spent = [f"  {item.replace('_', ' '):17}{record[item]:>9}" for item in items if record[item]]
+    lines = [
+        f"{record['image']} ({record['width']}x{record['height']}), {record['scheme']} over {record['channel']}"
+        f" at {record['snr_db']:g} dB",
+        f"channel uses{total:>16}   CBR {record['cbr']:.5f}, payload alone {record['cbr_payload']:.5f}",
+        *spent,
+        ", ".join(quality),
+    ]
+    if record["outage"]:
+        lines.append(
+            "outage: nothing could be decoded (a CRC failed, or the image does not fit); the receiver shows grey"
+        )
+    return "\n".join(lines)
+
+
+def _lpips_net(name: str) -> Any:
+    """The network, or None with a warning where there is no backbone."""
+    from simulator.metrics import LpipsNet, LpipsUnavailable
+
+    if name == "none":
+        return None
+    try:
+        return LpipsNet(name)
+    except LpipsUnavailable as error:
+        print(f"warning: no LPIPS: {error}", file=sys.stderr)
+        return None
+
+
+def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that could not be written before the work is done."""
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"cannot write '{path}': its name must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise UserError(f"cannot write '{path}': it is a folder; name a file")
+
+
+def _write_image(path: Path, image: Any) -> None:
+    import io
+
+    from PIL import Image
+
+    from simulator.randomness import to_uint8
+
+    Image.init()
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(image)).save(buffer, Image.EXTENSION[path.suffix.lower()])
+    _write(path, buffer.getvalue())
+
+
+def _save_reception(path: Path, reception: Any) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "reception.safetensors"
+        reception.save(part)
+        _write(path, part.read_bytes())
+
+
+def _write(path: Path, data: bytes) -> None:
+    from simulator.cache import write_atomically
+
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror}") from None
