@@ -18,13 +18,17 @@ import torch
 from torch import Tensor
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.config import STRIDE
+from models.lrisc.config import STRIDE, LriscConfig
 from models.lrisc.diffusion import add_noise, loss_weight
 from models.lrisc.entropy import add_uniform
 from models.lrisc.losses import bits_per_pixel, distortion_perception
 from models.lrisc.rate import pool_tokens, solve_beta
+from models.pretrained import load_pretrained
+from models.training.data import ImageStore, training_batch
+from models.training.session import Stage, State, System, check_keys, stage_loop
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
+from simulator.randomness import derive_key
 
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
 VALIDATION_CBR, VALIDATION_SNR_DB = 1 / 16, 10.0
@@ -33,6 +37,12 @@ TRAINED_MODULES = {
     2: ("encoder", "decoder"),
     3: ("transform", "entropy", "encoder", "decoder", "denoiser"),
 }
+
+KNOWN_LIMITS = [
+    "trained over AWGN at 0 to 20 dB and CBR 1/96 to 1/8; beyond them it runs, but was not trained for it",
+    "trained for hours on CPU cores or minutes on a GPU, not for the weeks that the paper reports",
+    "textures are plausible rather than true at low SNR and CBR: not for measurement or evidence",
+]
 
 
 @dataclass(frozen=True)
@@ -178,6 +188,73 @@ class LriscTrainee:
             output = model.generate(received, self.config.gamma * _noise(x.shape, index).to(x.device), steps=1)
             columns.append(torch.cat([x[0], output[0]], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
+
+
+class LriscSystem(System):
+    """The stages of a file like experiments/train/lrisc-compact.yaml."""
+
+    def stages(self, config: Mapping[str, Any]) -> list[Stage]:
+        """Check the configuration; raises UserError for anything unknown in it."""
+        check_keys(config, ("system", "name", "model", "defaults", "loop", "stages"), "the configuration")
+        if config.get("system") != "lrisc" or not config.get("stages") or not config.get("name"):
+            raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
+        model = LriscConfig.from_mapping(config.get("model") or {})
+        defaults = config.get("defaults") or {}
+        check_keys(defaults, ("steps", "gamma"), "'defaults'")
+        card = {
+            "system": "lrisc",
+            "config": {"model": model.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8, **defaults}},
+            "known_limits": KNOWN_LIMITS,
+        }
+        last = len(config["stages"])
+        return [
+            _stage(config, model, options, number, config["name"] if number == last else None, card)
+            for number, options in enumerate(config["stages"], 1)
+        ]
+
+
+def _stage(
+    config: Mapping[str, Any],
+    model_config: LriscConfig,
+    options: Mapping[str, Any],
+    number: int,
+    release: str | None,
+    card: Mapping[str, Any],
+) -> Stage:
+    """One entry of the file's `stages`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
+    check_keys(options, ("algorithm", "start", "loss", "loop"), f"stage {number}")
+    algorithm, start = options.get("algorithm"), options.get("start")
+    if algorithm not in TRAINED_MODULES:
+        raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
+    if start is not None and not isinstance(start, str) and start not in range(1, number):
+        raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
+    loss = StageConfig.from_mapping(options.get("loss") or {})
+
+    def make(store: ImageStore, weights: State | None) -> LriscTrainee:
+        torch.manual_seed(derive_key("lrisc", "initial weights"))
+        model = Lrisc(model_config)
+        if isinstance(start, str):
+            weights = load_pretrained(start)[0]
+        if weights is None:
+            model.start_linear(_statistics_images(store))
+        else:
+            model.load_state_dict(weights)
+        return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
+
+    return Stage(
+        title=f"LRISC, Algorithm 1, stage {algorithm}",
+        make=make,
+        loop=stage_loop(config, options),
+        start=start if isinstance(start, int) else None,
+        release=release,
+        card=card,
+    )
+
+
+def _statistics_images(store: ImageStore) -> Tensor:
+    """Crops in [-1, 1] from which the linear start takes its axes."""
+    crops = [training_batch(store.at_least(128), 0, step, 64, 128) for step in range(16)]
+    return torch.cat(crops) * 2 - 1
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

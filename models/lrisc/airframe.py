@@ -1,0 +1,130 @@
+"""What LRISC puts on the air around its JSCC symbols: a header and the rate map, both sent by the digital link.
+
+| part | content | protection |
+|---|---|---|
+| header | transmit scale (int16, 1/100 dB), map grid (uint8), map length (uint16) | transport block, 4-QAM, safe rate |
+| rate map | levels of all latent vectors, or of cells of grid x grid | transport block, same MCS |
+| latents | v_q real components of every vector, two to a symbol | none: analogue |
+
+The receiver knows the format of the header block from the SNR, of the map block from the header.
+"""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models.lrisc.ratemap import decode_map, encode_map
+from simulator.channels import Received
+from simulator.link import LinkState, SymbolLedger
+from simulator.phy.mcs import Mcs, select_mcs
+from simulator.phy.qam import demap, map_bits
+from simulator.phy.transport import (
+    TransportFormat,
+    decode_transport_blocks,
+    encode_transport_blocks,
+    smallest_format,
+)
+
+GRIDS = (1, 2, 4)
+_HEADER = struct.Struct(">hBH")
+# The map must arrive when the latents still make a picture: this much below the label, more where gains move.
+SAFETY_MARGIN_DB = {"awgn": 1.0}
+FADING_MARGIN_DB = 10.0
+
+
+@dataclass(frozen=True)
+class SideInformation:
+    """What the receiver must know before it can read the latents.
+
+    Attributes:
+        levels: int64 [h, w], constant over cells of grid x grid.
+        grid: side of these cells.
+        scale_db: transmitted over original amplitude of the components, in dB (a multiple of 0.01).
+    """
+
+    levels: np.ndarray
+    grid: int
+    scale_db: float
+
+
+def safe_mcs(state: LinkState) -> Mcs:
+    """The MCS of header and map: 4-QAM, so that their power is exactly one, with a margin below the link's SNR."""
+    margin = SAFETY_MARGIN_DB.get(state.channel, FADING_MARGIN_DB)
+    chosen = select_mcs(min(state.snr_db - margin, 4.0), 512)
+    if chosen.bits_per_symbol != 2:
+        raise AssertionError(f"the side information needs 4-QAM, got {chosen.name}")
+    return chosen
+
+
+def header_format(state: LinkState) -> TransportFormat:
+    """The transport block of the header."""
+    return smallest_format(_HEADER.size, safe_mcs(state))
+
+
+def map_format(num_bytes: int, state: LinkState) -> TransportFormat:
+    """The transport block of a map of `num_bytes`."""
+    return smallest_format(max(1, num_bytes), safe_mcs(state))
+
+
+def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:
+    """Entropy-code one level per grid cell."""
+    return encode_map(side_levels[::grid, ::grid], num_levels)
+
+
+def modulate_side_information(
+    side: SideInformation, num_levels: int, state: LinkState
+) -> tuple[torch.Tensor, SymbolLedger]:
+    """Header and map as complex64 symbols of unit power, and their bill."""
+    packed = pack_map(side.levels, side.grid, num_levels)
+    header = _HEADER.pack(round(side.scale_db * 100), side.grid, len(packed))
+    first, second = header_format(state), map_format(len(packed), state)
+    symbols = torch.cat([_modulate(header, first), _modulate(packed, second)])
+    bill = SymbolLedger.apportion(first.num_symbols, header=8 * len(header), crc=first.crc_bits)
+    spare = second.payload_bits - 8 * len(packed)
+    return symbols, bill + SymbolLedger.apportion(
+        second.num_symbols, side_information=8 * len(packed), crc=second.crc_bits, padding=spare
+    )
+
+
+def demodulate_side_information(
+    received: Received, shape: tuple[int, int], num_levels: int, state: LinkState
+) -> tuple[SideInformation, int] | None:
+    """Read header and map of an image with latents [h, w].
+
+    Returns:
+        The side information and the number of symbols it took, or None when a CRC fails.
+    """
+    first = header_format(state)
+    header = _demodulate(received, 0, first)
+    if header is None:
+        return None
+    scale, grid, num_bytes = _HEADER.unpack(header[: _HEADER.size])
+    second = map_format(num_bytes, state)
+    packed = _demodulate(received, first.num_symbols, second)
+    if packed is None or grid not in GRIDS:
+        return None
+    cells = (-(-shape[0] // grid), -(-shape[1] // grid))
+    levels = decode_map(packed[:num_bytes], cells, num_levels)
+    levels = levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
+    return SideInformation(levels, grid, scale / 100), first.num_symbols + second.num_symbols
+
+
+def _modulate(data: bytes, form: TransportFormat) -> torch.Tensor:
+    bits = encode_transport_blocks([data.ljust(form.payload_bytes, b"\0")], form)[0]
+    return torch.from_numpy(map_bits(bits, form.bits_per_symbol))
+
+
+def _demodulate(received: Received, start: int, form: TransportFormat) -> bytes | None:
+    part = slice(start, start + form.num_symbols)
+    if len(received.symbols[part]) < form.num_symbols:
+        return None
+    llrs = demap(
+        received.symbols[part].cpu().numpy(),
+        received.noise_variance[part].cpu().numpy(),
+        form.bits_per_symbol,
+        received.gain[part].cpu().numpy(),
+    )
+    result = decode_transport_blocks(llrs[None], form)[0]
+    return result.payload if result.ok else None

@@ -1,0 +1,194 @@
+"""The scheme `lrisc`: Fig. 1 as a link end, with everything that the receiver needs billed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.lrisc.airframe import (
+    GRIDS,
+    SideInformation,
+    demodulate_side_information,
+    header_format,
+    map_format,
+    modulate_side_information,
+    pack_map,
+)
+from models.lrisc.codec import Lrisc
+from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.jscc import component_power, sent_mask
+from models.lrisc.rate import pool_tokens, solve_beta
+from models.pretrained import load_pretrained
+from simulator.channels import Received
+from simulator.errors import UserError
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
+from simulator.randomness import derive_key
+
+WEIGHTS = "lrisc-compact"
+MAP_SHARE = 0.08  # of the budget, above which neighbouring vectors share a level
+PLANNING_ROUNDS = 6
+TRAINED_SNR_DB = (0.0, 20.0)
+_OPTIONS = {"steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Levels of one image and the channel uses they cost."""
+
+    levels: Tensor  # int64 [h, w]
+    grid: int
+    latent_uses: int
+    side_uses: int
+
+
+class LriscScheme:
+    """LRISC with released weights. One image at a time, so that a batch never changes a result."""
+
+    def __init__(self, *options: str) -> None:
+        """Options: `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is the PSNR end), `seed=S` (of x_N).
+
+        Raises:
+            UserError: an option or value it does not know.
+        """
+        state, card = load_pretrained(WEIGHTS)
+        self.steps, self.gamma, self.seed = _read_options(options, card["config"]["defaults"])
+        self.name = ":".join(["lrisc", *options])
+        self._digest = card["sha256"]
+        self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]))
+        self.model.load_state_dict(state)
+        self.model.eval().requires_grad_(False)
+        self.device = torch.device("cpu")
+
+    def to(self, device: str) -> "LriscScheme":
+        """Compute on another device."""
+        self.device = torch.device(device)
+        self.model.to(self.device)
+        return self
+
+    def fingerprint(self) -> str:
+        """Hash of the weights and the receiver's settings."""
+        return f"{self._digest}:{self.steps}:{self.gamma}:{self.seed}"
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor, budget: int, state: LinkState) -> Transmission:
+        """Send float32 images [B, 3, H, W] in at most `budget` symbols each, chosen by beta per image."""
+        sent = [self._encode_one(image, budget, state) for image in images]
+        return Transmission([symbols for symbols, _ in sent], [ledger for _, ledger in sent])
+
+    def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
+        x = pad_to_stride(image[None].to(self.device) * 2 - 1)
+        latent = self.model.analyse(x)
+        plan = self._plan(latent.bits[0].cpu(), budget, state)
+        if plan is None:  # not even the coarsest map fits: nothing useful can be said
+            return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
+        levels = plan.levels[None].to(self.device)
+        snr_db = torch.full((1, 1), _trained(state.snr_db), device=self.device)
+        components = self.model.encoder(self.model.features(latent.z), levels, snr_db)
+        mask = sent_mask(levels.flatten(1), self.model.levels)
+        power_db = 10 * math.log10(2 * float(component_power(components, mask)))
+        scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
+        flat = components[mask].cpu() * 10 ** (scale_db / 20)
+        latents = torch.view_as_complex(flat.reshape(-1, 2))
+        side = SideInformation(plan.levels.numpy(), plan.grid, scale_db)
+        head, bill = modulate_side_information(side, len(self.model.levels), state)
+        padding = budget - len(head) - len(latents)
+        symbols = torch.cat([head, latents, torch.zeros(padding, dtype=torch.complex64)])
+        return symbols, bill + SymbolLedger(payload=len(latents), padding=padding)
+
+    def _plan(self, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
+        """Choose beta and the map's grid so that everything together fills the budget (bits: [h, w])."""
+        for grid in GRIDS:
+            plan = self._plan_on_grid(pool_tokens(bits[None], grid)[0], grid, budget, state)
+            if plan is not None and (plan.side_uses <= MAP_SHARE * budget or grid == GRIDS[-1]):
+                return plan
+        return None
+
+    def _plan_on_grid(self, bits: Tensor, grid: int, budget: int, state: LinkState) -> Plan | None:
+        """The fullest plan found within the budget. Map and levels depend on each other, hence the rounds."""
+        levels_of, fixed = self.model.levels.cpu(), header_format(state).num_symbols
+        best, reserve = None, map_format(bits.numel() // (4 * grid**2), state).num_symbols
+        for _ in range(PLANNING_ROUNDS):
+            room = budget - fixed - reserve
+            if room <= 0:
+                break
+            beta = solve_beta(bits[None], levels_of, torch.tensor([2 * room / bits.numel()]))
+            levels = self.model.choose_levels(bits[None].to(self.device), beta.to(self.device))[0].cpu()
+            uses = int(levels_of[levels].sum()) // 2
+            packed = pack_map(levels.numpy(), grid, len(levels_of))
+            needed = map_format(len(packed), state).num_symbols
+            if uses + fixed + needed <= budget and (best is None or uses > best.latent_uses):
+                best = Plan(levels, grid, uses, fixed + needed)
+            if needed == reserve:
+                break
+            reserve = needed
+        return best
+
+    @torch.inference_mode()
+    def decode(self, reception: Reception) -> Decoded:
+        """Rebuild each image; one whose header or map is lost is an outage."""
+        size = reception.image_size
+        decoded = [self._decode_one(received, size, reception.state) for received in reception.received]
+        images = [outage_image(size) if image is None else image for image in decoded]
+        return Decoded(torch.stack(images), [image is None for image in decoded])
+
+    def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
+        z = self._receive_latent(received, size, state)
+        if z is None:
+            return None
+        shape = (1, 3, z.shape[-2] * STRIDE, z.shape[-1] * STRIDE)
+        generator = torch.Generator().manual_seed(derive_key("x_N", self.seed, shape))
+        start = self.gamma * torch.randn(shape, generator=generator)
+        image = self.model.generate(z, start.to(self.device), self.steps)[0]
+        return (image[:, : size[0], : size[1]].float().cpu() + 1) / 2
+
+    def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
+        """f_d: from symbols to the estimate of z [1, C, h, w], or None when the side information is lost."""
+        shape = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
+        values = self.model.levels
+        read = demodulate_side_information(received, shape, len(values), state)
+        if read is None:
+            return None
+        side, start = read
+        levels = torch.from_numpy(side.levels)[None]
+        mask = sent_mask(levels.flatten(1), values.cpu())
+        part = slice(start, start + int(mask.sum()) // 2)
+        strength = received.gain[part].abs().square().clamp_min(1e-6)
+        equalised = received.symbols[part] * received.gain[part].conj() / strength
+        variance = received.noise_variance[part] / strength  # per complex symbol of unit power
+        scale = 10 ** (side.scale_db / 20)
+        components, noise = torch.zeros(mask.shape), torch.zeros(mask.shape)
+        components[mask] = torch.view_as_real(equalised / scale).flatten()
+        noise[mask] = (variance / 2 / scale**2).repeat_interleave(2)
+        complex_noise = torch.zeros(mask.shape)
+        complex_noise[mask] = variance.repeat_interleave(2)
+        mean_noise = complex_noise.sum(dim=2) / mask.sum(dim=2)  # [1, L]
+        snr_db = (-10 * mean_noise.log10()).clamp(*TRAINED_SNR_DB)
+        tensors = (t.to(self.device) for t in (components, noise, levels, snr_db))
+        return self.model.latent(self.model.decoder(*tensors))
+
+
+def pad_to_stride(x: Tensor) -> Tensor:
+    """Repeat the last row and column of [1, 3, H, W] until both sides are multiples of 16."""
+    return F.pad(x, (0, -x.shape[-1] % STRIDE, 0, -x.shape[-2] % STRIDE), mode="replicate")
+
+
+def _trained(snr_db: float) -> float:
+    """The SNR module is told no value that it was not trained for."""
+    return min(max(snr_db, TRAINED_SNR_DB[0]), TRAINED_SNR_DB[1])
+
+
+def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> tuple[int, float, int]:
+    values: dict[str, float] = {"steps": defaults["steps"], "gamma": defaults["gamma"], "seed": 0}
+    for option in options:
+        key, _, text = option.partition("=")
+        try:
+            values[key] = float(text) if key == "gamma" else int(text)
+            valid = {"steps": 1 <= values["steps"] <= 1000, "gamma": 0 <= values["gamma"] <= 1, "seed": True}[key]
+        except (KeyError, ValueError):
+            valid = False
+        if not valid:
+            known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
+            raise UserError(f"lrisc does not understand '{option}'; options: {known}")
+    return int(values["steps"]), float(values["gamma"]), int(values["seed"])
