@@ -82,8 +82,9 @@ def _demap(symbols, channel, variance, levels, llrs):
     metric = np.empty(count)
     weight = np.empty(count)
     for n in range(symbols.size):
-        amplitude = abs(channel[n])
-        rotated = symbols[n] * np.conj(channel[n]) / amplitude if amplitude > 0 else symbols[n] * 0
+        gain = np.complex128(channel[n])
+        amplitude = abs(gain)
+        rotated = symbols[n] * np.conj(gain) / amplitude if amplitude > 0 else 0j
         for quadrature in range(2):
             coordinate = rotated.imag if quadrature else rotated.real
             best = -np.inf
