@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import UserError
-from simulator.statistics import METRICS, Point, summarise
+from simulator.statistics import CONFIDENCE, METRICS, Point, summarise
 from simulator.store import Results
 from simulator.tables import cbr_label
 
@@ -34,7 +34,8 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.7,
     "pdf.fonttype": 42,
     "figure.dpi": 200,
 }
@@ -150,7 +151,7 @@ def _figure(curves: Sequence[Curve], metric: str, x: str, title: str, backbones:
             axes[1].set_ylabel("Outage rate")
             axes[1].set_ylim(-0.05, 1.05)
         _label_x(axes[-1], x, [point for curve in curves for point in curve.points])
-        _legend(axes[0], outages)
+        _legend(axes[0], outages, shaded=any(point.images > 1 for curve in curves for point in curve.points))
     return figure
 
 
@@ -178,7 +179,8 @@ def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
     shaded = [(a, e.low, e.high) for a, e in zip(where, estimates, strict=True) if e.low is not None]
     if shaded:
         a, low, high = zip(*shaded, strict=True)
-        axes.fill_between(a, low, high, color=curve.colour, alpha=0.13, linewidth=0, zorder=1)
+        alpha = 0.07 if curve.bound else 0.14
+        axes.fill_between(a, low, high, color=curve.colour, alpha=alpha, linewidth=0, zorder=1)
 
 
 def _plot_outages(axes: "Axes", curve: Curve, x: str) -> None:
@@ -198,16 +200,19 @@ def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:
     if x == "snr":
         axes.set_xlabel("$E_s/N_0$ (dB)")
         return
-    axes.set_xlabel("Channel bandwidth ratio, all costs billed (channel uses per source value)")
+    axes.set_xlabel("CBR, all costs billed (channel uses per source value)")
     targets = sorted({point.cbr_target for point in points})
     if len(targets) <= 6:
         axes.set_xticks(targets, [cbr_label(target) for target in targets])
 
 
-def _legend(axes: "Axes", outages: bool) -> None:
+def _legend(axes: "Axes", outages: bool, shaded: bool) -> None:
+    """Name the curves, and what hollow markers and shades mean."""
     if outages:
         style: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markeredgecolor": "#555555"}
         axes.plot([], [], "o", markersize=4.5, label="some trips in outage", **style)
+    if shaded:
+        axes.fill_between([], [], [], color="#555555", alpha=0.2, linewidth=0, label=f"{CONFIDENCE:.0%} over images")
     axes.legend(loc="best")
 
 
