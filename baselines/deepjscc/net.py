@@ -16,6 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from baselines.deepjscc import spectrum
+from baselines.deepjscc.spectrum import KNOTS, Spectrum
+
 BLOCK = 16
 BLOCK_VALUES = 3 * BLOCK * BLOCK
 RELIABILITY_LATENTS = 32  # the most important ones, which every bandwidth ratio sends
@@ -56,7 +59,7 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images [B, 3, H, W] -> latents [B, 2 uses, H/16, W/16], real, mean power 1/2 over the training data."""
+    """Images [B, 3, H, W] -> coefficients to send [B, 2 uses, H/16, W/16], real, mean power 1/2 over training data."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
@@ -69,9 +72,16 @@ class Encoder(nn.Module):
         self.act = nn.PReLU(width)
         self.head = nn.Conv2d(width, latents, 3, stride=2, padding=1)
         self.snr_gain = nn.Parameter(torch.zeros(latents))
+        self.spectrum = Spectrum(latents)
 
     def forward(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Encode; `snr_db` [B] is the average SNR that both ends know."""
+        latents = self.latents(images, snr_db)
+        gain = self.spectrum.gain((latents.shape[2], latents.shape[3]))
+        return spectrum.transform(latents) * gain
+
+    def latents(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """Latents [B, 2 uses, H/16, W/16], one per 16x16 block and channel."""
         snr = _centred(snr_db)[:, None, None, None]
         x = self.stem_act(self.stem(images))
         x = self.down(torch.cat([x, snr.to(x).expand(-1, 1, *x.shape[2:])], 1))
@@ -80,12 +90,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Noisy latents and their noise variance, both [B, 2 uses, h, w] -> images [B, 3, 16 h, 16 w] (not clamped)."""
+    """Noisy coefficients, their noise variance, both [B, 2 uses, h, w] -> images [B, 3, 16 h, 16 w] (not clamped)."""
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         width, detail, latents = config.decoder_width, config.detail_width, 2 * config.uses
-        self.log_power = nn.Parameter(torch.full((latents,), 0.5).log())
+        self.spectrum = Spectrum(latents)
+        self.log_power = nn.Parameter(torch.zeros(latents))
         self.snr_power = nn.Parameter(torch.zeros(latents))
         self.linear = nn.ConvTranspose2d(latents, 3, BLOCK, stride=BLOCK)
         self.up = nn.Conv2d(latents + 1, 4 * width, 1)
@@ -100,14 +111,19 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-        """Decode; `variance` is infinite where a latent was not sent (and `noisy` zero)."""
+        """Decode; `variance` is infinite where a coefficient was not sent (and `noisy` zero)."""
         snr = _centred(snr_db)[:, None, None, None]
-        power = torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
-        weight = power / (power + variance)  # Wiener filter of each latent
-        latents = weight * noisy
+        size = (noisy.shape[2], noisy.shape[3])
+        gain, prior = self.spectrum.gain(size), self.spectrum.variance(size)
+        power = prior * gain.square() * torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
+        weight = power / (power + variance)  # Wiener filter of each coefficient
+        latents = spectrum.inverse(weight * noisy / gain)
+        deviation = prior.mean(dim=(1, 2), keepdim=True).sqrt()
         image = self.linear(latents)
-        reliability = weight[:, :RELIABILITY_LATENTS].mean(1, keepdim=True)
-        x = functional.pixel_shuffle(self.up(torch.cat([latents * power.rsqrt(), 2 * reliability - 1], 1)), 2)
+        reliability = weight[:, :RELIABILITY_LATENTS].mean(dim=(1, 2, 3), keepdim=True)
+        x = functional.pixel_shuffle(
+            self.up(torch.cat([latents / deviation, 2 * reliability.expand(-1, -1, *size) - 1], 1)), 2
+        )
         x = self.act(self.blocks(x))
         detail = functional.pixel_shuffle(self.up_detail(x), 2)
         detail = detail + self.look(functional.pixel_unshuffle(image, 4))
@@ -142,10 +158,23 @@ class DeepJsccNet(nn.Module):
         encode.bias.copy_(-gains * (basis @ mean.repeat_interleave(BLOCK * BLOCK)))  # type: ignore[union-attr]
         decode.weight.copy_((basis / gains[:, None]).reshape(decode.weight.shape))
         decode.bias.copy_(mean)  # type: ignore[union-attr]
-        self.decoder.log_power.copy_((gains.square() * variances).log())
+        for end in (self.encoder, self.decoder):
+            end.spectrum.log_variance.copy_((gains.square() * variances).log()[:, None].expand(-1, KNOTS))
         for head in (self.encoder.head, self.decoder.head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def fit_spectrum(self, images: list[torch.Tensor]) -> None:
+        """Measure how each latent varies from block to block, at 10 dB.
+
+        Args:
+            images: float32 [3, H, W] in [0, 1].
+        """
+        snr_db = torch.tensor([10.0])
+        cropped = (image[:, : image.shape[1] // BLOCK * BLOCK, : image.shape[2] // BLOCK * BLOCK] for image in images)
+        self.encoder.spectrum.fit([self.encoder.latents(image[None], snr_db)[0] for image in cropped])
+        self.decoder.spectrum.log_variance.copy_(self.encoder.spectrum.log_variance)
 
 
 def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

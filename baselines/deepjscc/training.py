@@ -20,6 +20,7 @@ VALIDATION_SNR_DB = (0.0, 10.0, 20.0)
 # Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
 EASY_MSE = 1e-3
 STATISTICS_IMAGES = 300
+LINEAR_LR_SCALE = 0.1
 
 
 class DeepJsccTrainee:
@@ -34,7 +35,11 @@ class DeepJsccTrainee:
         self.uses = tuple(uses) or (model.config.uses,)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        return [{"params": self.model.parameters()}]
+        linear = [*self.model.encoder.linear.parameters(), *self.model.decoder.linear.parameters()]
+        ours = {id(parameter) for parameter in linear}
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in ours]
+        # Adam moves every weight alike: at the branch's rate it would shake the linear codec out of its optimum.
+        return [{"params": others}, {"params": linear, "lr_scale": LINEAR_LR_SCALE}]
 
     def loss(
         self, images: torch.Tensor, progress: float, generator: torch.Generator
@@ -96,6 +101,7 @@ def linear_start(config: NetConfig, store: ImageStore) -> DeepJsccNet:
     picked = sorted(range(len(store)), key=lambda index: store.digests[index])[:STATISTICS_IMAGES]
     images = [torch.from_numpy(store.images[i].copy()).permute(2, 0, 1).float() / 255 for i in picked]
     model.start_linear(*block_statistics(images))
+    model.fit_spectrum(images)
     return model
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from simulator.errors import UserError
 from simulator.randomness import derive_key
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SHARDS = (".tar", ".zip")
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 HELD_OUT_ONE_IN = 64
@@ -68,12 +70,12 @@ class ImageStore:
 
 
 def load_images(sources: Sequence[Path], limit: int | None = None, workers: int = 2) -> ImageStore:
-    """Decode every WebP, JPEG and PNG in folders (recursively) and tar shards, telling formats by content.
+    """Decode every WebP, JPEG and PNG in folders (recursively) and shards (tar, zip), telling formats by content.
 
-    Tars are read member by member: nothing is extracted, links and devices are passed over.
+    Shards are read member by member: nothing is extracted, links and devices are passed over.
 
     Args:
-        sources: folders, tar files, or single images.
+        sources: folders, shards, or single images.
         limit: stop after this many images.
         workers: decoding threads (Pillow lets go of the interpreter lock while it decodes).
 
@@ -89,7 +91,7 @@ def load_images(sources: Sequence[Path], limit: int | None = None, workers: int 
     if len(unique) < 2:
         raise UserError(
             f"found {len(unique)} images in {', '.join(map(str, sources))}; training needs two at least "
-            f"({', '.join(SUFFIXES)}, in folders or .tar shards)"
+            f"({', '.join(SUFFIXES)}, in folders, .tar or .zip shards)"
         )
     return ImageStore(list(unique.values()), list(unique))
 
@@ -98,13 +100,15 @@ def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of every image file, in an order that depends on names only."""
     for source in sources:
         if source.is_dir():
-            tars = sorted(source.glob("*.tar"))
+            shards = sorted(path for path in source.iterdir() if path.suffix in SHARDS)
             images = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
-            yield from _read_files([*tars, *images])
+            yield from _read_files([*shards, *images])
         elif not source.is_file():
-            raise UserError(f"no training data at '{source}'; give a folder of images or .tar shards with --data")
+            raise UserError(f"no training data at '{source}'; give folders of images, .tar or .zip shards with --data")
         elif source.suffix == ".tar":
             yield from _read_tar(source)
+        elif source.suffix == ".zip":
+            yield from _read_zip(source)
         else:
             _check_size(str(source), source.stat().st_size)
             yield str(source), source.read_bytes()
@@ -122,6 +126,18 @@ def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                         yield name, content.read()
     except tarfile.TarError as error:
         raise UserError(f"'{path}' is not a readable tar shard ({error}); fetch it again") from error
+
+
+def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(path) as shard:
+            for member in shard.infolist():
+                if not member.is_dir() and Path(member.filename).suffix.lower() in SUFFIXES:
+                    name = f"{path}:{member.filename}"
+                    _check_size(name, member.file_size)
+                    yield name, shard.read(member)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"'{path}' is not a readable zip shard ({error}); fetch it again") from error
 
 
 def _check_size(name: str, num_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 A `Trainee` brings the model, the loss and the validation; the loop brings data order, AdamW, warm-up and cosine over a
 wall-clock or step budget, EMA, checkpoints, logs, and stops a run that diverges or turns grey. Only parameters in
-`parameter_groups()` require gradients; a group may carry its own `lr`, which gets the same schedule. `loss` runs in
+`parameter_groups()` require gradients; a group may carry an `lr_scale`, a factor on the learning rate. `loss` runs in
 bf16 autocast when the precision is bf16, `validate` in float32 on the EMA weights without gradients.
 
 Everything random at a step is seeded with (seed, step), so that a run which was interrupted and resumed equals one that
@@ -182,6 +182,7 @@ class _Session:
         model.requires_grad_(False)
         for group in groups:
             group["params"] = list(group["params"])
+            group["lr"] = config.learning_rate * group.pop("lr_scale", 1.0)
             for parameter in group["params"]:
                 parameter.requires_grad_(True)
         optimizer = torch.optim.AdamW(

@@ -1,0 +1,122 @@
+"""Public image data from its official places: resumable and checksummed."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from simulator.cache import cache_dir
+from simulator.errors import UserError
+
+CHUNK = 2**20
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file on the web.
+
+    Attributes:
+        url: where it is.
+        bytes: its size.
+        md5: its checksum (hex), the one that is in common use for it; it guards against accidents, not attacks.
+    """
+
+    url: str
+    bytes: int
+    md5: str
+
+    @property
+    def name(self) -> str:
+        """File name at the end of the address."""
+        return self.url.rsplit("/", 1)[1]
+
+
+# COCO 2017 (cocodataset.org): photographs from Flickr under their owners' Creative Commons licences.
+COCO = {
+    "coco": Archive("http://images.cocodataset.org/zips/val2017.zip", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
+    "coco-train": Archive(
+        "http://images.cocodataset.org/zips/train2017.zip", 19_336_861_798, "cced6f7f71b7629ddf16f17bbcfab6b2"
+    ),
+}
+
+
+def get_coco(name: str, folder: Path | None = None, progress: Callable[[int, int], None] = lambda a, b: None) -> Path:
+    """Download one of `COCO`, unless it is there; returns the archive, which training reads as it is."""
+    return fetch(COCO[name], folder or cache_dir() / "coco", progress)
+
+
+def get_kodak() -> Path:
+    """Download and verify the 24 Kodak images, unless they are there; returns their folder."""
+    from simulator.images import kodak_folder, load_image_set
+
+    load_image_set("kodak")
+    return kodak_folder()
+
+
+def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Download a file; what came before an interruption is kept and continued.
+
+    Args:
+        archive: what to download.
+        folder: where to; made when missing.
+        progress: is told (bytes there, bytes in all).
+
+    Returns:
+        The file, whose checksum is right.
+
+    Raises:
+        UserError: it cannot be reached, written, or is not what it should be.
+    """
+    path, partial = folder / archive.name, folder / f"{archive.name}.part"
+    if path.exists():
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _append(archive, partial, progress)
+        correct = partial.stat().st_size == archive.bytes and _md5(partial) == archive.md5
+        if correct:
+            os.replace(partial, path)
+        else:
+            partial.unlink()
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(
+            f"cannot download {archive.url} ({reason}); the same command goes on where it stopped"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write to '{folder}' ({error.strerror}); free some space or choose another --out"
+        ) from None
+    if not correct:
+        raise UserError(f"{archive.url} came with a wrong checksum and was removed; run the command again")
+    return path
+
+
+def _append(archive: Archive, partial: Path, progress: Callable[[int, int], None]) -> None:
+    """Bring `partial` to its full size."""
+    done = partial.stat().st_size if partial.exists() else 0
+    if done >= archive.bytes:
+        return
+    request = urllib.request.Request(archive.url, headers={"Range": f"bytes={done}-"} if done else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        if done and response.status != 206:  # a server without ranges sends all of it again
+            done = 0
+        with partial.open("ab" if done else "wb") as file:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, archive.bytes)
+                if done > archive.bytes:
+                    return
+    if done < archive.bytes:
+        raise urllib.error.URLError(f"the connection ended after {done} of {archive.bytes} bytes")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

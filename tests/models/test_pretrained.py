@@ -1,0 +1,61 @@
+"""Released weights: what is written is what is read, and nothing else is."""
+
+import json
+
+import pytest
+import torch
+
+from models.pretrained import load_pretrained, read_card, release
+from simulator.errors import UserError
+
+
+@pytest.fixture
+def released(tmp_path):
+    state = {"weight": torch.randn(4, 3), "count": torch.tensor([3])}
+    release(tmp_path, "net", state, {"system": "test"})
+    return tmp_path, state
+
+
+def test_round_trip_is_half_precision(released):
+    folder, state = released
+    loaded, card = load_pretrained("net", folder)
+    assert loaded["weight"].dtype == torch.float32
+    assert torch.equal(loaded["weight"], state["weight"].half().float())
+    assert torch.equal(loaded["count"], state["count"])
+    assert card["system"] == "test"
+    assert card["bytes"] == (folder / "net.safetensors").stat().st_size
+
+
+def test_damage_is_noticed(released):
+    folder, _ = released
+    data = bytearray((folder / "net.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "net.safetensors").write_bytes(data)
+    with pytest.raises(UserError, match="hash"):
+        load_pretrained("net", folder)
+    (folder / "net.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        read_card("net", folder)
+
+
+def test_absence_is_explained(tmp_path):
+    with pytest.raises(UserError, match=r"other\.json.*train and export"):
+        load_pretrained("other", tmp_path)
+    with pytest.raises(UserError, match="installed program"):
+        load_pretrained("no-such-model")
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    import hashlib
+
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "net.safetensors")
+    digest = hashlib.sha256((tmp_path / "net.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "net.json").write_text(json.dumps({"sha256": digest}))
+    with pytest.raises(UserError, match="safetensors"):
+        load_pretrained("net", tmp_path)
+
+
+def test_overflow_is_refused(tmp_path):
+    with pytest.raises(UserError, match="half precision"):
+        release(tmp_path, "net", {"weight": torch.tensor([1e6])}, {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,140 @@
+"""From a YAML file to released weights, in miniature: DeepJSCC trained for seconds on pieces of the samples."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from baselines.deepjscc import DeepJscc
+from baselines.deepjscc.net import DeepJsccNet, NetConfig
+from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
+from models.training.checkpoint import load_checkpoint
+from models.training.data import load_images
+from models.training.loop import CHECKPOINT, LoopConfig, run
+from models.training.session import read_config, share_minutes
+from simulator.channels import load_channel
+from simulator.errors import UserError
+from simulator.images import load_image_set
+from simulator.link import transmit
+
+CONFIG = """
+system: deepjscc
+model: {encoder_width: 8, encoder_blocks: 1, decoder_width: 8, decoder_blocks: 1, detail_width: 8, detail_blocks: 1}
+loop: {steps: 30, batch: 4, crop: 32, warmup: 5, validation_crop: 48, validation_images: 2, checkpoint_every_s: 0.0}
+stages:
+  - uses: [16, 32, 48, 64]
+  - {uses: 16, start: 1, release: deepjscc-1-48, loop: {steps: 10}}
+  - {uses: 32, start: 1, release: deepjscc-1-24, loop: {steps: 2}}
+  - {uses: 48, start: 1, release: deepjscc-1-16, loop: {steps: 2}}
+  - {uses: 64, start: 1, release: deepjscc-1-12, loop: {steps: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> tuple[Path, Path]:
+    """(configuration, folder of images): pieces of real photographs."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "images").mkdir()
+    for photograph in load_image_set("samples", crop=300):
+        for index in range(5):
+            piece = photograph.rgb[60 * index : 60 * index + 56, 60 * index : 60 * index + 64]
+            Image.fromarray(piece).save(folder / "images" / f"{photograph.name}-{index}.png")
+    return folder / "config.yaml", folder / "images"
+
+
+@pytest.fixture(scope="module")
+def run_dir(inputs, tmp_path_factory) -> Path:
+    config, images = inputs
+    folder = tmp_path_factory.mktemp("run")
+    results = DeepJsccSystem().train(config, [images], folder)
+    assert [result.step for result in results] == [30, 10, 2, 2, 2]
+    return folder
+
+
+def test_export_gives_weights_that_the_scheme_takes(inputs, run_dir, tmp_path):
+    config, _ = inputs
+    written = DeepJsccSystem().export(config, run_dir, tmp_path)
+    assert [path.stem for path in written] == [f"deepjscc-1-{n}" for n in (48, 24, 16, 12)]
+    card = json.loads((tmp_path / "deepjscc-1-48.json").read_text())
+    assert card["model"]["uses"] == 16
+    assert [entry["steps"] for entry in card["training"]] == [30, 10]
+    assert card["validation"]["psnr_db"] > 10
+    assert card["known_limits"]
+    assert "/" not in json.dumps(card["data"])
+    image = torch.rand(1, 3, 48, 48)
+    trip = transmit(DeepJscc(f"weights={tmp_path}"), image, Fraction(1, 48), load_channel("awgn"), 10.0)
+    assert trip.decoded.images.shape == image.shape
+
+
+def test_finished_stages_are_not_run_again(inputs, run_dir):
+    config, images = inputs
+    before = (run_dir / "stage-1" / CHECKPOINT).read_bytes()
+    results = DeepJsccSystem().train(config, [images], run_dir)
+    assert [result.step for result in results] == [30, 10, 2, 2, 2]
+    assert (run_dir / "stage-1" / CHECKPOINT).read_bytes() == before
+
+
+def test_same_command_gives_the_same_weights(inputs, run_dir, tmp_path):
+    config, images = inputs
+    DeepJsccSystem().train(config, [images], tmp_path, stage=1)
+    first = load_checkpoint(run_dir / "stage-1" / CHECKPOINT).tensors
+    again = load_checkpoint(tmp_path / "stage-1" / CHECKPOINT).tensors
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_training_from_random_weights_raises_psnr(inputs, tmp_path):
+    torch.manual_seed(0)
+    small = {"encoder_width": 8, "encoder_blocks": 1, "decoder_width": 8, "decoder_blocks": 1, "detail_width": 8}
+    trainee = DeepJsccTrainee(DeepJsccNet(NetConfig(uses=16, **small)))
+    store = load_images([inputs[1]])
+    options = {"batch": 4, "crop": 32, "warmup": 5, "learning_rate": 3e-3, "validation_crop": 48}
+    start = run(trainee, store, LoopConfig(steps=1, **options), tmp_path / "start")
+    end = run(trainee, store, LoopConfig(steps=60, **options), tmp_path / "end")
+    assert end.best["psnr_db"] > start.best["psnr_db"] + 3
+
+
+def test_stage_needs_the_one_it_starts_from(inputs, tmp_path):
+    config, images = inputs
+    with pytest.raises(UserError, match="stage 1 has not been trained"):
+        DeepJsccSystem().train(config, [images], tmp_path, stage=2)
+    with pytest.raises(UserError, match="stages 1 to 5"):
+        DeepJsccSystem().train(config, [images], tmp_path, stage=6)
+    with pytest.raises(UserError, match="train first"):
+        DeepJsccSystem().export(config, tmp_path, tmp_path)
+
+
+def test_minutes_are_shared_in_proportion():
+    shared = share_minutes([LoopConfig(minutes=1), LoopConfig(minutes=3)], 8)
+    assert [loop.minutes for loop in shared] == [2, 6]
+    shared = share_minutes([LoopConfig(steps=10), LoopConfig(minutes=3)], 8)
+    assert [(loop.minutes, loop.steps) for loop in shared] == [(4, None), (4, None)]
+
+
+def test_configurations_are_found_by_name_and_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # away from the checkout
+    config = read_config(Path("experiments/train/deepjscc.yaml"), ["loop.batch=3", "stages.2.loop.minutes=0.5"])
+    assert config["loop"]["batch"] == 3
+    assert config["stages"][1]["loop"]["minutes"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "match"), [("loop", "key=value"), ("stages.9.uses=1", "1 to 5"), ("system.x=1", "nothing below")]
+)
+def test_bad_overrides_are_explained(inputs, override, match):
+    with pytest.raises(UserError, match=match):
+        read_config(inputs[0], [override])
+
+
+def test_bad_files_are_explained(tmp_path):
+    with pytest.raises(UserError, match="no configuration"):
+        read_config(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_config(tmp_path / "bad.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(UserError, match="mapping"):
+        read_config(tmp_path / "list.yaml")

@@ -1,0 +1,239 @@
+"""Algorithm 1 in miniature: what each stage trains, that it learns, and that resuming changes nothing."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.lrisc.codec import Lrisc
+from models.lrisc.config import LriscConfig
+from models.training.checkpoint import load_checkpoint
+from models.training.data import ImageStore, training_batch
+from models.training.loop import CHECKPOINT, LoopConfig, run
+from models.training.session import read_config
+from models.training.stages import TRAINED_MODULES, LriscSystem, LriscTrainee, StageConfig
+from simulator.errors import UserError
+
+TINY = LriscConfig(
+    latent_channels=12,
+    transform_channels=(8, 8, 8),
+    hyper_channels=4,
+    rate_levels=(2, 4, 6, 12),
+    jscc_heads=2,
+    jscc_window=4,
+    unet_channels=(8, 12, 16),
+    unet_attention=(False, True, True),
+    condition_channels=8,
+)
+# At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
+LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
+
+
+class BlurDistance:
+    """Stands in for LPIPS: the distance of local means."""
+
+    def to(self, device: torch.device) -> "BlurDistance":
+        return self
+
+    def batch_distance(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(first - second, 4).square().flatten(1).mean(dim=1)
+
+
+class Dying(LriscTrainee):
+    """Is interrupted at its n-th evaluation of the loss."""
+
+    calls, die_at = 0, 10**9
+
+    def loss(self, images, progress, generator):
+        self.calls += 1
+        if self.calls > self.die_at:
+            raise KeyboardInterrupt
+        return super().loss(images, progress, generator)
+
+
+@pytest.fixture
+def store() -> ImageStore:
+    draw = np.random.default_rng(0)
+    images = []
+    for _ in range(8):
+        coarse = torch.from_numpy(draw.random((1, 3, 5, 6)).astype(np.float32))
+        smooth = torch.nn.functional.interpolate(coarse, (64, 80), mode="bicubic").clamp(0, 1)[0]
+        images.append((smooth * 255).byte().permute(1, 2, 0).contiguous().numpy())
+    return ImageStore(images, [f"{index:064x}" for index in range(8)])
+
+
+def trainee(stage: int, store: ImageStore, loss: StageConfig = LOSS, awake: bool = True) -> Dying:
+    torch.manual_seed(0)
+    model = Lrisc(TINY)
+    model.start_linear(training_batch(store, 0, 0, 32, 64) * 2 - 1)
+    if awake:  # branches start silent, and what lies before a silent layer has no gradient yet
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.03 * torch.randn(parameter.shape))
+    return Dying(model, stage, loss, BlurDistance())
+
+
+def backward(one: LriscTrainee, store: ImageStore, progress: float, steps: int = 6) -> None:
+    for step in range(steps):
+        images = training_batch(store, 0, step, 8, 64)
+        one.loss(images, progress, torch.Generator().manual_seed(step))[0].backward()
+
+
+def freeze(one: LriscTrainee) -> None:
+    one.model.requires_grad_(False)
+    for group in one.parameter_groups():
+        group["params"] = [parameter.requires_grad_(True) for parameter in group["params"]]
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_gradients_reach_every_parameter_of_a_stage(store, stage):
+    one = trainee(stage, store)
+    freeze(one)
+    backward(one, store, progress=1.0)
+    for name, parameter in one.model.named_parameters():
+        if name.split(".")[0] in TRAINED_MODULES[stage]:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().sum() > 0, name
+        else:
+            assert parameter.grad is None, name
+
+
+def test_second_stage_starts_without_the_snr_module(store):
+    one = trainee(2, store, dataclasses.replace(LOSS, adapt_from=0.5))
+    freeze(one)
+    backward(one, store, progress=0.4, steps=1)
+    snr = [p for name, p in one.model.named_parameters() if ".snr." in name]
+    assert snr
+    assert all(p.grad is None for p in snr)
+    backward(one, store, progress=0.5, steps=2)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in snr)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_stage_learns(store, stage):
+    """The loss of one fixed draw falls when it is trained on."""
+    one = trainee(stage, store, awake=False)
+    freeze(one)
+    images = training_batch(store, 0, 0, 8, 32)
+    optimizer = torch.optim.Adam(one.parameter_groups(), lr=2e-3)
+    losses = []
+    for _ in range(25):
+        loss, figures = one.loss(images, 0.5, torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(math.isfinite(value) for value in (*losses, *figures.values()))
+    assert min(losses[-5:]) < 0.9 * losses[0]
+
+
+def test_loss_is_that_of_equation_11(store):
+    """Stage 1 without perception: weighted distortion plus lambda times the rate; eta rises over a fifth."""
+    images = training_batch(store, 0, 0, 8, 32)
+
+    def total(progress: float, **changes: float) -> tuple[float, dict[str, float]]:
+        one = trainee(1, store, dataclasses.replace(LOSS, perception_from=0.5, **changes))
+        loss, figures = one.loss(images, progress, torch.Generator().manual_seed(0))
+        return loss.item(), figures
+
+    plain, figures = total(0.0)
+    assert plain == pytest.approx(0.05 * figures["bpp"] + figures["clean"], rel=1e-5)
+    heavy, _ = total(0.0, rate_weight=0.5)
+    assert heavy - plain == pytest.approx(0.45 * figures["bpp"], rel=1e-4)
+    assert total(0.5)[0] == plain
+    half, full, later = (total(progress)[0] for progress in (0.6, 0.7, 1.0))
+    assert half != plain
+    assert half - plain == pytest.approx((full - plain) / 2, rel=1e-3)
+    assert later == full
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_loss_is_a_function_of_its_generator(store, stage):
+    one, images = trainee(stage, store), training_batch(store, 0, 0, 4, 32)
+    values = [one.loss(images, 1.0, torch.Generator().manual_seed(seed))[0].item() for seed in (0, 0, 1)]
+    assert values[0] == values[1] != values[2]
+
+
+def test_validation_is_repeatable_and_sees_the_channel(store):
+    images = training_batch(store, 0, 0, 2, 64)
+    one = trainee(3, store)
+    first, second = one.validate(one.model, images), one.validate(one.model, images)
+    assert first == second
+    assert set(first) == {"score", "psnr_db", "lpips", "psnr_db_perceptual", "bpp"}
+    clean = trainee(1, store)
+    assert clean.validate(clean.model, images)["psnr_db"] != first["psnr_db"]
+    assert one.pictures(one.model, images).shape == (3, 128, 128)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_interrupted_run_equals_uninterrupted(store, stage, tmp_path):
+    options = LoopConfig(
+        steps=4, batch=4, crop=32, warmup=2, validation_crop=32, validation_images=2, checkpoint_every_s=0.0
+    )
+    run(trainee(stage, store), store, options, tmp_path / "whole")
+    dying = trainee(stage, store)
+    dying.die_at = 3  # the count of operations and two steps
+    with pytest.raises(KeyboardInterrupt):
+        run(dying, store, options, tmp_path / "parts")
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 2
+    assert run(trainee(stage, store), store, options, tmp_path / "parts").step == 4
+    whole, parts = (load_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
+    assert whole.tensors.keys() == parts.tensors.keys()
+    for name, tensor in whole.tensors.items():
+        assert torch.equal(tensor, parts.tensors[name]), name
+
+
+@pytest.mark.parametrize("name", ["lrisc-compact", "lrisc-paper"])
+def test_shipped_configurations_are_algorithm_1(name):
+    stages = LriscSystem().stages(read_config(Path(f"experiments/train/{name}.yaml")))
+    assert [stage.title[-7:] for stage in stages] == ["stage 1", "stage 2", "stage 3"]
+    assert [stage.start for stage in stages] == [None, 1, 2]
+    assert [stage.release for stage in stages] == [None, None, name]
+    assert stages[-1].card["known_limits"]
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("speed=1", "unknown key 'speed'"),
+        ("model.latent_chanels=3", "unknown model setting latent_chanels"),
+        ("defaults.step=3", "unknown key 'step'"),
+        ("loop.bach=3", "unknown training option 'bach'"),
+        ("stages.1.los={}", "unknown key 'los'"),
+        ("stages.1.loss.lambda=1", "unknown stage option 'lambda'"),
+        ("stages.1.algorithm=4", "must be 1, 2 or 3"),
+        ("stages.2.start=2", "must be an earlier stage"),
+        ("system=deepjscc", "not one for LRISC"),
+        ("model.rate_levels=[3]", "even"),
+    ],
+)
+def test_mistakes_in_the_file_are_explained(override, match):
+    config = read_config(Path("experiments/train/lrisc-compact.yaml"), [override])
+    with pytest.raises(UserError, match=match):
+        LriscSystem().stages(config)
+
+
+def test_released_card_rebuilds_the_network():
+    card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
+    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig()
+    assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
+
+
+def test_stages_start_from_weights_or_axes(store, monkeypatch):
+    """Stage 1 starts as a linear codec, a later one from what it is given."""
+    monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
+    overrides = [f"model.{key}={value}" for key, value in TINY.to_mapping().items()]
+    stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
+    wide = ImageStore([np.tile(image, (3, 3, 1)) for image in store.images], store.digests)
+    first = stages[0].make(wide, None).model
+    x = training_batch(store, 0, 0, 4, 64) * 2 - 1
+    with torch.no_grad():
+        error = (first.generate(first.transform(x), torch.zeros_like(x), 1) - x).square().mean()
+    assert error < 0.1 * x.var()
+    weights = {key: value + 1 if value.is_floating_point() else value for key, value in first.state_dict().items()}
+    second = stages[1].make(wide, weights).model
+    assert all(torch.equal(value, weights[key]) for key, value in second.state_dict().items())
