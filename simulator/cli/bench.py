@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
 def _ldpc(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -51,19 +52,25 @@ def _ldpc(args: argparse.Namespace) -> None:
         rows = [asdict(r) | {"speedup": ours.blocks_per_second / r.blocks_per_second} for r in runs]
         print(json.dumps({"info_bits": LDPC_CODE[0], "coded_bits": LDPC_CODE[1], "snr_db": LDPC_SNR_DB, "runs": rows}))
         return
-    table = Table(title=f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread")
-    for column in ("decoder", "ours is faster by", "code blocks/s", "BLER", "95 % interval", "iterations"):
-        table.add_column(column, justify="left" if column == "decoder" else "right")
+    table = Table(
+        title=f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    for column in ("decoder", "speed-up", "blocks/s", "BLER", "95 %", "differ", "iter."):
+        table.add_column(column, justify="left" if column == "decoder" else "right", no_wrap=True)
     for r in runs:
         low, high = r.bler_interval()
         table.add_row(
             r.decoder,
             f"{ours.blocks_per_second / r.blocks_per_second:.1f} x",
-            f"{r.blocks_per_second:.1f}",
+            f"{r.blocks_per_second:.1f}" if r.blocks_per_second < 100 else f"{r.blocks_per_second:.0f}",
             f"{r.errors / r.blocks:.4f} ({r.errors}/{r.blocks})",
-            f"{low:.4f} .. {high:.4f}",
+            f"{low:.3f}-{high:.3f}",
+            str(r.disagreements),
             f"{r.mean_iterations:.1f}",
         )
+    table.caption = "speed-up: ours over this one; differ: blocks whose outcome is not ours"
     Console().print(table)
 
 
@@ -98,7 +105,7 @@ def _print_thresholds(measured: dict) -> None:
     from rich.table import Table
 
     table = Table(title="Es/N0 in dB over AWGN")
-    for column in ("MCS", "info bits", *(f"BLER {bler:g}" for bler in measured["bler"]), "+- (1 sigma)"):
+    for column in ("MCS", "info bits", *(f"BLER {bler:g}" for bler in measured["bler"]), "1 sigma"):
         table.add_column(column, justify="left" if column == "MCS" else "right")
     for name, rows in measured["snr_db"].items():
         for info_bits, row, errors in zip(

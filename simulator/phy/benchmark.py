@@ -29,6 +29,7 @@ class DecoderRun:
     decoder: str
     blocks: int
     errors: int
+    disagreements: int  # blocks that this decoder gets right and ours wrong, or the reverse
     blocks_per_second: float
     mean_iterations: float
 
@@ -54,44 +55,44 @@ def compare_decoders(
     code = ldpc_code(*LDPC_CODE, base_graph=1)
     bits, llrs = received_blocks(code, 2, LDPC_SNR_DB, blocks, np.random.default_rng(0))
     contestants: list[tuple[str, Decoder, int, int]] = [
-        ("layered offset-min-sum (ours)", LayeredDecoder(), blocks, 64),
+        ("ours (layered)", LayeredDecoder(), blocks, 64),
         (
-            "Sionna flooding boxplus-phi",
+            "Sionna flooding",
             SionnaDecoder(schedule="flooding", check_node="boxplus-phi"),
             reference_blocks,
             16,
         ),
-        ("Sionna layered offset-min-sum", SionnaDecoder(), max(1, reference_blocks // 8), 16),
+        ("Sionna layered", SionnaDecoder(), max(1, reference_blocks // 8), 16),
     ]
     threads = numba.get_num_threads(), torch.get_num_threads()
     numba.set_num_threads(1)
     torch.set_num_threads(1)
+    runs: list[DecoderRun] = []
     try:
-        return [_run(name, report, decoder, code, bits[:n], llrs[:n], batch) for name, decoder, n, batch in contestants]
+        for name, decoder, count, batch in contestants:
+            report(name)
+            wrong, iterations, seconds = _time_decoder(decoder, code, bits[:count], llrs[:count], batch)
+            if not runs:
+                ours = wrong
+            differ = int(np.count_nonzero(wrong != ours[:count]))
+            rate, mean = count / seconds, float(iterations.mean())
+            runs.append(DecoderRun(name, count, int(wrong.sum()), differ, rate, mean))
     finally:
         numba.set_num_threads(threads[0])
         torch.set_num_threads(threads[1])
+    return runs
 
 
-def _run(
-    name: str,
-    report: Callable[[str], None],
-    decoder: Decoder,
-    code: LdpcCode,
-    bits: np.ndarray,
-    llrs: np.ndarray,
-    batch: int,
-) -> DecoderRun:
-    report(name)
+def _time_decoder(
+    decoder: Decoder, code: LdpcCode, bits: np.ndarray, llrs: np.ndarray, batch: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Which blocks came out wrong, the iterations each took, and the seconds of all, after a first call for setup."""
     decoder.decode(code, llrs[:1])
-    errors, iterations, seconds = 0, 0, 0.0
-    for start in range(0, len(bits), batch):
-        begin = time.perf_counter()
-        decoded = decoder.decode(code, llrs[start : start + batch])
-        seconds += time.perf_counter() - begin
-        errors += int((decoded.bits != bits[start : start + batch]).any(axis=1).sum())
-        iterations += int(decoded.iterations.sum())
-    return DecoderRun(name, len(bits), errors, len(bits) / seconds, iterations / len(bits))
+    begin = time.perf_counter()
+    decoded = [decoder.decode(code, llrs[start : start + batch]) for start in range(0, len(bits), batch)]
+    seconds = time.perf_counter() - begin
+    wrong = (np.concatenate([part.bits for part in decoded]) != bits).any(axis=1)
+    return wrong, np.concatenate([part.iterations for part in decoded]), seconds
 
 
 def measure_thresholds(table: Iterable[Mcs], sample_bits: float) -> Iterator[tuple[Mcs, int, Waterfall]]:

@@ -3,7 +3,8 @@
 from functools import cache
 
 import numpy as np
-from numba import njit
+
+from simulator.phy.kernels import kernel
 
 _POLYNOMIALS = {
     "24A": (24, 0x864CFB),
@@ -44,7 +45,7 @@ def _table(length: int, polynomial: int) -> np.ndarray:
     return table
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _remainders(blocks, table, length):
     states = np.zeros(blocks.shape[0], dtype=np.uint32)
     mask = np.uint32((1 << length) - 1)

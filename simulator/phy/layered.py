@@ -5,12 +5,13 @@ wrap-around test, and either keeps the inner loops from becoming vector instruct
 """
 
 import numpy as np
-from numba import njit
+
+from simulator.phy.kernels import kernel
 
 _at = np.uint64
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def decode_blocks(llrs, row_start, edge_column, edge_shift, size, offset, max_iterations, bits, iterations):
     """Decode code blocks one by one until the syndrome is zero or the iterations are used up.
 
@@ -74,7 +75,7 @@ def decode_blocks(llrs, row_start, edge_column, edge_shift, size, offset, max_it
             bits[block, k] = posterior[k] <= 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _collect(posterior, messages, extrinsic, smallest, second, sign, p, m, e, s, length):
     """Take the old messages out of the posteriors; gather the two smallest magnitudes and the sign of each check."""
     for i in range(length):
@@ -88,7 +89,7 @@ def _collect(posterior, messages, extrinsic, smallest, second, sign, p, m, e, s,
         sign[s + i] = -sign[s + i] if value < 0 else sign[s + i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _spread(posterior, messages, extrinsic, smallest, second, sign, offset, p, m, e, s, length):
     """Send each check's new messages and put them into the posteriors."""
     for i in range(length):
@@ -102,7 +103,7 @@ def _spread(posterior, messages, extrinsic, smallest, second, sign, offset, p, m
         posterior[p + i] = value + message
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _is_codeword(posterior, parity, row_start, edge_column, edge_shift, size):
     for row in range(row_start.size - 1):
         for i in range(size):
@@ -119,7 +120,7 @@ def _is_codeword(posterior, parity, row_start, edge_column, edge_shift, size):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _add_parity(posterior, parity, p, s, length):
     for i in range(length):
         parity[s + i] ^= np.uint8(posterior[p + i] <= 0)

@@ -11,8 +11,8 @@ import numpy as np
 
 from simulator.errors import UserError
 from simulator.phy import basegraph
+from simulator.phy.kernels import for_chunks
 from simulator.phy.layered import decode_blocks
-from simulator.phy.parallel import for_chunks
 
 # Large against any LLR, small enough that sums stay finite in float32.
 _KNOWN_ZERO = np.float32(1e9)
@@ -166,7 +166,7 @@ class LayeredDecoder:
         iterations = np.empty(len(received), dtype=np.int16)
         row_start, column, shift = code.edges
 
-        def kernel(start: int, stop: int) -> None:
+        def decode_chunk(start: int, stop: int) -> None:
             block = slice(start, stop)
             decode_blocks(
                 channel[block],
@@ -180,7 +180,7 @@ class LayeredDecoder:
                 iterations[block],
             )
 
-        for_chunks(kernel, len(received), 4)
+        for_chunks(decode_chunk, len(received), 4)
         return Decoded(bits, iterations)
 
 

@@ -4,9 +4,8 @@ from functools import cache
 from math import erfc, sqrt
 
 import numpy as np
-from numba import njit
 
-from simulator.phy.parallel import for_chunks
+from simulator.phy.kernels import for_chunks, kernel
 
 BITS_PER_SYMBOL = (2, 4, 6, 8)
 
@@ -53,29 +52,29 @@ def demap(
 ) -> np.ndarray:
     """Exact log-MAP demapping for equiprobable bits, I and Q apart (Gray square QAM is separable).
 
-    ``received``: complex64 ``[n]``, y = h x + w. ``noise_variance``: total complex variance of w, a number or
-    float ``[n]``, > 0. ``gain``: h, complex64 ``[n]``, or None for 1; a symbol with h = 0 yields LLRs of 0.
-    Returns float32 LLRs ``[n * bits_per_symbol]`` in the bit order of `map_bits`, in Sionna's sign convention:
+    ``received``: complex64 ``[..., n]``, y = h x + w. ``noise_variance``: total complex variance of w, > 0, and
+    ``gain``: h, complex, or None for 1; both broadcast to ``received``. A symbol with h = 0 yields LLRs of 0.
+    Returns float32 LLRs ``[..., n * bits_per_symbol]`` in the bit order of `map_bits`, in Sionna's sign convention:
     LLR = log p(b = 1) - log p(b = 0), positive for a 1. Raises ``ValueError`` for a variance that is not > 0.
     """
-    symbols = np.ascontiguousarray(received, dtype=np.complex64)
-    variance = np.broadcast_to(np.asarray(noise_variance, dtype=np.float64), symbols.shape)
+    shape = received.shape
+    symbols = np.array(received, dtype=np.complex64).ravel()
+    variance = np.array(np.broadcast_to(noise_variance, shape), dtype=np.float64).ravel()
+    channel = np.array(np.broadcast_to(1 if gain is None else gain, shape), dtype=np.complex64).ravel()
     if not np.all(variance > 0):
         raise ValueError("the noise variance must be positive")
-    channel = np.broadcast_to(np.asarray(1 if gain is None else gain, dtype=np.complex64), symbols.shape)
     levels = pam_levels(bits_per_symbol // 2)
     llrs = np.empty((symbols.size, bits_per_symbol), dtype=np.float32)
-    for_chunks(
-        lambda start, stop: _demap(
-            symbols[start:stop], channel[start:stop], variance[start:stop], levels, llrs[start:stop]
-        ),
-        symbols.size,
-        8192,
-    )
-    return llrs.ravel()
+
+    def demap_chunk(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        _demap(symbols[part], channel[part], variance[part], levels, llrs[part])
+
+    for_chunks(demap_chunk, symbols.size, 8192)
+    return llrs.reshape(*shape[:-1], shape[-1] * bits_per_symbol)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _demap(symbols, channel, variance, levels, llrs):
     count = levels.size
     half = llrs.shape[1] // 2
@@ -109,7 +108,7 @@ def _demap(symbols, channel, variance, levels, llrs):
                 llrs[n, 2 * bit + quadrature] = llr
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _log_sum(metric, mask, ones):
     """log of the sum of exp(metric) over the labels whose bit is 1 (or 0): safe where the sum underflows."""
     best = -np.inf

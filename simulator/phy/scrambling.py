@@ -6,7 +6,8 @@ Without it a run of zeros in the payload would be a run of equal symbols, whose 
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
+
+from simulator.phy.kernels import kernel
 
 # One link, one cell: both ends know these.
 RNTI = 1
@@ -21,7 +22,7 @@ def scrambling_bits(length: int) -> np.ndarray:
     return bits
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gold(initial, length):
     skipped = 1600
     first = np.zeros(length + skipped + 31, dtype=np.uint8)

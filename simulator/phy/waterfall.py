@@ -63,7 +63,7 @@ def received_blocks(
     noise_variance = 10 ** (-snr_db / 10)
     noise = generator.standard_normal((*symbols.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     received = symbols + np.float32(np.sqrt(noise_variance / 2)) * noise
-    llrs = demap(received.ravel(), noise_variance, bits_per_symbol)
+    llrs = demap(received, noise_variance, bits_per_symbol)
     rows = llrs.reshape(blocks, -1, bits_per_symbol).swapaxes(1, 2)
     return bits, np.ascontiguousarray(rows).reshape(blocks, -1)
 

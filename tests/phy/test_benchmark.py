@@ -13,6 +13,7 @@ def test_our_decoder_is_fifty_times_faster_and_no_worse():
     assert ours.blocks_per_second > 50 * layered.blocks_per_second
     assert ours.mean_iterations < 16 < layered.mean_iterations == 20
     assert ours.errors / ours.blocks < 0.1
+    assert ours.disagreements == layered.disagreements == 0
 
 
 def test_measuring_again_gives_the_table_back():
@@ -31,5 +32,5 @@ def test_measuring_again_gives_the_table_back():
 
 def test_interval_is_wilsons():
     # Newcombe (1998), table I: 81 of 263 gives 0.2553 .. 0.3662.
-    low, high = DecoderRun("x", 263, 81, 1.0, 1.0).bler_interval()
+    low, high = DecoderRun("x", 263, 81, 0, 1.0, 1.0).bler_interval()
     assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))

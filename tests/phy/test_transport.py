@@ -27,7 +27,7 @@ def over_the_air(form, coded, snr_db, seed=0):
     symbols = map_bits(coded, form.bits_per_symbol)
     variance = 10 ** (-snr_db / 10)
     noise = generator.standard_normal((*symbols.shape, 2)).view(complex)[..., 0] * np.sqrt(variance / 2)
-    return np.stack([demap(row, variance, form.bits_per_symbol) for row in symbols + noise])
+    return demap(symbols + noise, variance, form.bits_per_symbol)
 
 
 def test_whole_chain_is_sionnas_reference_vectors(golden, unpack):

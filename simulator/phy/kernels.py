@@ -1,0 +1,33 @@
+"""Compiled kernels: one decorator for all of them, and their spreading over threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+
+
+def kernel(function: Callable) -> Any:
+    """Compile with Numba, without the GIL, and keep the machine code on disk where there is a place for it."""
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache is writable: compile in every process.
+        return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def for_chunks(work: Callable[[int, int], None], items: int, chunk: int) -> None:
+    """Call ``work(start, stop)`` over ``range(items)`` in chunks, on ``numba.get_num_threads()`` threads.
+
+    Plain threads around kernels that release the GIL stay safe after a fork and when several threads decode at
+    once, which Numba's own threading layers are not. The work must write only what belongs to its own items: then
+    results depend on neither threads nor chunks.
+    """
+    starts = range(0, items, chunk)
+    threads = min(numba.get_num_threads(), len(starts))
+    if threads <= 1:
+        work(0, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, start, min(start + chunk, items)) for start in starts]:
+            done.result()
