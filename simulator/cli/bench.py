@@ -37,7 +37,6 @@ def run(args: argparse.Namespace) -> int:
 def _ldpc(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -52,23 +51,19 @@ def _ldpc(args: argparse.Namespace) -> None:
         rows = [asdict(r) | {"speedup": ours.blocks_per_second / r.blocks_per_second} for r in runs]
         print(json.dumps({"info_bits": LDPC_CODE[0], "coded_bits": LDPC_CODE[1], "snr_db": LDPC_SNR_DB, "runs": rows}))
         return
-    table = Table(
-        title=f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread",
-        box=SIMPLE,
-        pad_edge=False,
-    )
-    for column in ("decoder", "speed-up", "blocks/s", "BLER", "95 %", "differ", "iter."):
+    title = f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread"
+    table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("decoder", "speed-up", "blocks/s", "BLER", "95 %", "differ"):
         table.add_column(column, justify="left" if column == "decoder" else "right", no_wrap=True)
     for r in runs:
         low, high = r.bler_interval()
         table.add_row(
             r.decoder,
             f"{ours.blocks_per_second / r.blocks_per_second:.1f} x",
-            f"{r.blocks_per_second:.1f}" if r.blocks_per_second < 100 else f"{r.blocks_per_second:.0f}",
-            f"{r.errors / r.blocks:.4f} ({r.errors}/{r.blocks})",
-            f"{low:.3f}-{high:.3f}",
+            f"{r.blocks_per_second:.1f}",
+            f"{r.errors / r.blocks:.2%} ({r.errors}/{r.blocks})",
+            f"{low:.2%}-{high:.2%}",
             str(r.disagreements),
-            f"{r.mean_iterations:.1f}",
         )
     table.caption = "speed-up: ours over this one; differ: blocks whose outcome is not ours"
     Console().print(table)
