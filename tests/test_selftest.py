@@ -1,0 +1,65 @@
+"""The self-tests pass on a right installation, and each sees the fault that it is there for."""
+
+import numpy as np
+import pytest
+
+from simulator import selftest
+from simulator.channels import flat
+from simulator.errors import UserError
+from simulator.phy import mcs, qam
+
+
+@pytest.fixture(autouse=True)
+def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
+
+
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
+def test_channels_pass(name: str) -> None:
+    assert all(check.passed for check in selftest.check_channel(name))
+
+
+def test_noise_on_each_real_dimension_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "noise_variance", lambda snr_db: 2 * 10 ** (-snr_db / 10))
+    assert [check.passed for check in selftest.check_channel("awgn")] == [False, True]
+
+
+def test_a_gain_of_the_wrong_power_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = flat._rayleigh
+    monkeypatch.setattr(flat, "_rayleigh", lambda count, key: right(count, key) * 2**0.5)
+    assert [check.passed for check in selftest.check_channel("rayleigh-fast")] == [True, False]
+
+
+def test_qam_passes() -> None:
+    checks = list(selftest.check_qam())
+    assert len(checks) == 8
+    assert all(check.passed for check in checks)
+
+
+def test_a_wrong_theory_of_qam_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = qam.uncoded_bit_error_rate
+    monkeypatch.setattr(qam, "uncoded_bit_error_rate", lambda snr_db, bits: right(snr_db + 0.3, bits))
+    assert not any(check.passed for check in selftest.check_qam() if "bit error" in check.name)
+
+
+def test_ldpc_passes_and_a_wrong_threshold_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(check.passed for check in selftest.check_ldpc())
+    right = mcs.Mcs.threshold_db
+    monkeypatch.setattr(mcs.Mcs, "threshold_db", lambda self, bler, info_bits: right(self, bler, info_bits) - 1)
+    assert not all(check.passed for check in selftest.check_ldpc())
+
+
+@pytest.mark.usefixtures("lpips_backbone_dir")
+def test_lpips_passes() -> None:
+    assert [check.passed for check in selftest.check_lpips()] == [True, True]
+
+
+def test_a_part_that_breaks_is_a_line_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise np.linalg.LinAlgError("singular\nmatrix")
+
+    def missing() -> None:
+        raise UserError("no such thing")
+
+    assert [check.passed for check in selftest._guarded("x", broken)] == [False]
+    assert [check.passed for check in selftest._guarded("x", missing)] == [None]
