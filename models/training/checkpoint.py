@@ -67,13 +67,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` took; the parameter groups stay as they were built."""
+    """Put back what `optimizer_tensors` took; the parameter groups stay as they were built.
+
+    Raises:
+        UserError: the tensors are those of other parameters.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
+        if int(index) >= len(parameters) or (tensor.dim() and tensor.shape != parameters[int(index)].shape):
+            raise UserError("the checkpoint's optimiser belongs to another model; name another run folder")
         parameter = parameters[int(index)]
-        if tensor.shape == parameter.shape:
+        if tensor.dim():
             # Fused AdamW walks parameter and moments in memory order: strides must agree (channels_last).
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
