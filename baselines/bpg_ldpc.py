@@ -14,7 +14,7 @@ from baselines.options import full_name, read_options
 from simulator.channels import Received
 from simulator.errors import SchemeError, UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
-from simulator.phy.ldpc import Decoder, LayeredDecoder, SionnaDecoder
+from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, select_mcs, thresholds
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import (
@@ -36,7 +36,9 @@ _FRAMING = 1  # revision of what this file puts into a transport block
 class BpgLdpc:
     """BPG + 5G LDPC + QAM with the best MCS for the link's SNR, or a fixed one.
 
-    An image is lost, as a whole, if a CRC fails or if not even BPG's coarsest file fits the transport block.
+    An image is lost, as a whole, if a CRC fails or if not even BPG's coarsest file fits the transport block. The
+    adaptive MCS knows the average SNR alone and takes thresholds measured over AWGN: it keeps outages below 1 % there,
+    while fading calls for a fixed MCS with a margin.
     """
 
     def __init__(self, *options: str) -> None:
