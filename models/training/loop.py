@@ -223,6 +223,8 @@ class _Session:
         """Take steps until the budget is spent."""
         config, main = self.config, self.accelerator.is_main_process
         console = Console(self.run_dir, self.step) if main else None
+        if console and self.step:
+            print(f"     step {self.step:6d}  continued after {self.elapsed_before / 60:.1f} minutes", flush=True)
         collapse = CollapseDetector(self.validation_images, config.collapse_after)
         gflop = self._count_flops() if console else 0.0
         due = {"log": 0.0, "validate": config.validate_every_s, "checkpoint": config.checkpoint_every_s}

@@ -4,6 +4,7 @@ A `System` (entry point group `simulator.trainers`) turns a configuration into `
 `RUN/stage-N`, starts from the best weights of an earlier one, and may be released under a name.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,13 +86,13 @@ class System(ABC):
             budgets = share_minutes(budgets, minutes)
         store = load_images(data, limit)
         training, _ = store.split()
-        print(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}", flush=True)
+        tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
         write_atomically(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
         results = []
         for number, budget in zip(chosen, budgets, strict=True):
             one = stages[number - 1]
             weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
-            print(f"stage {number}: {one.title}", flush=True)
+            tell(f"stage {number}: {one.title}")
             results.append(run(one.make(training, weights), store, budget, run_dir / f"stage-{number}", resume))
         return results
 
@@ -159,6 +160,7 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
 
 def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
+        "training_images": record["training_images"],
         "steps": record["step"],
         "skipped": record["skipped"],
         "images": record["images"],
@@ -193,6 +195,12 @@ def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfi
 def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfig:
     """The loop options of a stage: the file's `loop` section, overridden by the stage's own."""
     return loop_config({**(config.get("loop") or {}), **(stage.get("loop") or {})})
+
+
+def tell(message: str) -> None:
+    """Print a line, once however many processes train."""
+    if os.environ.get("RANK", "0") == "0":
+        print(message, flush=True)
 
 
 def check_keys(section: Mapping[str, Any], known: Sequence[str], where: str) -> None:

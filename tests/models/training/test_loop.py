@@ -1,5 +1,7 @@
 """The loop: resume is exact, bad steps are skipped, grey runs stop."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,23 @@ def test_interrupted_run_equals_uninterrupted(tmp_path, store, precision):
     assert whole.tensors.keys() == parts.tensors.keys()
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, parts.tensors[name]), name
+
+
+def test_signal_saves_and_the_run_continues(tmp_path, store):
+    class Interrupted(DenoiserTrainee):
+        def loss(self, images, progress, generator):
+            if self.calls == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return super().loss(images, progress, generator)
+
+    options = config(checkpoint_every_s=1000.0)
+    run(DenoiserTrainee(), store, options, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(), store, options, tmp_path / "parts")
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 4
+    run(DenoiserTrainee(), store, options, tmp_path / "parts")
+    whole, parts = (load_checkpoint(tmp_path / name / CHECKPOINT).tensors for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_training_learns_and_keeps_the_best(tmp_path, store):
