@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from simulator.cli.arguments import add_json, positive_int
+from simulator.errors import UserError
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -76,6 +78,8 @@ def _mcs(args: argparse.Namespace) -> None:
     from simulator.phy import benchmark
     from simulator.phy.mcs import MCS_TABLE, parse_mcs
 
+    if args.write and (args.write.is_dir() or not os.access(args.write.parent, os.W_OK)):
+        raise UserError(f"cannot write {args.write}: give a file in a folder that exists and is not read-only")
     chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs else list(MCS_TABLE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -86,13 +90,20 @@ def _mcs(args: argparse.Namespace) -> None:
             progress.update(task, advance=1, description=f"{result[0].name}, {result[1]} bits")
     table = benchmark.threshold_table(measured)
     if args.write:
-        from simulator.cache import write_atomically
-
-        write_atomically(args.write, benchmark.format_table(table).encode())
+        _write(args.write, benchmark.format_table(table))
     if args.json:
         print(json.dumps(table))
     elif not args.write:
         _print_thresholds(table)
+
+
+def _write(target: Path, text: str) -> None:
+    from simulator.cache import write_atomically
+
+    try:
+        write_atomically(target, text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; choose another file") from error
 
 
 def _print_thresholds(measured: dict) -> None:

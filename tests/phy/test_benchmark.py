@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from simulator.__main__ import main
 from simulator.phy.benchmark import DecoderRun, compare_decoders, format_table, measure_thresholds, threshold_table
 from simulator.phy.mcs import parse_mcs, thresholds
 
@@ -28,6 +29,22 @@ def test_measuring_again_gives_the_table_back():
     ):
         assert row[0] == pytest.approx(shipped[0], abs=4 * errors[0] + 0.03)
     assert json.loads(format_table(table)) == table
+
+
+def test_bench_mcs_writes_prints_and_refuses(tmp_path, capsys):
+    target = tmp_path / "thresholds.json"
+    assert main(["bench", "mcs", "--mcs", "4qam-3/4", "--megabits", "1", "--write", str(target), "--json"]) == 0
+    written = json.loads(target.read_text())
+    assert written == json.loads(capsys.readouterr().out)
+    assert written["snr_db"]["4qam-3/4"][2][0] == pytest.approx(parse_mcs("4qam-3/4").threshold_db(1e-2, 4096), abs=0.1)
+    for arguments in (
+        ["--mcs", "5qam-1/2"],
+        ["--write", str(tmp_path / "missing" / "x.json")],
+        ["--write", str(tmp_path)],
+    ):
+        assert main(["bench", "mcs", "--mcs", "4qam-3/4", "--megabits", "1", *arguments]) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_interval_is_wilsons():
