@@ -3,10 +3,10 @@
 | part | content | protection |
 |---|---|---|
 | header | transmit scale (int16, 1/100 dB), map grid (uint8), map length (uint16) | transport block, 4-QAM, safe rate |
-| rate map | levels of all latent vectors, or of cells of grid x grid | transport block, same MCS |
+| rate map | levels of all latent vectors, or of cells of grid x grid | transport block, 4-QAM, safe rate |
 | latents | v_q real components of every vector, two to a symbol | none: analogue |
 
-The receiver knows the format of the header block from the SNR, of the map block from the header.
+The receiver knows the format of the header block from the SNR, of the map block from the SNR and the header.
 """
 
 import struct
@@ -18,7 +18,7 @@ import torch
 from models.lrisc.ratemap import decode_map, encode_map
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
-from simulator.phy.mcs import Mcs, select_mcs
+from simulator.phy.mcs import MCS_TABLE, Mcs
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import (
     TransportFormat,
@@ -29,6 +29,7 @@ from simulator.phy.transport import (
 
 GRIDS = (1, 2, 4)
 _HEADER = struct.Struct(">hBH")
+_CRC_BITS = 16  # of a short transport block
 # The map must arrive when the latents still make a picture: this much below the label, more where gains move.
 SAFETY_MARGIN_DB = {"awgn": 1.0}
 FADING_MARGIN_DB = 10.0
@@ -49,23 +50,27 @@ class SideInformation:
     scale_db: float
 
 
-def safe_mcs(state: LinkState) -> Mcs:
-    """The MCS of header and map: 4-QAM, so that their power is exactly one, with a margin below the link's SNR."""
+def safe_mcs(num_bytes: int, state: LinkState) -> Mcs:
+    """The MCS that carries `num_bytes`: the fastest 4-QAM (of power exactly one) with a margin below the link's SNR.
+
+    It depends on the length because short codes are weak: a header of 5 bytes needs 2 dB more than a long block.
+    """
     margin = SAFETY_MARGIN_DB.get(state.channel, FADING_MARGIN_DB)
-    chosen = select_mcs(min(state.snr_db - margin, 4.0), 512)
-    if chosen.bits_per_symbol != 2:
-        raise AssertionError(f"the side information needs 4-QAM, got {chosen.name}")
-    return chosen
+    candidates = [mcs for mcs in MCS_TABLE if mcs.bits_per_symbol == 2]
+    info_bits = 8 * num_bytes + _CRC_BITS
+    usable = [mcs for mcs in candidates if mcs.threshold_db(info_bits=info_bits) + margin <= state.snr_db]
+    return max(usable or candidates[:1], key=lambda mcs: mcs.spectral_efficiency)
 
 
 def header_format(state: LinkState) -> TransportFormat:
     """The transport block of the header."""
-    return smallest_format(_HEADER.size, safe_mcs(state))
+    return smallest_format(_HEADER.size, safe_mcs(_HEADER.size, state))
 
 
 def map_format(num_bytes: int, state: LinkState) -> TransportFormat:
     """The transport block of a map of `num_bytes`."""
-    return smallest_format(max(1, num_bytes), safe_mcs(state))
+    num_bytes = max(1, num_bytes)
+    return smallest_format(num_bytes, safe_mcs(num_bytes, state))
 
 
 def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:

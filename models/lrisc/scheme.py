@@ -99,11 +99,13 @@ class LriscScheme:
 
     def _plan(self, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
         """Choose beta and the map's grid so that everything together fills the budget (bits: [h, w])."""
+        coarsest = None
         for grid in GRIDS:
             plan = self._plan_on_grid(pool_tokens(bits[None], grid)[0], grid, budget, state)
-            if plan is not None and (plan.side_uses <= MAP_SHARE * budget or grid == GRIDS[-1]):
+            if plan is not None and plan.side_uses <= MAP_SHARE * budget:
                 return plan
-        return None
+            coarsest = plan or coarsest
+        return coarsest
 
     def _plan_on_grid(self, bits: Tensor, grid: int, budget: int, state: LinkState) -> Plan | None:
         """The fullest plan found within the budget. Map and levels depend on each other, hence the rounds."""
@@ -154,6 +156,8 @@ class LriscScheme:
         levels = torch.from_numpy(side.levels)[None]
         mask = sent_mask(levels.flatten(1), values.cpu())
         part = slice(start, start + int(mask.sum()) // 2)
+        if part.stop > len(received.symbols):  # a CRC held by accident
+            return None
         strength = received.gain[part].abs().square().clamp_min(1e-6)
         equalised = received.symbols[part] * received.gain[part].conj() / strength
         variance = received.noise_variance[part] / strength  # per complex symbol of unit power

@@ -1,0 +1,100 @@
+"""Header and rate map over noise and fading."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.lrisc.airframe import (
+    SideInformation,
+    demodulate_side_information,
+    header_format,
+    map_format,
+    modulate_side_information,
+    safe_mcs,
+)
+from simulator.channels import Received, noise_variance
+from simulator.link import LinkState
+from simulator.phy.qam import demap, map_bits
+from simulator.phy.transport import decode_transport_blocks, encode_transport_blocks
+
+NUM_LEVELS = 16
+
+
+def side_information(shape: tuple[int, int], grid: int = 1, scale_db: float = -3.21, seed: int = 0) -> SideInformation:
+    cells = (-(-shape[0] // grid), -(-shape[1] // grid))
+    levels = np.random.default_rng(seed).integers(0, NUM_LEVELS, cells).repeat(grid, 0).repeat(grid, 1)
+    return SideInformation(levels[: shape[0], : shape[1]], grid, scale_db)
+
+
+def over_noise(symbols: torch.Tensor, snr_db: float, gain: complex = 1, seed: int = 0) -> Received:
+    no = noise_variance(snr_db)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(symbols.shape, dtype=torch.complex64, generator=generator) * no**0.5
+    gains = torch.full(symbols.shape, gain, dtype=torch.complex64)
+    return Received(gains * symbols + noise, gains, torch.full(symbols.shape, no))
+
+
+@pytest.mark.parametrize("snr_db", [0, 1, 2, 3, 5, 10, 15, 40])
+@pytest.mark.parametrize(("shape", "grid"), [((6, 8), 1), ((7, 5), 2), ((1, 1), 4)])
+def test_side_information_arrives_over_awgn(snr_db, shape, grid):
+    state, sent = LinkState("awgn", float(snr_db)), side_information(shape, grid)
+    symbols, bill = modulate_side_information(sent, NUM_LEVELS, state)
+    assert symbols.dtype == torch.complex64
+    assert bill.total == len(symbols)
+    assert bill.payload == 0
+    assert bill.header > 0
+    assert bill.side_information > 0
+    torch.testing.assert_close(symbols.abs(), torch.ones(len(symbols)))  # 4-QAM: any part of it has power 1
+    analogue = torch.randn(50, dtype=torch.complex64)  # what follows is not touched
+    read = demodulate_side_information(over_noise(torch.cat([symbols, analogue]), snr_db), shape, NUM_LEVELS, state)
+    assert read is not None
+    got, used = read
+    assert used == len(symbols)
+    assert np.array_equal(got.levels, sent.levels)
+    assert (got.grid, got.scale_db) == (sent.grid, sent.scale_db)
+
+
+@pytest.mark.parametrize("gain", [1j, -0.6 + 0.5j, 0.4])
+def test_side_information_survives_block_fading(gain):
+    """A gain of -8 dB and any phase."""
+    state, sent = LinkState("rayleigh", 10.0), side_information((8, 8))
+    symbols, _ = modulate_side_information(sent, NUM_LEVELS, state)
+    read = demodulate_side_information(over_noise(symbols, 10.0, gain), (8, 8), NUM_LEVELS, state)
+    assert read is not None
+    assert np.array_equal(read[0].levels, sent.levels)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_deep_fade_is_noticed(seed):
+    state = LinkState("rayleigh", 5.0)
+    symbols, _ = modulate_side_information(side_information((8, 8)), NUM_LEVELS, state)
+    assert demodulate_side_information(over_noise(symbols, 5.0, 0.01, seed), (8, 8), NUM_LEVELS, state) is None
+
+
+def test_silence_is_noticed():
+    state = LinkState("awgn", 10.0)
+    nothing = torch.zeros(300, dtype=torch.complex64)
+    assert demodulate_side_information(over_noise(nothing, 10.0, 0), (8, 8), NUM_LEVELS, state) is None
+    assert demodulate_side_information(over_noise(nothing[:10], 10.0), (8, 8), NUM_LEVELS, state) is None
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 2.0, 3.0, 5.0])
+@pytest.mark.parametrize("num_bytes", [None, 12])
+def test_short_blocks_are_as_safe_as_long_ones(snr_db, num_bytes):
+    """Short codes are weak: header and small maps must choose their rate by their own length."""
+    state, trials = LinkState("awgn", snr_db), 2000
+    form = header_format(state) if num_bytes is None else map_format(num_bytes, state)
+    draw = np.random.default_rng(0)
+    bits = encode_transport_blocks([draw.bytes(form.payload_bytes) for _ in range(trials)], form)
+    sent = torch.from_numpy(map_bits(bits, form.bits_per_symbol)).flatten()
+    received = over_noise(sent, snr_db)
+    llrs = demap(received.symbols.numpy(), received.noise_variance.numpy(), form.bits_per_symbol)
+    lost = sum(not result.ok for result in decode_transport_blocks(llrs.reshape(trials, -1), form))
+    assert lost <= 1
+
+
+@pytest.mark.parametrize("channel", ["awgn", "rayleigh", "rayleigh-fast"])
+def test_side_information_is_always_4qam(channel):
+    for snr_db in range(-20, 41):
+        for num_bytes in (5, 60, 400, 4000):
+            assert safe_mcs(num_bytes, LinkState(channel, float(snr_db))).bits_per_symbol == 2
