@@ -69,6 +69,7 @@ def inverse(coefficients: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve training too, whoever asks first
 def _dct(n: int) -> torch.Tensor:
     k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(torch.pi * k * (2 * i + 1) / (2 * n)) * (2 / n) ** 0.5
@@ -77,6 +78,7 @@ def _dct(n: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _positions(size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Left knot (int64) and weight of the right one, [h, w] each; the mean counts as half the lowest frequency."""
     vertical, horizontal = (torch.arange(n) / (2 * n) for n in size)

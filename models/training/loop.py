@@ -117,7 +117,6 @@ class RunResult:
     step: int
     elapsed_s: float
     images: int
-    finished: bool
     validation: dict[str, float]
     best: dict[str, float]
 
@@ -222,6 +221,9 @@ class _Session:
     def train(self) -> RunResult:
         """Take steps until the budget is spent."""
         config, main = self.config, self.accelerator.is_main_process
+        self.started = time.monotonic()
+        if self.progress() >= 1:
+            return self._result()
         console = Console(self.run_dir, self.step) if main else None
         if console and self.step:
             print(f"     step {self.step:6d}  continued after {self.elapsed_before / 60:.1f} minutes", flush=True)
@@ -259,8 +261,11 @@ class _Session:
                 self._validate(console, collapse)
                 self.save()
         self.accelerator.wait_for_everyone()
-        images = self.step * config.batch * self.accelerator.num_processes
-        return RunResult(self.step, self.elapsed(), images, True, self.validation, self.best)
+        return self._result()
+
+    def _result(self) -> RunResult:
+        images = self.step * self.config.batch * self.accelerator.num_processes
+        return RunResult(self.step, self.elapsed(), images, self.validation, self.best)
 
     def elapsed(self) -> float:
         """Seconds of training, all resumes together."""

@@ -181,11 +181,13 @@ def best_weights(run_dir: Path, number: int) -> Checkpoint:
 
 
 def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfig]:
-    """Spread a wall-clock budget over stages, in proportion to their own minutes (equally if one counts steps)."""
+    """Spread a wall-clock budget over stages, in proportion to their minutes or steps (equally if these are mixed)."""
     if not minutes > 0:
         raise UserError(f"--minutes {minutes} must be positive")
-    own = [loop.minutes for loop in loops]
-    weights = [1.0 if None in own else float(value or 0) for value in own]
+    for own in ([loop.minutes for loop in loops], [loop.steps for loop in loops], [1] * len(loops)):
+        weights = [float(value) for value in own if value is not None]
+        if len(weights) == len(loops):
+            break
     return [
         replace(loop, minutes=minutes * weight / sum(weights), steps=None)
         for loop, weight in zip(loops, weights, strict=True)

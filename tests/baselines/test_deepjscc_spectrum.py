@@ -46,3 +46,12 @@ def test_smooth_latents_are_measured_as_low_frequency():
     module.fit(list(torch.nn.functional.interpolate(coarse, (24, 24), mode="bilinear")))
     variance = module.variance((24, 24))[0]
     assert variance[1, 1] > 100 * variance[-1, -1]
+
+
+def test_inference_first_training_later():
+    with torch.inference_mode():
+        spectrum.transform(torch.zeros(1, 7, 9))
+        spectrum.Spectrum(1).gain((7, 9))
+    grid = torch.randn(1, 7, 9, requires_grad=True)
+    (spectrum.transform(grid) * spectrum.Spectrum(1).gain((7, 9))).square().sum().backward()
+    assert grid.grad is not None

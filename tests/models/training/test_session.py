@@ -110,6 +110,7 @@ def test_stage_needs_the_one_it_starts_from(inputs, tmp_path):
 def test_minutes_are_shared_in_proportion():
     shared = share_minutes([LoopConfig(minutes=1), LoopConfig(minutes=3)], 8)
     assert [loop.minutes for loop in shared] == [2, 6]
+    assert [loop.minutes for loop in share_minutes([LoopConfig(steps=30), LoopConfig(steps=10)], 8)] == [6, 2]
     shared = share_minutes([LoopConfig(steps=10), LoopConfig(minutes=3)], 8)
     assert [(loop.minutes, loop.steps) for loop in shared] == [(4, None), (4, None)]
 
