@@ -5,13 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.lrisc.config import LriscConfig
+from models.lrisc.allocation import PowerAllocation
+from models.lrisc.config import STRIDE, LriscConfig
 from models.lrisc.diffusion import sample
 from models.lrisc.entropy import EntropyModel
 from models.lrisc.jscc import JsccDecoder, JsccEncoder, component_power, sent_mask
-from models.lrisc.rate import quantise
+from models.lrisc.rate import quantise, solve_beta
 from models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
 from models.lrisc.unet import Condition, UNet
+
+# Bandwidth ratios over which the linear start of f_e and f_d averages its statistics.
+STATISTICS_CBRS = (1 / 96, 1 / 48, 1 / 24, 1 / 16, 1 / 12, 1 / 8)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Lrisc(nn.Module):
         self.config = config
         self.transform = AnalysisTransform(config)  # g_e
         self.entropy = EntropyModel(config)  # h_e, h_d
+        self.allocation = PowerAllocation(config)
         self.encoder = JsccEncoder(config)  # f_e
         self.decoder = JsccDecoder(config)  # f_d
         self.denoiser = UNet(config)  # X_theta
@@ -44,9 +49,24 @@ class Lrisc(nn.Module):
         self.transform.linear.start(axes, mean)
         self.denoiser.condition.linear.start(axes, mean)
         self.entropy.log_channel_scale.copy_((deviations * self.config.latent_scale).log())
-        relative = deviations / deviations.mean()
+
+    @torch.no_grad()
+    def start_jscc(self, images: Tensor) -> None:
+        """Make f_e and f_d a linear codec for the latents of images [B, 3, H, W]: the start of stage 2."""
+        relative = self.entropy.channel_scale[:, 0, 0] / self.entropy.channel_scale.mean()
         self.encoder.start(relative)
         self.decoder.start(relative)
+        components, levels = [], []
+        for batch in images.split(16):
+            latent = self.analyse(batch)
+            grid = (self.features(latent.z) * relative)[..., : self.config.rate_levels[-1]]
+            together = latent.bits.flatten(0, 1)[None]  # one beta for all, as within one image
+            for cbr in STATISTICS_CBRS:
+                dimensions = torch.tensor([cbr * 2 * 3 * STRIDE**2], device=images.device)
+                beta = solve_beta(together, self.levels, dimensions).expand(len(batch))
+                components += list(grid)
+                levels += list(self.choose_levels(latent.bits, beta))
+        self.allocation.fit(components, levels)
 
     def analyse(self, x: Tensor) -> Latent:
         """z = g_e(x) and its rates, as the transmitter computes them (rounded densities, no noise)."""
@@ -81,14 +101,15 @@ class Lrisc(nn.Module):
         Returns:
             Estimate of z, [B, C, h, w].
         """
-        snr = snr_db[:, None] if adapt else None
-        components = self.encoder(self.features(z), levels, snr)
         mask = sent_mask(levels.flatten(1), self.levels)
+        components = self.encoder(self.features(z), levels, mask, self.allocation, snr_db, adapt)
         # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
         variance = component_power(components, mask) * 10 ** (-snr_db / 10)
         noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
         received = components + mask * noise * variance.sqrt()[:, None, None]
-        return self.latent(self.decoder(received, variance[:, None, None], levels, snr))
+        token_snr_db = snr_db[:, None] if adapt else None
+        features = self.decoder(received, variance[:, None, None], levels, mask, self.allocation, snr_db, token_snr_db)
+        return self.latent(features)
 
     def condition(self, z: Tensor) -> Condition:
         """What the denoiser is told about a received latent."""

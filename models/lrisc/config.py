@@ -37,7 +37,7 @@ class LriscConfig:
     transform_channels: tuple[int, ...] = (64, 96, 128)
     transform_patch: int = 4
     hyper_channels: int = 32
-    rate_levels: tuple[int, ...] = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 168, 192)
+    rate_levels: tuple[int, ...] = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128, 144, 168, 192)
     jscc_blocks: int = 2
     jscc_heads: int = 6
     jscc_window: int = 8

@@ -1,8 +1,8 @@
 """f_e and f_d (Fig. 2): transformer blocks, rate tokens, one FC layer per rate, and the SNR-adaptive module.
 
 Both networks see latent vectors divided by their channel deviations, as grids [B, h, w, C]. What f_e emits has V
-real columns per vector, of which the first v_q are sent. The start is SoftCast: truncated identities whose gains
-follow variance^-1/4, and a linear MMSE receiver.
+real columns per vector, of which the first v_q are sent. Both start as truncated identities around the linear codec
+of `allocation.py`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.lrisc.allocation import PowerAllocation
 from models.lrisc.config import LriscConfig
 from models.lrisc.layers import zeroed
 from models.lrisc.snr import SnrAdaptation
@@ -97,7 +98,7 @@ class RateLayers(nn.Module):
 
 
 class JsccEncoder(nn.Module):
-    """f_e: z_i fused with its rate token -> N_e transformer blocks -> SNR module -> FC of its rate -> s_i."""
+    """f_e: z_i fused with its rate token -> N_e transformer blocks -> SNR module -> FC of its rate -> power -> s_i."""
 
     def __init__(self, config: LriscConfig) -> None:
         super().__init__()
@@ -112,29 +113,41 @@ class JsccEncoder(nn.Module):
 
     @torch.no_grad()
     def start(self, deviations: Tensor) -> None:
-        """SoftCast: send the first v_q channels with gain deviation^1/2 on unit-variance features."""
+        """Let component j be channel j of z in its own units: truncated identities times `deviations` [C]."""
         for layer in self.rates:
-            layer.weight.copy_(torch.diag(deviations.sqrt())[: layer.out_features])
+            layer.weight.copy_(torch.diag(deviations)[: layer.out_features])
             layer.bias.zero_()
 
-    def forward(self, features: Tensor, levels: Tensor, snr_db: Tensor | None) -> Tensor:
+    def components(self, features: Tensor, levels: Tensor, snr_db: Tensor, adapt: bool = True) -> Tensor:
+        """What each vector has to say, before power: [B, h * w, V_max], zero beyond its v_q columns."""
+        x = features + self.tokens(levels)
+        for block in self.blocks:
+            x = block(x)
+        x = x.flatten(1, 2)  # [B, L, C]
+        if adapt:
+            x = self.snr(x, snr_db[:, None])
+        return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
+
+    def forward(
+        self, features: Tensor, levels: Tensor, mask: Tensor, allocation: PowerAllocation, snr_db: Tensor, adapt: bool
+    ) -> Tensor:
         """Map features to unnormalised symbol components.
 
         Args:
             features: z over channel deviations, [B, h, w, C].
             levels: index into V per vector, int64 [B, h, w].
-            snr_db: [B, 1], or None to bypass the SNR module (stage 2, first part).
+            mask: columns that are sent, bool [B, h * w, V_max].
+            allocation: where the power goes.
+            snr_db: average Es/N0 of each image, [B].
+            adapt: whether the SNR module takes part (the first part of stage 2 trains without).
 
         Returns:
-            float [B, h * w, V_max], zero beyond the v_q columns of each vector.
+            float32 [B, h * w, V_max], zero where nothing is sent; mean power about one where something is.
         """
-        x = features + self.tokens(levels)
-        for block in self.blocks:
-            x = block(x)
-        x = x.flatten(1, 2)  # [B, L, C]
-        if snr_db is not None:
-            x = self.snr(x, snr_db)
-        return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
+        components = allocation.spread(
+            self.components(features, levels, snr_db, adapt), (levels.shape[1], levels.shape[2])
+        )
+        return components * allocation.gain(allocation.variance(levels), mask, snr_db)
 
 
 class JsccDecoder(nn.Module):
@@ -142,8 +155,7 @@ class JsccDecoder(nn.Module):
 
     def __init__(self, config: LriscConfig) -> None:
         super().__init__()
-        channels, widest = config.latent_channels, config.rate_levels[-1]
-        self.log_power = nn.Parameter(torch.zeros(len(config.rate_levels), widest))
+        channels = config.latent_channels
         self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
         self.snr = SnrAdaptation(channels, config.snr_expansion)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
@@ -153,30 +165,44 @@ class JsccDecoder(nn.Module):
 
     @torch.no_grad()
     def start(self, deviations: Tensor) -> None:
-        """Undo `JsccEncoder.start`; a sent component then has power `deviation`."""
-        self.log_power.copy_(deviations.log()[: self.log_power.shape[1]].expand_as(self.log_power))
+        """Undo `JsccEncoder.start`."""
         for layer in self.rates:
-            layer.weight.copy_(torch.diag(deviations.rsqrt())[:, : layer.in_features])
+            layer.weight.copy_(torch.diag(1 / deviations)[:, : layer.in_features])
             layer.bias.zero_()
 
-    def forward(self, received: Tensor, noise: Tensor, levels: Tensor, snr_db: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        received: Tensor,
+        noise: Tensor,
+        levels: Tensor,
+        mask: Tensor,
+        allocation: PowerAllocation,
+        snr_db: Tensor,
+        token_snr_db: Tensor | None,
+    ) -> Tensor:
         """Estimate the features from what arrived.
 
         Args:
             received: equalised components in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
             noise: variance of the error on each component, broadcastable to `received`.
             levels: int64 [B, h, w].
-            snr_db: of the symbols of each vector, [B, h * w] or [B, 1], or None to bypass the SNR module.
+            mask: columns that are sent, bool [B, h * w, V_max].
+            allocation: that of the transmitter.
+            snr_db: average Es/N0 of each image, which set the allocation, [B].
+            token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1]; None bypasses the SNR module.
 
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
         """
-        power = self.log_power.exp()[levels.flatten(1)]  # [B, L, V]
-        x = received * (power / (power + noise))
+        variance = allocation.variance(levels)
+        gain = allocation.gain(variance, mask, snr_db)
+        # MMSE: conj(g) v / (|g|^2 v + noise), which is 0 for components that the allocation dropped.
+        estimate = received * (gain * variance / (gain.square() * variance + noise).clamp_min(1e-12)) * mask
+        x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
         x = x.unflatten(0, received.shape[:2])
-        if snr_db is not None:
-            x = self.snr(x, snr_db)
+        if token_snr_db is not None:
+            x = self.snr(x, token_snr_db)
         x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
         for block in self.blocks:
             x = block(x)

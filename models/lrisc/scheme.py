@@ -84,9 +84,10 @@ class LriscScheme:
         if plan is None:  # not even the coarsest map fits: nothing useful can be said
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
         levels = plan.levels[None].to(self.device)
-        snr_db = torch.full((1, 1), _trained(state.snr_db), device=self.device)
-        components = self.model.encoder(self.model.features(latent.z), levels, snr_db)
+        snr_db = torch.full((1,), _trained(state.snr_db), device=self.device)
+        features = self.model.features(latent.z)
         mask = sent_mask(levels.flatten(1), self.model.levels)
+        components = self.model.encoder(features, levels, mask, self.model.allocation, snr_db, adapt=True)
         power_db = 10 * math.log10(2 * float(component_power(components, mask)))
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
@@ -168,9 +169,12 @@ class LriscScheme:
         complex_noise = torch.zeros(mask.shape)
         complex_noise[mask] = variance.repeat_interleave(2)
         mean_noise = complex_noise.sum(dim=2) / mask.sum(dim=2)  # [1, L]
-        snr_db = (-10 * mean_noise.log10()).clamp(*TRAINED_SNR_DB)
-        tensors = (t.to(self.device) for t in (components, noise, levels, snr_db))
-        return self.model.latent(self.model.decoder(*tensors))
+        token_snr_db = (-10 * mean_noise.log10()).clamp(*TRAINED_SNR_DB)
+        link_snr_db = torch.full((1,), _trained(state.snr_db))
+        tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
+        components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
+        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, link_snr_db, token_snr_db)
+        return self.model.latent(features)
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

@@ -236,9 +236,11 @@ def _stage(
         if isinstance(start, str):
             weights = load_pretrained(start)[0]
         if weights is None:
-            model.start_linear(_statistics_images(store))
+            model.start_linear(_statistics_images(store, 128))
         else:
             model.load_state_dict(weights)
+        if algorithm == 2:
+            model.start_jscc(_statistics_images(store, 256))
         return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
     return Stage(
@@ -251,9 +253,9 @@ def _stage(
     )
 
 
-def _statistics_images(store: ImageStore) -> Tensor:
-    """Crops in [-1, 1] from which the linear start takes its axes."""
-    crops = [training_batch(store.at_least(128), 0, step, 64, 128) for step in range(16)]
+def _statistics_images(store: ImageStore, crop: int) -> Tensor:
+    """Crops in [-1, 1] from which the linear starts take their axes and variances."""
+    crops = [training_batch(store.at_least(crop), 0, step, 16, crop) for step in range(2**17 // crop**2 * 8)]
     return torch.cat(crops) * 2 - 1
 
 

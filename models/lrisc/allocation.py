@@ -1,0 +1,70 @@
+"""The linear codec around which f_e and f_d learn: where the transmit power goes, and the MMSE receiver for it.
+
+Power follows SoftCast (Jakubczak and Katabi 2011) with a water level: a component of deviation s gets power
+max(0, mu s - no), so that at low SNR the small ones are dropped for the sake of the large. The deviation is what both
+ends know: it depends on the vector's rate, since a vector worth many bits varies more. The first columns, which every
+vector sends, cross as a DCT over the grid of vectors: neighbours resemble each other, and their spectrum is steep.
+
+All tables are measured at the start of stage 2 and then fixed; what is learnt is on top.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models import spectrum
+from models.lrisc.config import LriscConfig
+from models.spectrum import Spectrum
+
+BISECTIONS = 30
+
+
+class PowerAllocation(nn.Module):
+    """Variances of f_e's components and what follows from them. Shared by both ends; holds no parameters."""
+
+    log_variance: Tensor
+
+    def __init__(self, config: LriscConfig) -> None:
+        super().__init__()
+        self.common = config.rate_levels[0]  # columns that every vector sends
+        self.register_buffer("log_variance", torch.zeros(len(config.rate_levels), config.rate_levels[-1]))
+        self.spectrum = Spectrum(self.common)
+
+    @torch.no_grad()
+    def fit(self, components: list[Tensor], levels: list[Tensor]) -> None:
+        """Measure variances from components [h, w, V] of many images and their levels int64 [h, w]."""
+        rows, which = torch.cat([c.flatten(0, 1) for c in components]), torch.cat([one.flatten() for one in levels])
+        overall = rows.square().mean(dim=0)
+        for level, table in enumerate(self.log_variance):
+            chosen = rows[which == level].square()
+            # A rare level leans on the average over all of them.
+            table.copy_(((chosen.sum(dim=0) + 10 * overall) / (len(chosen) + 10)).clamp_min(1e-9).log())
+        self.spectrum.fit([c[..., : self.common].permute(2, 0, 1) for c in components])
+
+    def variance(self, levels: Tensor) -> Tensor:
+        """Expected variance of every component, [B, L, V], for levels int64 [B, h, w]."""
+        variance = self.log_variance.exp()[levels.flatten(1)]
+        common = self.spectrum.variance((levels.shape[1], levels.shape[2])).flatten(1).T
+        return torch.cat([common.expand(len(levels), -1, -1), variance[..., self.common :]], dim=2)
+
+    def gain(self, variance: Tensor, mask: Tensor, snr_db: Tensor) -> Tensor:
+        """Amplitude gains [B, L, V] whose expected mean power over `mask` is one; snr_db is [B]."""
+        deviation, noise = variance.sqrt(), (10 ** (-snr_db.float() / 10))[:, None, None]
+        budget = mask.sum(dim=(1, 2), keepdim=True).float()
+        low, high = torch.zeros_like(budget), 2 * (budget + noise * budget) / (deviation * mask).amax((1, 2), True)
+        for _ in range(BISECTIONS):
+            level = (low + high) / 2
+            fits = ((level * deviation - noise).clamp_min(0) * mask).sum(dim=(1, 2), keepdim=True) <= budget
+            low, high = torch.where(fits, level, low), torch.where(fits, high, level)
+        return ((low * deviation - noise).clamp_min(0) * mask).sqrt() / deviation
+
+    def spread(self, components: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Put the common columns of [B, h * w, V] into the frequencies of the grid."""
+        return self._over_grid(components, grid, spectrum.transform)
+
+    def gather(self, components: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The inverse of `spread`."""
+        return self._over_grid(components, grid, spectrum.inverse)
+
+    def _over_grid(self, components: Tensor, grid: tuple[int, int], move: spectrum.GridTransform) -> Tensor:
+        common = components[..., : self.common].transpose(1, 2).unflatten(2, grid)  # [B, common, h, w]
+        return torch.cat([move(common).flatten(2).transpose(1, 2), components[..., self.common :].float()], dim=2)
