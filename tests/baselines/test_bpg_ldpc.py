@@ -17,6 +17,7 @@ from simulator.errors import SchemeError, UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Reception, channel_uses, outage_image, transmit
 from simulator.metrics import measure
+from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, select_mcs
 from simulator.phy.transport import smallest_format, transport_format
 
@@ -124,8 +125,8 @@ def test_a_fresh_process_decodes_the_reception_alone(images: torch.Tensor, tmp_p
 
 def test_the_decoder_is_an_option() -> None:
     # That both decoders agree is held where they live; Sionna's takes about a minute for one image.
-    assert BpgLdpc()._decoder.name == "layered"
-    assert BpgLdpc("decoder=sionna")._decoder.name == "sionna"
+    assert isinstance(BpgLdpc()._decoder, LayeredDecoder)
+    assert isinstance(BpgLdpc("decoder=sionna")._decoder, SionnaDecoder)
 
 
 @settings(max_examples=60, deadline=None)
