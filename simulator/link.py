@@ -94,7 +94,7 @@ class Reception:
         """Write the reception to a .safetensors file, so that another process can decode it."""
         from safetensors.torch import save_file
 
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for index, one in enumerate(self.received):
             parts = {"symbols": torch.view_as_real(one.symbols), "gain": torch.view_as_real(one.gain)}
             parts |= {"noise_variance": one.noise_variance, "overhead": torch.tensor(one.overhead)}

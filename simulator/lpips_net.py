@@ -52,8 +52,9 @@ class LpipsNet:
         self._net = _build(name)
         try:
             # lpips cuts torchvision's `features.N` into `sliceS.N`.
-            own = {key: backbone["features." + key.split(".", 1)[1]] for key in self._net.net.state_dict()}
-            self._net.net.load_state_dict(own)
+            trunk = self._net.get_submodule("net")
+            own = {key: backbone["features." + key.split(".", 1)[1]] for key in trunk.state_dict()}
+            trunk.load_state_dict(own)
         except (KeyError, RuntimeError):
             raise UserError(f"the weights found for LPIPS are not those of '{name}'; replace the file") from None
         self._net.eval().requires_grad_(False)
