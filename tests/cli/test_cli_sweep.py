@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from PIL import Image
 
 from simulator.__main__ import main
 from simulator.statistics import SUMMARY_COLUMNS
-from simulator.store import DATABASE, PUBLIC_COLUMNS
+from simulator.store import DATABASE, PUBLIC_COLUMNS, Store
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -189,6 +188,11 @@ def command(photographs, out, *arguments):
     return [sys.executable, "-m", "simulator", "sweep", *fixed, *arguments]
 
 
+def slowly(seconds):
+    """Environment in which `toy-slow` takes its time."""
+    return os.environ | {"TOY_SECONDS": str(seconds)}
+
+
 def rows_in(folder):
     """How many rows are there; 0 while the database is being made."""
     try:
@@ -200,7 +204,7 @@ def rows_in(folder):
         return 0
 
 
-def wait_for_rows(process, folder, at_least, seconds=90):
+def wait_for_rows(process, folder, at_least, seconds=240):
     deadline = time.monotonic() + seconds
     while rows_in(folder) < at_least:
         assert process.poll() is None, "the sweep ended before it could be stopped"
@@ -217,9 +221,8 @@ def finish(photographs, out, *arguments):
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path):
     arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "2")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    with subprocess.Popen(
-        command(photographs, stopped, *arguments), stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    options = {"env": slowly(0.3), "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command(photographs, stopped, *arguments), **options) as process:
         wait_for_rows(process, stopped, 3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
         complaint = process.stderr.read()
@@ -232,16 +235,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path
     assert finish(photographs, stopped, *arguments) == finish(photographs, whole, *arguments)
 
 
-def test_second_sweep_into_the_same_folder_is_refused(photographs, tmp_path):
-    arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "1")
-    out = tmp_path / "results"
-    with subprocess.Popen(command(photographs, out, *arguments), stderr=subprocess.DEVNULL) as process:
-        wait_for_rows(process, out, 1)
-        second = subprocess.run(command(photographs, out, *arguments), capture_output=True, text=True)
-        process.kill()
-    assert second.returncode == 2
-    assert "in use by another sweep" in second.stderr
-    assert second.stderr.count("\n") == 1
+def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, capfd):
+    with Store(tmp_path / "results"):
+        assert sweep() == 2
+    assert_one_line(capfd, "in use by another sweep")
+    assert sweep() == 0
 
 
 def test_full_disk_stops_cleanly_and_keeps_rows(photographs, tmp_path, capsys):
@@ -284,7 +282,7 @@ def test_killed_ten_times_and_resumed_gives_the_same_bytes(photographs, tmp_path
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ["--snr", "0:15", "--scheme", "toy-slow,toy-cliff", "--workers", "1"]
     driver = [sys.executable, "-c", KILLER, "10", *command(photographs, killed, *arguments)[3:]]
-    outcome = subprocess.run(driver, capture_output=True, text=True, check=True)
+    outcome = subprocess.run(driver, capture_output=True, text=True, check=True, env=slowly(0.02))
     statuses = [int(line) for line in outcome.stdout.splitlines() if line.isdigit()]
     assert len(statuses) == 11
     assert statuses[:-1].count(signal.SIGKILL) >= 5
@@ -298,8 +296,8 @@ def test_killed_ten_times_and_resumed_gives_the_same_bytes(photographs, tmp_path
 def test_killed_with_its_processes_and_resumed_gives_the_same_bytes(photographs, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ["--snr", "0:10", "--scheme", "toy-slow", "--workers", "2"]
-    for rows in (1, random.Random(2).randrange(5, 30)):
-        with subprocess.Popen(command(photographs, killed, *arguments), stderr=subprocess.DEVNULL) as process:
-            wait_for_rows(process, killed, rows)
-            process.kill()
+    options = {"env": slowly(0.3), "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command(photographs, killed, *arguments), **options) as process:
+        wait_for_rows(process, killed, 10)
+        process.kill()
     assert finish(photographs, killed, *arguments) == finish(photographs, whole, *arguments)

@@ -77,7 +77,7 @@ class Slow(Toy):
     name = "toy-slow"
 
     def encode(self, images, budget, state):
-        time.sleep(0.05)
+        time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
         return super().encode(images, budget, state)
 
 
