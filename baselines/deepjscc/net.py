@@ -1,11 +1,12 @@
 """DeepJSCC's encoder and decoder (Bourtsoulatze, Kurka and Gunduz 2019): convolutions, PReLU, and a linear start.
 
 Encoder and decoder are convolutional with PReLU, trained together for MSE through AWGN with per-image power, one pair
-per bandwidth ratio. Three things differ from the paper, all in the baseline's favour:
+per bandwidth ratio. Four things differ from the paper, all in the baseline's favour:
 
 - Each side is a *linear codec plus a convolutional branch*. The linear part starts as the Karhunen-Loeve transform of
   16x16 blocks with SoftCast's power allocation (gain ~ variance^-1/4) and a Wiener decoder, the branch starts at zero;
   everything is trained. From random weights the same quality takes many hours.
+- Latents cross the channel as a DCT over the block grid, with power by frequency (spectrum.py).
 - One net serves 0..20 dB: both ends know the average SNR, and the decoder knows the noise level of every symbol.
 - Per-image power hides an image's contrast from the receiver; a short amplitude reference among the symbols tells it.
 """

@@ -55,3 +55,10 @@ def test_inference_first_training_later():
     grid = torch.randn(1, 7, 9, requires_grad=True)
     (spectrum.transform(grid) * spectrum.Spectrum(1).gain((7, 9))).square().sum().backward()
     assert grid.grad is not None
+
+
+def test_autocast_leaves_the_transform_exact():
+    grid = 100 + torch.randn(1, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = spectrum.inverse(spectrum.transform(grid))
+    assert torch.allclose(again, grid, atol=1e-3)
