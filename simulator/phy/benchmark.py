@@ -15,7 +15,7 @@ from simulator.phy.ldpc import Decoder, LayeredDecoder, LdpcCode, SionnaDecoder,
 from simulator.phy.mcs import Mcs
 from simulator.phy.waterfall import Waterfall, measure_waterfall, received_blocks
 
-THRESHOLD_BLERS = (1e-2, 1e-3, 1e-4)
+THRESHOLD_BLERS = (1e-2, 1e-3)
 THRESHOLD_INFO_BITS = (256, 1024, 4096, 8448)
 # Es/N0 at which the decoder benchmark's code, 4-QAM and rate 1/2, has a BLER of 1e-2.
 LDPC_SNR_DB = 1.15
@@ -118,7 +118,7 @@ def threshold_table(measured: Iterable[tuple[Mcs, int, Waterfall]]) -> dict[str,
             "command": "python -m simulator bench mcs --write simulator/phy/data/thresholds.json",
             "decoder": "layered offset-min-sum, offset 0.5, 20 iterations",
             "channel": "AWGN, Es/N0 in dB per complex symbol, one code block, random info bits",
-            "estimate": "maximum-likelihood fit of BLER = Q((snr - middle) / width); 1e-4 is read off the fit",
+            "estimate": "maximum-likelihood fit of BLER = Q((snr - middle) / width)",
             "numba": numba.__version__,
             "numpy": np.__version__,
             "machine": platform.machine(),

@@ -52,7 +52,7 @@ def test_thresholds_agree_with_an_independent_measurement(name):
 def test_thresholds_stand_to_reason(mcs):
     shannon = 10 * math.log10(2**mcs.spectral_efficiency - 1)
     assert 0.5 < mcs.threshold_db(1e-2) - shannon < 3.2
-    assert mcs.threshold_db(1e-2) < mcs.threshold_db(1e-3) < mcs.threshold_db(1e-4)
+    assert mcs.threshold_db(1e-2) < mcs.threshold_db(1e-3) < mcs.required_snr_db()
     lengths = (256, 400, 1024, 2000, 4096)
     assert sorted((mcs.threshold_db(1e-3, n) for n in lengths), reverse=True) == [
         mcs.threshold_db(1e-3, n) for n in lengths
@@ -63,7 +63,7 @@ def test_thresholds_stand_to_reason(mcs):
 
 def test_a_higher_rate_needs_more():
     for bits_per_symbol in (2, 4, 6, 8):
-        needed = [mcs.threshold_db() for mcs in MCS_TABLE if mcs.bits_per_symbol == bits_per_symbol]
+        needed = [mcs.required_snr_db() for mcs in MCS_TABLE if mcs.bits_per_symbol == bits_per_symbol]
         assert needed == sorted(needed)
 
 
@@ -78,7 +78,7 @@ def test_the_decoder_meets_the_table(name):
 @pytest.mark.parametrize(("snr_db", "share"), [(0, 0.70), (5, 0.70), (10, 0.75), (15, 0.75)])
 def test_selection_stays_near_capacity(snr_db, share):
     mcs = select_mcs(snr_db)
-    assert mcs.threshold_db() <= snr_db
+    assert mcs.required_snr_db() <= snr_db
     assert mcs.spectral_efficiency / capacity(snr_db) >= share
 
 

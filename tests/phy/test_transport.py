@@ -89,15 +89,15 @@ def test_noise_free_round_trip(num_symbols, mcs, seed):
 
 
 @pytest.mark.parametrize("name", ["4qam-1/3", "16qam-1/2", "64qam-2/3", "256qam-3/4"])
-def test_an_image_gets_through_just_above_the_threshold_and_not_well_below(name):
+def test_an_image_gets_through_at_the_required_snr_and_not_well_below(name):
     mcs = parse_mcs(name)
     form = transport_format(12_000, mcs)
     payloads = [np.random.default_rng(i).bytes(form.payload_bytes) for i in range(4)]
     coded = encode_transport_blocks(payloads, form)
-    above = decode_transport_blocks(over_the_air(form, coded, mcs.threshold_db() + 0.1), form)
+    above = decode_transport_blocks(over_the_air(form, coded, mcs.required_snr_db()), form)
     assert [r.payload for r in above] == payloads
     assert all(r.ok for r in above)
-    below = decode_transport_blocks(over_the_air(form, coded, mcs.threshold_db() - 1.5), form)
+    below = decode_transport_blocks(over_the_air(form, coded, mcs.required_snr_db() - 1.5), form)
     assert not any(r.ok for r in below)
     assert all(r.block_errors == form.num_blocks for r in below)
 
