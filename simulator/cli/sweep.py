@@ -101,7 +101,8 @@ class Monitor:
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._told = time.monotonic()
-        self._first: tuple[float, int] | None = None  # when the first rows came, and how many were there then
+        self._calls = 0
+        self._first = (self._told, 0)  # when the first rows came, and how many were there then
 
     def __enter__(self) -> "Monitor":
         return self
@@ -123,7 +124,8 @@ class Monitor:
             self._bar = _bar(self._console)
             self._bar.add_task("rows", total=total, completed=done, speed="")
             self._bar.start()
-        if self._first is None or done == 0:
+        self._calls += 1
+        if self._calls <= 2:  # the time until the first rows come is that of imports
             self._first = (now, done)
         speed = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         if self._bar is not None:
