@@ -1,5 +1,7 @@
 """LRISC in miniature: all classes at sizes for which a test takes milliseconds."""
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -40,13 +42,19 @@ def photographs() -> torch.Tensor:
     return smooth_images(8, 64, 64)
 
 
-@pytest.fixture
-def linear(photographs) -> Lrisc:
-    """The untrained system: a linear codec."""
+@pytest.fixture(scope="session")
+def _started() -> Lrisc:
     torch.manual_seed(0)
     model = Lrisc(TINY).eval()
-    model.start_linear(photographs)
+    model.start_linear(smooth_images(8, 64, 64))
     return model
+
+
+@pytest.fixture
+def linear(_started) -> Lrisc:
+    """The untrained system: a linear codec."""
+    torch.manual_seed(0)
+    return copy.deepcopy(_started)
 
 
 @pytest.fixture

@@ -119,16 +119,16 @@ def test_stage_learns(store, stage):
     one = trainee(stage, store, awake=False)
     freeze(one)
     images = training_batch(store, 0, 0, 8, 32)
-    optimizer = torch.optim.Adam(one.parameter_groups(), lr=2e-3)
+    optimizer = torch.optim.Adam(one.parameter_groups(), lr=4e-3)
     losses = []
-    for _ in range(25):
+    for _ in range(15):
         loss, figures = one.loss(images, 0.5, torch.Generator().manual_seed(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert all(math.isfinite(value) for value in (*losses, *figures.values()))
-    assert min(losses[-5:]) < 0.9 * losses[0]
+    assert min(losses[-3:]) < 0.9 * losses[0]
 
 
 def test_loss_is_that_of_equation_11(store):
@@ -172,7 +172,7 @@ def test_validation_is_repeatable_and_sees_the_channel(store):
 @pytest.mark.parametrize("stage", [1, 3])
 def test_interrupted_run_equals_uninterrupted(store, stage, tmp_path):
     options = LoopConfig(
-        steps=4, batch=4, crop=32, warmup=2, validation_crop=32, validation_images=2, checkpoint_every_s=0.0
+        steps=4, batch=4, crop=64, warmup=2, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
     )
     run(trainee(stage, store), store, options, tmp_path / "whole")
     dying = trainee(stage, store)
@@ -228,12 +228,12 @@ def test_stages_start_from_weights_or_axes(store, monkeypatch):
     monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
     overrides = [f"model.{key}={value}" for key, value in TINY.to_mapping().items()]
     stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
-    wide = ImageStore([np.tile(image, (3, 3, 1)) for image in store.images], store.digests)
+    wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
     first = stages[0].make(wide, None).model
     x = training_batch(store, 0, 0, 4, 64) * 2 - 1
     with torch.no_grad():
         error = (first.generate(first.transform(x), torch.zeros_like(x), 1) - x).square().mean()
     assert error < 0.1 * x.var()
-    weights = {key: value + 1 if value.is_floating_point() else value for key, value in first.state_dict().items()}
-    second = stages[1].make(wide, weights).model
-    assert all(torch.equal(value, weights[key]) for key, value in second.state_dict().items())
+    weights = {key: value + 1 for key, value in first.state_dict().items()}
+    second = stages[2].make(wide, weights).model.state_dict()
+    assert [key for key, value in second.items() if not torch.equal(value, weights[key])] == []

@@ -1,0 +1,158 @@
+"""The system whole: sizes of both configurations, the linear start, and the link of training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.lrisc.codec import Lrisc
+from models.lrisc.config import LriscConfig
+from models.lrisc.jscc import component_power, sent_mask
+from models.lrisc.transform import fold_blocks, principal_axes
+from models.lrisc.unet import Stage
+from models.training.monitor import count_flops
+from models.training.session import read_config
+
+
+def shipped(name: str) -> Lrisc:
+    """A shipped configuration's networks without their weights."""
+    config = LriscConfig.from_mapping(read_config(Path(f"experiments/train/{name}.yaml"))["model"])
+    with torch.device("meta"):
+        return Lrisc(config)
+
+
+def step_gflop(model: Lrisc) -> float:
+    """GFLOP of one denoising step at 256 x 256."""
+    z, x = (torch.empty(1, n, s, s, device="meta") for n, s in ((model.config.latent_channels, 16), (3, 256)))
+    with torch.no_grad():
+        condition = model.condition(z)
+        return count_flops(lambda: model.denoiser(x, condition, torch.ones(1, device="meta"))) / 1e9
+
+
+def test_compact_configuration_is_small():
+    model = shipped("lrisc-compact")
+    weights = model.state_dict()
+    parameters = sum(weight.numel() for weight in weights.values())
+    assert parameters == 8_688_632  # released weights depend on it
+    assert parameters <= 12e6
+    assert 2 * parameters + 200 * len(weights) <= 18e6  # bytes of the released half-precision file
+    assert 4 <= step_gflop(model) <= 20
+    assert len(model.config.rate_levels) == 16
+    assert LriscConfig() == model.config
+
+
+def test_paper_configuration_has_the_sizes_of_the_paper():
+    model = shipped("lrisc-paper")
+    unet = model.denoiser
+    assert unet.patch == 1
+    assert len(unet.down) == 6
+    for level, stage in enumerate(unet.down):
+        assert isinstance(stage, Stage)
+        assert stage.blocks[0].conv1.out_channels == 64 * (level + 1)
+        assert len(stage.blocks) == 2
+        assert not isinstance(stage.attention, torch.nn.Identity)
+    assert len(unet.inject) == 4
+    assert len(model.config.rate_levels) == 16
+    assert sum(p.numel() for p in unet.parameters()) == 33_361_027
+    assert sum(p.numel() for p in model.parameters()) == 54_295_157
+    assert step_gflop(model) == pytest.approx(144.8, rel=0.02)
+
+
+def test_linear_start_has_the_psnr_of_its_axes(linear, photographs):
+    discarded = principal_axes(fold_blocks(photographs), 768)[1][12:].double().square().sum() / 768
+    with torch.no_grad():
+        z = linear.transform(photographs)
+        error = (linear.condition(z).linear - photographs).double().square().mean()
+        assert abs(10 * (error / discarded).log10()) < 0.02
+        image = linear.generate(z, torch.zeros_like(photographs), steps=1)
+    clipped = (image - photographs).double().square().mean()
+    assert clipped <= error * 1.0001
+
+
+def test_linear_start_knows_the_marginals(linear, photographs):
+    """sigma starts at the deviation of each channel of z: the rate is that of independent Gaussians."""
+    with torch.no_grad():
+        z = linear.transform(photographs)
+    torch.testing.assert_close(linear.entropy.channel_scale[:, 0, 0], z.std(dim=(0, 2, 3)), rtol=0.05, atol=0.05)
+
+
+def test_features_and_latent_are_inverse(model):
+    z = torch.randn(2, 12, 3, 5)
+    torch.testing.assert_close(model.latent(model.features(z)), z)
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 10.0, 20.0])
+def test_measured_noise_has_the_snr_of_the_label(linear, monkeypatch, snr_db):
+    """Es/N0 per complex symbol of each image alone, whatever the power that f_e happens to give it."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 12, 128, 128, generator=generator) * torch.tensor([1.0, 7.0])[:, None, None, None]
+    levels = torch.randint(2, 4, (2, 128, 128), generator=generator)
+    seen = []
+
+    class Ear(torch.nn.Module):
+        def forward(self, received, noise, levels, snr):
+            seen.append((received, noise))
+            return torch.zeros(2, 128, 128, 12)
+
+    labels = torch.tensor([snr_db, snr_db + 3])
+    with torch.no_grad():
+        sent = linear.encoder(linear.features(z), levels, labels[:, None])
+        monkeypatch.setattr(linear, "decoder", Ear())
+        linear.over_awgn(z, levels, labels, generator)
+    received, told = seen[0]
+    mask = sent_mask(levels.flatten(1), linear.levels)
+    assert (received[~mask] == 0).all()
+    power = component_power(sent, mask)
+    assert power[1] > 10 * power[0]
+    for image in range(2):
+        symbols = torch.view_as_complex(sent[image][mask[image]].reshape(-1, 2))
+        noise = torch.view_as_complex((received - sent)[image][mask[image]].reshape(-1, 2))
+        measured = 10 * (symbols.abs().square().mean() / noise.abs().square().mean()).log10()
+        assert float(measured) == pytest.approx(float(labels[image]), abs=0.05)
+        assert float(told[image]) == pytest.approx(float(noise.abs().square().mean()) / 2, rel=0.02)
+
+
+def test_clean_channel_at_full_rate_returns_the_latent(linear, photographs):
+    with torch.no_grad():
+        z = linear.transform(photographs)
+        levels = torch.full((8, 4, 4), 3)
+        back = linear.over_awgn(z, levels, torch.full((8,), 80.0), torch.Generator().manual_seed(0), adapt=False)
+        error = linear.features(back) - linear.features(z)
+    assert float(error.abs().max()) < 0.2  # the rate tokens
+    assert float(error.square().mean()) < 5e-3
+
+
+def test_batch_of_two_equals_two_batches_of_one(model, photographs):
+    """At an SNR where the noise, drawn for the batch as a whole, does not show."""
+    x = photographs[:2] * torch.tensor([1.0, 0.3])[:, None, None, None]
+    snr_db, generator = torch.full((2,), 200.0), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        latent = model.analyse(x)
+        levels = model.choose_levels(latent.bits, torch.tensor([0.3, 0.1]))
+        back = model.over_awgn(latent.z, levels, snr_db, generator)
+        image = model.generate(back, torch.zeros_like(x), steps=2)
+        for i in range(2):
+            one = slice(i, i + 1)
+            alone = model.analyse(x[one])
+            torch.testing.assert_close(alone.bits, latent.bits[one], atol=1e-3, rtol=1e-4)
+            again = model.over_awgn(alone.z, levels[one], snr_db[one], generator)
+            torch.testing.assert_close(again, back[one], atol=1e-3, rtol=1e-3)
+            picture = model.generate(again, torch.zeros_like(x[one]), steps=2)
+            torch.testing.assert_close(picture, image[one], atol=1e-3, rtol=1e-3)
+
+
+def test_generation_is_deterministic_and_in_range(model, photographs):
+    with torch.no_grad():
+        z, start = model.transform(photographs), torch.randn(photographs.shape)
+        first, second = model.generate(z, start, steps=3), model.generate(z, start, steps=3)
+        other = model.generate(z, -start, steps=3)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert first.abs().max() <= 1
+
+
+def test_levels_carry_no_gradient(model, photographs):
+    bits = model.analyse(photographs).bits
+    levels = model.choose_levels(bits, torch.full((8,), 0.2))
+    assert levels.dtype == torch.int64
+    assert not levels.requires_grad

@@ -1,0 +1,182 @@
+"""The scheme `lrisc` with random weights of miniature size: budget, bill, receiver."""
+
+import functools
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.lrisc.codec import Lrisc
+from models.lrisc.scheme import LriscScheme, pad_to_stride
+from models.pretrained import load_pretrained, release
+from simulator.channels import Received, load_channel
+from simulator.errors import UserError
+from simulator.link import LinkState, Reception, channel_uses, load_scheme, outage_image, transmit
+from simulator.randomness import to_uint8
+
+DECODE_ELSEWHERE = """
+import functools, sys
+from pathlib import Path
+import torch
+import models.lrisc.scheme as scheme
+from models.pretrained import load_pretrained
+from simulator.link import Reception
+scheme.load_pretrained = functools.partial(load_pretrained, folder=Path(sys.argv[1]))
+decoded = scheme.LriscScheme("steps=2").decode(Reception.load(Path(sys.argv[2])))
+torch.save(decoded.images, sys.argv[3])
+"""
+
+
+@pytest.fixture
+def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
+    """Folder of released weights that the scheme loads in place of its own."""
+    card = {"config": {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}}}
+    release(tmp_path, "lrisc-compact", model.state_dict(), card)
+    monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def image(photographs) -> torch.Tensor:
+    return photographs[:1] / 2 + 0.5
+
+
+def pictures(height: int, width: int, count: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(height * width)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator)
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+
+
+@pytest.mark.parametrize("cbr", ["1/96", "1/48", "1/16", "1/8"])
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 96), (65, 33)])
+def test_budget_is_met_exactly(weights, cbr, size):
+    scheme, budget = LriscScheme(), channel_uses(Fraction(cbr), size)
+    sent = scheme.encode(pictures(*size), budget, LinkState("awgn", 7.0))
+    symbols, ledger = sent.symbols[0], sent.ledgers[0]
+    assert len(symbols) == ledger.total == budget
+    assert float(symbols.abs().square().mean()) <= 1 + 1e-5
+    if ledger.payload:
+        latents = symbols[symbols != 0][-ledger.payload :]
+        assert float(latents.abs().square().mean()) == pytest.approx(1, abs=3e-3)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 96)])
+def test_any_size_comes_back(weights, size):
+    trip = transmit(LriscScheme(), pictures(*size), Fraction(1, 6), load_channel("awgn"), 12.0)
+    assert trip.decoded.outage == [False]
+    assert trip.decoded.images.shape == (1, 3, *size)
+    assert trip.decoded.images.min() >= 0
+    assert trip.decoded.images.max() <= 1
+
+
+def test_linear_weights_carry_the_picture(linear, tmp_path, monkeypatch, image):
+    """Without training the scheme is SoftCast over principal axes: better channels, better pictures."""
+    card = {"config": {"model": linear.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.0}}}
+    release(tmp_path, "lrisc-compact", linear.state_dict(), card)
+    monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
+    errors = []
+    for snr_db in (0.0, 10.0, 30.0):
+        trip = transmit(LriscScheme(), image, Fraction(1, 24), load_channel("awgn"), snr_db)
+        assert trip.decoded.outage == [False]
+        errors.append(float((trip.decoded.images - image).square().mean()))
+    assert errors[0] > errors[1] > errors[2]
+    with torch.no_grad():
+        x = image * 2 - 1
+        best = float(((linear.condition(linear.transform(x)).linear - x) / 2).square().mean())
+    assert errors[2] < 2 * best + 2e-3
+
+
+def test_nothing_fits_into_a_tiny_budget(weights):
+    trip = transmit(LriscScheme(), pictures(16, 16), Fraction(1, 96), load_channel("awgn"), 10.0)
+    assert trip.decoded.outage == [True]
+    assert trip.ledgers[0].padding == trip.ledgers[0].total == 8
+    assert torch.equal(trip.decoded.images[0], outage_image((16, 16)))
+
+
+def test_batch_of_two_equals_two_batches_of_one(weights):
+    scheme, images, channel = LriscScheme("steps=2"), pictures(48, 32, count=2), load_channel("awgn")
+    both = transmit(scheme, images, Fraction(1, 12), channel, 8.0)
+    for i in range(2):
+        alone = transmit(scheme, images[i : i + 1], Fraction(1, 12), channel, 8.0)
+        assert torch.equal(alone.transmission.symbols[0], both.transmission.symbols[i])
+        assert torch.equal(alone.decoded.images[0], both.decoded.images[i])
+        assert alone.ledgers[0] == both.ledgers[i]
+
+
+def test_fresh_process_decodes_the_same_pixels(weights, image, tmp_path):
+    trip = transmit(LriscScheme("steps=2"), image, Fraction(1, 24), load_channel("awgn"), 9.0)
+    trip.reception.save(tmp_path / "reception.safetensors")
+    arguments = [str(weights), str(tmp_path / "reception.safetensors"), str(tmp_path / "decoded.pt")]
+    subprocess.run([sys.executable, "-c", DECODE_ELSEWHERE, *arguments], check=True, timeout=120)
+    again = torch.load(tmp_path / "decoded.pt", weights_only=True)
+    assert (to_uint8(again[0]) == to_uint8(trip.decoded.images[0])).all()
+    assert torch.equal(again, trip.decoded.images)
+
+
+@pytest.mark.parametrize("option", ["steps=3", "gamma=0", "seed=1"])
+def test_options_change_the_receiver_only(weights, image, option):
+    channel = load_channel("awgn")
+    usual = transmit(LriscScheme(), image, Fraction(1, 24), channel, 9.0)
+    scheme = LriscScheme(option)
+    other = transmit(scheme, image, Fraction(1, 24), channel, 9.0)
+    assert torch.equal(usual.transmission.symbols[0], other.transmission.symbols[0])
+    assert not torch.equal(usual.decoded.images, other.decoded.images)
+    assert scheme.name == f"lrisc:{option}"
+    assert scheme.fingerprint() != LriscScheme().fingerprint()
+
+
+@pytest.mark.parametrize(
+    "option", ["steps=0", "steps=1001", "steps=two", "gamma=-1", "gamma=nan", "gamma=2", "seed=x", "speed=3", "steps"]
+)
+def test_bad_options_are_explained(weights, option):
+    with pytest.raises(UserError, match="does not understand.*steps=1..1000"):
+        LriscScheme(option)
+
+
+def test_scheme_is_found_by_name(weights):
+    scheme = load_scheme("lrisc:steps=4:gamma=0.5:seed=7")
+    assert (scheme.steps, scheme.gamma, scheme.seed) == (4, 0.5, 7)
+
+
+@pytest.mark.parametrize("channel", ["rayleigh", "rayleigh-fast"])
+def test_fading_is_survived(weights, image, channel):
+    for realisation in range(3):
+        trip = transmit(LriscScheme(), image, Fraction(1, 12), load_channel(channel), 15.0, realisation)
+        assert trip.decoded.images.isfinite().all()
+        assert trip.decoded.images.min() >= 0
+        assert trip.decoded.images.max() <= 1
+
+
+def test_phase_of_the_channel_does_not_matter(weights, image):
+    """The receiver undoes a known rotation: the picture is that of a channel without it."""
+    scheme, state = LriscScheme(), LinkState("awgn", 20.0)
+    symbols = scheme.encode(image, 600, state).symbols[0]
+    decoded = []
+    for gain in (1, 1j, 2 - 1j):
+        gains = torch.full(symbols.shape, gain, dtype=torch.complex64)
+        variance = torch.full(symbols.shape, 0.01 * abs(gain) ** 2)
+        decoded.append(scheme.decode(Reception([Received(gains * symbols, gains, variance)], (64, 64), state)).images)
+    torch.testing.assert_close(decoded[1], decoded[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(decoded[2], decoded[0], atol=1e-4, rtol=0)
+
+
+def test_cut_transmission_is_an_outage_not_an_error(weights, image):
+    scheme, state = LriscScheme(), LinkState("awgn", 20.0)
+    symbols = scheme.encode(image, 600, state).symbols[0]
+    for length in (0, 20, len(symbols) // 3):
+        part = symbols[:length]
+        received = Received(part, torch.ones_like(part), torch.full(part.shape, 0.01))
+        decoded = scheme.decode(Reception([received], (64, 64), state))
+        assert decoded.outage == [True]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (33, 64)])
+def test_padding_repeats_the_border(size):
+    x = torch.rand(1, 3, *size)
+    padded = pad_to_stride(x)
+    assert padded.shape[2] % 16 == padded.shape[3] % 16 == 0
+    assert torch.equal(padded[..., : size[0], : size[1]], x)
+    assert torch.equal(padded[..., -1, -1], x[..., -1, -1])
