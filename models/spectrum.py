@@ -61,13 +61,15 @@ class Spectrum(nn.Module):
 def transform(grid: torch.Tensor) -> torch.Tensor:
     """Orthonormal DCT-II over the last two dimensions."""
     rows, columns = (_dct(n).to(grid.device) for n in grid.shape[-2:])
-    return rows @ grid.float() @ columns.T
+    with torch.autocast(grid.device.type, enabled=False):  # a mean in bfloat16 would drown the details beside it
+        return rows @ grid.float() @ columns.T
 
 
 def inverse(coefficients: torch.Tensor) -> torch.Tensor:
     """Undo `transform`."""
     rows, columns = (_dct(n).to(coefficients.device) for n in coefficients.shape[-2:])
-    return rows.T @ coefficients.float() @ columns
+    with torch.autocast(coefficients.device.type, enabled=False):
+        return rows.T @ coefficients.float() @ columns
 
 
 @lru_cache(maxsize=64)
