@@ -47,6 +47,7 @@ def _started() -> Lrisc:
     torch.manual_seed(0)
     model = Lrisc(TINY).eval()
     model.start_linear(smooth_images(8, 64, 64))
+    model.start_jscc(smooth_images(8, 64, 64))
     return model
 
 

@@ -132,7 +132,7 @@ def test_options_change_the_receiver_only(weights, image, option):
     "option", ["steps=0", "steps=1001", "steps=two", "gamma=-1", "gamma=nan", "gamma=2", "seed=x", "speed=3", "steps"]
 )
 def test_bad_options_are_explained(weights, option):
-    with pytest.raises(UserError, match="does not understand.*steps=1..1000"):
+    with pytest.raises(UserError, match=r"does not understand.*steps=1\.\.1000"):
         LriscScheme(option)
 
 

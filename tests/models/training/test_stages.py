@@ -69,6 +69,7 @@ def trainee(stage: int, store: ImageStore, loss: StageConfig = LOSS, awake: bool
     torch.manual_seed(0)
     model = Lrisc(TINY)
     model.start_linear(training_batch(store, 0, 0, 32, 64) * 2 - 1)
+    model.start_jscc(training_batch(store, 0, 0, 16, 64) * 2 - 1)
     if awake:  # branches start silent, and what lies before a silent layer has no gradient yet
         with torch.no_grad():
             for parameter in model.parameters():
