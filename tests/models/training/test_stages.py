@@ -1,7 +1,9 @@
 """Algorithm 1 in miniature: what each stage trains, that it learns, and that resuming changes nothing."""
 
+import copy
 import dataclasses
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +56,8 @@ class Dying(LriscTrainee):
         return super().loss(images, progress, generator)
 
 
-@pytest.fixture
-def store() -> ImageStore:
+@cache
+def photographs() -> ImageStore:
     draw = np.random.default_rng(0)
     images = []
     for _ in range(8):
@@ -65,11 +67,25 @@ def store() -> ImageStore:
     return ImageStore(images, [f"{index:064x}" for index in range(8)])
 
 
-def trainee(stage: int, store: ImageStore, loss: StageConfig = LOSS, awake: bool = True) -> Dying:
+@pytest.fixture
+def store() -> ImageStore:
+    return photographs()
+
+
+@cache
+def started() -> Lrisc:
+    """The linear codec that every trainee here starts from."""
     torch.manual_seed(0)
     model = Lrisc(TINY)
-    model.start_linear(training_batch(store, 0, 0, 32, 64) * 2 - 1)
-    model.start_jscc(training_batch(store, 0, 0, 16, 64) * 2 - 1)
+    images = training_batch(photographs(), 0, 0, 16, 64) * 2 - 1
+    model.start_linear(images)
+    model.start_jscc(images)
+    return model
+
+
+def trainee(stage: int, loss: StageConfig = LOSS, awake: bool = True) -> Dying:
+    torch.manual_seed(0)
+    model = copy.deepcopy(started())
     if awake:  # branches start silent, and what lies before a silent layer has no gradient yet
         with torch.no_grad():
             for parameter in model.parameters():
@@ -91,7 +107,7 @@ def freeze(one: LriscTrainee) -> None:
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_gradients_reach_every_parameter_of_a_stage(store, stage):
-    one = trainee(stage, store)
+    one = trainee(stage)
     freeze(one)
     backward(one, store, progress=1.0)
     for name, parameter in one.model.named_parameters():
@@ -104,7 +120,7 @@ def test_gradients_reach_every_parameter_of_a_stage(store, stage):
 
 
 def test_second_stage_starts_without_the_snr_module(store):
-    one = trainee(2, store, dataclasses.replace(LOSS, adapt_from=0.5))
+    one = trainee(2, dataclasses.replace(LOSS, adapt_from=0.5))
     freeze(one)
     backward(one, store, progress=0.4, steps=1)
     snr = [p for name, p in one.model.named_parameters() if ".snr." in name]
@@ -117,7 +133,7 @@ def test_second_stage_starts_without_the_snr_module(store):
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_stage_learns(store, stage):
     """The loss of one fixed draw falls when it is trained on."""
-    one = trainee(stage, store, awake=False)
+    one = trainee(stage, awake=False)
     freeze(one)
     images = training_batch(store, 0, 0, 8, 32)
     optimizer = torch.optim.Adam(one.parameter_groups(), lr=4e-3)
@@ -137,7 +153,7 @@ def test_loss_is_that_of_equation_11(store):
     images = training_batch(store, 0, 0, 8, 32)
 
     def total(progress: float, **changes: float) -> tuple[float, dict[str, float]]:
-        one = trainee(1, store, dataclasses.replace(LOSS, perception_from=0.5, **changes))
+        one = trainee(1, dataclasses.replace(LOSS, perception_from=0.5, **changes))
         loss, figures = one.loss(images, progress, torch.Generator().manual_seed(0))
         return loss.item(), figures
 
@@ -154,18 +170,18 @@ def test_loss_is_that_of_equation_11(store):
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_loss_is_a_function_of_its_generator(store, stage):
-    one, images = trainee(stage, store), training_batch(store, 0, 0, 4, 32)
+    one, images = trainee(stage), training_batch(store, 0, 0, 4, 32)
     values = [one.loss(images, 1.0, torch.Generator().manual_seed(seed))[0].item() for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
 
 
 def test_validation_is_repeatable_and_sees_the_channel(store):
     images = training_batch(store, 0, 0, 2, 64)
-    one = trainee(3, store)
+    one = trainee(3)
     first, second = one.validate(one.model, images), one.validate(one.model, images)
     assert first == second
     assert set(first) == {"score", "psnr_db", "lpips", "psnr_db_perceptual", "bpp"}
-    clean = trainee(1, store)
+    clean = trainee(1)
     assert clean.validate(clean.model, images)["psnr_db"] != first["psnr_db"]
     assert one.pictures(one.model, images).shape == (3, 128, 128)
 
@@ -175,13 +191,13 @@ def test_interrupted_run_equals_uninterrupted(store, stage, tmp_path):
     options = LoopConfig(
         steps=4, batch=4, crop=64, warmup=2, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
     )
-    run(trainee(stage, store), store, options, tmp_path / "whole")
-    dying = trainee(stage, store)
+    run(trainee(stage), store, options, tmp_path / "whole")
+    dying = trainee(stage)
     dying.die_at = 3  # the count of operations and two steps
     with pytest.raises(KeyboardInterrupt):
         run(dying, store, options, tmp_path / "parts")
     assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 2
-    assert run(trainee(stage, store), store, options, tmp_path / "parts").step == 4
+    assert run(trainee(stage), store, options, tmp_path / "parts").step == 4
     whole, parts = (load_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
     assert whole.tensors.keys() == parts.tensors.keys()
     for name, tensor in whole.tensors.items():
