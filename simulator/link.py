@@ -139,7 +139,11 @@ class Decoded:
 
 @runtime_checkable
 class Scheme(Protocol):
-    """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`."""
+    """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`.
+
+    Two methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
+    bandwidth ratio (a sweep asks before it starts), and `to(device: str)` moves its networks and returns the scheme.
+    """
 
     name: str
 

@@ -1,6 +1,8 @@
-"""Data that tests may use when the machine has it."""
+"""Data that tests may use when the machine has it. Tests run on every core, one thread each."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy start their threads
 from pathlib import Path
 
 import numpy as np

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from baselines.deepjscc import spectrum
-from baselines.deepjscc.spectrum import KNOTS, Spectrum
+from models import spectrum
+from models.spectrum import KNOTS, Spectrum
 
 BLOCK = 16
 BLOCK_VALUES = 3 * BLOCK * BLOCK

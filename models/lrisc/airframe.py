@@ -111,7 +111,10 @@ def demodulate_side_information(
     if packed is None or grid not in GRIDS:
         return None
     cells = (-(-shape[0] // grid), -(-shape[1] // grid))
-    levels = decode_map(packed[:num_bytes], cells, num_levels)
+    try:
+        levels = decode_map(packed[:num_bytes], cells, num_levels)
+    except ValueError:  # both CRCs held by accident
+        return None
     levels = levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
     return SideInformation(levels, grid, scale / 100), first.num_symbols + second.num_symbols
 

@@ -92,8 +92,9 @@ def gaussian_bits(z: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """-log2 of equation (2): N(mu, sigma) convolved with U(-1/2, 1/2), at z. Shapes broadcast, float32."""
     distance = (z - mean).float().abs()
     scale = scale.float().clamp_min(SCALE_FLOOR)
-    upper = torch.special.ndtr((0.5 - distance) / scale)
-    lower = torch.special.ndtr((-0.5 - distance) / scale)
+    # erfc keeps its digits in the tail, where 1 + erf has none left in float32.
+    upper = torch.erfc((distance - 0.5) / scale / math.sqrt(2)) / 2
+    lower = torch.erfc((distance + 0.5) / scale / math.sqrt(2)) / 2
     return -(upper - lower).clamp_min(LIKELIHOOD_FLOOR).log2()
 
 

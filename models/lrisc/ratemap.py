@@ -26,7 +26,11 @@ def encode_map(levels: np.ndarray, num_levels: int) -> bytes:
 
 
 def decode_map(data: bytes, shape: tuple[int, int], num_levels: int) -> np.ndarray:
-    """The inverse of `encode_map`: bytes -> int64 [h, w]. Damaged bytes give other levels, never an error."""
+    """The inverse of `encode_map`: bytes -> int64 [h, w].
+
+    Raises:
+        ValueError: no map has this code. Most damaged bytes give other levels without an error: CRCs must tell.
+    """
     import constriction
 
     words = np.frombuffer(data + b"\0" * (-len(data) % 4), "<u4").astype(np.uint32)
@@ -35,7 +39,10 @@ def decode_map(data: bytes, shape: tuple[int, int], num_levels: int) -> np.ndarr
     coded = np.full(shape, _ABSENT)
     for row, column in np.ndindex(shape):
         context = model.context(coded, row, column)
-        level = int(coder.decode(model.distribution(context)))
+        try:
+            level = int(coder.decode(model.distribution(context)))
+        except AssertionError as error:  # constriction's own way to say so
+            raise ValueError("these bytes are no rate map") from error
         model.update(context, level)
         coded[row, column] = level
     return coded

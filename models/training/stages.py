@@ -30,6 +30,8 @@ from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
 from simulator.randomness import derive_key
 
+# Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
+SMALLEST_BF16_CROP = 64
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
 VALIDATION_CBR, VALIDATION_SNR_DB = 1 / 16, 10.0
 TRAINED_MODULES = {
@@ -228,7 +230,9 @@ def _stage(
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
-    loss = StageConfig.from_mapping(options.get("loss") or {})
+    loss, loop = StageConfig.from_mapping(options.get("loss") or {}), stage_loop(config, options)
+    if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
+        raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
 
     def make(store: ImageStore, weights: State | None) -> LriscTrainee:
         torch.manual_seed(derive_key("lrisc", "initial weights"))
@@ -246,7 +250,7 @@ def _stage(
     return Stage(
         title=f"LRISC, Algorithm 1, stage {algorithm}",
         make=make,
-        loop=stage_loop(config, options),
+        loop=loop,
         start=start if isinstance(start, int) else None,
         release=release,
         card=card,

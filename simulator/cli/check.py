@@ -43,13 +43,13 @@ def environment() -> dict[str, Any]:
     """Versions, processor, threads, devices, folders, and what is there of Kodak and the LPIPS backbones."""
     import os
 
-    import numba
     import torch
 
     from simulator import provenance
     from simulator.cache import cache_dir
     from simulator.images import kodak_folder
     from simulator.lpips_net import BACKBONES, backbone_file
+    from simulator.phy.kernels import num_threads
     from simulator.plugins import plugin_names
 
     origin = provenance.environment()
@@ -65,7 +65,7 @@ def environment() -> dict[str, Any]:
         "packages": origin["packages"],
         "system": origin["machine"]["system"],
         "processor": f"{origin['machine']['processor']}, {os.cpu_count()} cores",
-        "threads": {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()},
+        "threads": {"torch": torch.get_num_threads(), "kernels": num_threads()},
         "devices": devices,
         "cache": str(cache_dir()),
         "kodak": f"{count} of 24 images in {kodak}" + (", the rest is downloaded when used" if count < 24 else ""),

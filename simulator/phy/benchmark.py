@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from simulator.phy.kernels import limited_threads
 from simulator.phy.ldpc import Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, ldpc_code
 from simulator.phy.mcs import Mcs
 from simulator.phy.waterfall import Waterfall, measure_waterfall, received_blocks
@@ -64,22 +65,21 @@ def compare_decoders(
         ),
         ("Sionna layered", SionnaDecoder(), max(1, reference_blocks // 8), 16),
     ]
-    threads = numba.get_num_threads(), torch.get_num_threads()
-    numba.set_num_threads(1)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     runs: list[DecoderRun] = []
     try:
-        for name, decoder, count, batch in contestants:
-            report(name)
-            wrong, iterations, seconds = _time_decoder(decoder, code, bits[:count], llrs[:count], batch)
-            if not runs:
-                ours = wrong
-            differ = int(np.count_nonzero(wrong != ours[:count]))
-            rate, mean = count / seconds, float(iterations.mean())
-            runs.append(DecoderRun(name, count, int(wrong.sum()), differ, rate, mean))
+        with limited_threads(1):
+            for name, decoder, count, batch in contestants:
+                report(name)
+                wrong, iterations, seconds = _time_decoder(decoder, code, bits[:count], llrs[:count], batch)
+                if not runs:
+                    ours = wrong
+                differ = int(np.count_nonzero(wrong != ours[:count]))
+                rate, mean = count / seconds, float(iterations.mean())
+                runs.append(DecoderRun(name, count, int(wrong.sum()), differ, rate, mean))
     finally:
-        numba.set_num_threads(threads[0])
-        torch.set_num_threads(threads[1])
+        torch.set_num_threads(threads)
     return runs
 
 

@@ -149,7 +149,7 @@ class Decoder(Protocol):
 class LayeredDecoder:
     """Layered offset-min-sum decoder in Numba; stops a block as soon as its syndrome is zero.
 
-    Runs on ``numba.get_num_threads()`` threads; the result does not depend on their number.
+    Runs on `kernels.num_threads` threads; the result does not depend on their number.
     """
 
     max_iterations: int = 20

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.deepjscc import spectrum
+from models import spectrum
 
 
 @settings(max_examples=30, deadline=None)
