@@ -197,7 +197,7 @@ class LriscSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "name", "model", "defaults", "loop", "stages"), "the configuration")
+        check_keys(config, ("system", "name", "notes", "model", "defaults", "loop", "stages"), "the configuration")
         if config.get("system") != "lrisc" or not config.get("stages") or not config.get("name"):
             raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
         model = LriscConfig.from_mapping(config.get("model") or {})
@@ -207,6 +207,7 @@ class LriscSystem(System):
             "system": "lrisc",
             "config": {"model": model.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8, **defaults}},
             "known_limits": KNOWN_LIMITS,
+            "notes": list(config.get("notes") or ()),
         }
         last = len(config["stages"])
         return [
