@@ -40,8 +40,8 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(h))
 
 
-class SpatialAttention(nn.Module):
-    """Residual multi-head attention over all pixels of a feature map; starts as the identity."""
+class _Attention(nn.Module):
+    """What the two kinds of attention share: pre-norm, projections, and an end that starts at zero."""
 
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
@@ -50,7 +50,11 @@ class SpatialAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.project = zeroed(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+
+class SpatialAttention(_Attention):
+    """Residual multi-head attention over all pixels of a feature map; starts as the identity."""
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
         batch, channels, height, width = x.shape
         qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)  # [B, HW, 3C]
         qkv = qkv.reshape(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -59,17 +63,10 @@ class SpatialAttention(nn.Module):
         return x + self.project(out)
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(_Attention):
     """Attention with cost linear in the pixels (Shen et al. 2021), for the levels of high resolution."""
 
-    def __init__(self, channels: int, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = ChannelNorm(channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.project = zeroed(nn.Conv2d(channels, channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
         batch, channels, height, width = x.shape
         q, k, v = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, -1, height * width).unbind(1)
         context = torch.einsum("bhdn,bhen->bhde", k.softmax(dim=-1), v)  # [B, heads, d, d]
