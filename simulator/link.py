@@ -239,7 +239,7 @@ def transmit(
         seed: seed of the whole experiment.
 
     Raises:
-        SchemeError: the scheme exceeded power or budget, or its bill does not add up.
+        SchemeError: the scheme exceeded power or budget, its bill does not add up, or it shows no finite images.
     """
     size = (images.shape[-2], images.shape[-1])
     budget = channel_uses(cbr, size)
@@ -248,6 +248,7 @@ def transmit(
     if isinstance(scheme, Bound):
         draws = [channel.realise(budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images, budget, draws)
+        _check_shown(scheme.name, decoded, images)
         return Trip(decoded, ledgers)
     transmission = scheme.encode(images, budget, state)
     _check(scheme.name, transmission, len(images), budget)
@@ -258,7 +259,9 @@ def transmit(
     bills = zip(transmission.ledgers, received, strict=True)
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     reception = Reception(received, size, state)
-    return Trip(scheme.decode(reception), ledgers, transmission, reception)
+    decoded = scheme.decode(reception)
+    _check_shown(scheme.name, decoded, images)
+    return Trip(decoded, ledgers, transmission, reception)
 
 
 def _check(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
@@ -270,11 +273,18 @@ def _check(name: str, transmission: Transmission, num_images: int, budget: int) 
             raise SchemeError(f"{name}: symbols must be complex64 [K], got {symbols.dtype} {tuple(symbols.shape)}")
         if len(symbols) > budget:
             raise SchemeError(f"{name}: sent {len(symbols)} symbols with a budget of {budget}")
-        if ledger.total != len(symbols):
+        if ledger.total != len(symbols) or min(asdict(ledger).values()) < 0:
             raise SchemeError(f"{name}: billed {ledger.total} channel uses but sent {len(symbols)}")
         power = float(symbols.abs().double().square().mean()) if len(symbols) else 0.0
         if not power <= 1 + POWER_TOLERANCE:
             raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
+
+
+def _check_shown(name: str, decoded: Decoded, images: torch.Tensor) -> None:
+    if decoded.images.shape != images.shape or not decoded.images.isfinite().all():
+        raise SchemeError(f"{name}: decoded images must be finite and {tuple(images.shape)}")
+    if len(decoded.outage) != len(images):
+        raise SchemeError(f"{name}: {len(images)} images, {len(decoded.outage)} outage flags")
 
 
 def describe(ledger: SymbolLedger, image_size: tuple[int, int]) -> dict[str, Any]:

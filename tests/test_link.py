@@ -47,7 +47,8 @@ class Analog:
         return self.tamper(Transmission(symbols, [SymbolLedger(payload=len(one)) for one in symbols]))
 
     def decode(self, reception: Reception) -> Decoded:
-        return Decoded(torch.stack([outage_image(reception.image_size)] * len(reception.received)), [True])
+        count = len(reception.received)
+        return Decoded(torch.stack([outage_image(reception.image_size)] * count), [True] * count)
 
 
 @pytest.fixture
@@ -128,6 +129,9 @@ def _broken(name: str, transmission: Transmission) -> Transmission:
             return Transmission(longer, [SymbolLedger(payload=len(one)) for one in longer])
         case "billed":
             return Transmission(symbols, [SymbolLedger(payload=len(one) - 1) for one in symbols])
+        case "negative":
+            bills = [SymbolLedger(payload=len(one) + 5, padding=-5) for one in symbols]
+            return Transmission(symbols, bills)
         case "complex64":
             return Transmission([one.to(torch.complex128) for one in symbols], ledgers)
         case "transmissions out":
@@ -136,11 +140,25 @@ def _broken(name: str, transmission: Transmission) -> Transmission:
             return Transmission([one * torch.nan for one in symbols], ledgers)
 
 
-@pytest.mark.parametrize("name", ["power", "budget", "billed", "complex64", "transmissions out", "nan"])
+@pytest.mark.parametrize("name", ["power", "budget", "billed", "negative", "complex64", "transmissions out", "nan"])
 def test_broken_contracts_are_refused(images: torch.Tensor, name: str) -> None:
     scheme = Analog(lambda transmission: _broken(name, transmission))
-    with pytest.raises(SchemeError, match="analog: .*" + ("power" if name == "nan" else name)):
+    with pytest.raises(SchemeError, match="analog: .*" + {"nan": "power", "negative": "billed"}.get(name, name)):
         transmit(scheme, images, Fraction(1, 8), load_channel("awgn"), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("images_shown", "flags", "match"),
+    [
+        (torch.full((3, 3, *SIZE), torch.nan), 3, "must be finite"),
+        (torch.zeros(3, 3, 16, 16), 3, "must be finite and"),
+        (torch.zeros(3, 3, *SIZE), 1, "1 outage flags"),
+    ],
+)
+def test_nonsense_is_not_shown(images: torch.Tensor, monkeypatch, images_shown, flags: int, match: str) -> None:
+    monkeypatch.setattr(Analog, "decode", lambda self, reception: Decoded(images_shown, [False] * flags))
+    with pytest.raises(SchemeError, match=match):
+        transmit(Analog(), images, Fraction(1, 8), load_channel("awgn"), 10.0)
 
 
 def test_the_channel_adds_its_overhead_to_the_bill(images: torch.Tensor) -> None:
