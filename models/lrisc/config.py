@@ -57,6 +57,17 @@ class LriscConfig:
             raise UserError(f"the largest rate level {levels[-1]} exceeds latent_channels {self.latent_channels}")
         if len(self.unet_attention) != len(self.unet_channels):
             raise UserError("unet_attention needs one entry per entry of unet_channels")
+        if self.unet_patch not in (1, 2, 4, 8, 16):
+            raise UserError(f"unet_patch must be 1, 2, 4, 8 or 16, got {self.unet_patch}")
+        if self.latent_channels % self.jscc_heads:
+            raise UserError(
+                f"latent_channels {self.latent_channels} must be a multiple of jscc_heads {self.jscc_heads}"
+            )
+        if (stride := self.transform_patch * 2 ** (len(self.transform_channels) - 1)) != STRIDE:
+            raise UserError(
+                f"transform_patch {self.transform_patch} and {len(self.transform_channels)} transform_channels make "
+                f"a stride of {stride}; it must be {STRIDE}: each channel after the first doubles the patch"
+            )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "LriscConfig":

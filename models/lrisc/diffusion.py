@@ -14,7 +14,10 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x_n [B, 3, H, W], n/N [B]) -> 
 
 
 def alpha(time: Tensor) -> Tensor:
-    """alpha_n at n/N in [0, 1] under the cosine schedule: 1 at 0, exactly 0 at 1."""
+    """alpha_n at n/N in [0, 1] under the cosine schedule: 1 at 0, about 4e-33 at 1.
+
+    Not exactly 0, so that eq. (8) needs no special case where noise alone is left. Any shape -> same shape and dtype.
+    """
     return torch.cos(time.double() * torch.pi / 2).square().to(time.dtype)
 
 

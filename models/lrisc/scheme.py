@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ class LriscScheme:
         self.device = torch.device("cpu")
 
     def to(self, device: str) -> "LriscScheme":
-        """Compute on another device."""
+        """Compute on another torch device; returns the scheme."""
         self.device = torch.device(device)
         self.model.to(self.device)
         return self
@@ -70,6 +71,18 @@ class LriscScheme:
     def fingerprint(self) -> str:
         """Hash of the weights and the receiver's settings."""
         return f"{self._digest}:{self.steps}:{self.gamma}:{self.seed}"
+
+    def supports(self, cbr: Fraction) -> str | None:
+        """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
+        levels, values = self.model.config.rate_levels, 3 * STRIDE**2
+        # Every vector sends the narrowest level at least, and header and map take about a third of that.
+        lowest, highest = Fraction(4 * levels[0], 3 * 2 * values), Fraction(levels[-1], 2 * values)
+        if lowest <= cbr <= highest:
+            return None
+        return (
+            f"its latent vectors have {levels[0]} to {levels[-1]} components per {STRIDE}x{STRIDE} pixels, "
+            f"which fill CBR {lowest} to {highest}; choose one between them"
+        )
 
     @torch.inference_mode()
     def encode(self, images: Tensor, budget: int, state: LinkState) -> Transmission:
@@ -166,15 +179,30 @@ class LriscScheme:
         components, noise = torch.zeros(mask.shape), torch.zeros(mask.shape)
         components[mask] = torch.view_as_real(equalised / scale).flatten()
         noise[mask] = (variance / 2 / scale**2).repeat_interleave(2)
-        complex_noise = torch.zeros(mask.shape)
-        complex_noise[mask] = variance.repeat_interleave(2)
-        mean_noise = complex_noise.sum(dim=2) / mask.sum(dim=2)  # [1, L]
-        token_snr_db = (-10 * mean_noise.log10()).clamp(*TRAINED_SNR_DB)
+        token_snr_db = effective_snr_db(variance.repeat_interleave(2), mask).clamp(*TRAINED_SNR_DB)
         link_snr_db = torch.full((1,), _trained(state.snr_db))
         tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         features = self.model.decoder(components, noise, levels, mask, self.model.allocation, link_snr_db, token_snr_db)
         return self.model.latent(features)
+
+
+def effective_snr_db(noise_variance: Tensor, mask: Tensor) -> Tensor:
+    """Es/N0 over AWGN with the mean MMSE of each vector's symbols: 1 / mean(1 / (1 + snr)) - 1, in dB.
+
+    A mean of 1 / snr would let the one symbol in the deepest fade speak for all: over Rayleigh fading it diverges.
+
+    Args:
+        noise_variance: relative to the symbol's power, float [n], of all components where `mask` is true, in its order.
+        mask: bool [B, L, V], true somewhere in every vector.
+
+    Returns:
+        float [B, L].
+    """
+    error = torch.zeros(mask.shape)
+    error[mask] = noise_variance / (1 + noise_variance)
+    mean_error = error.sum(dim=2) / mask.sum(dim=2)
+    return 10 * ((1 - mean_error) / mean_error).log10()
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

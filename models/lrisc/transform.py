@@ -80,8 +80,6 @@ class AnalysisTransform(nn.Module):
     def __init__(self, config: LriscConfig) -> None:
         super().__init__()
         widths = config.transform_channels
-        if config.transform_patch * 2 ** (len(widths) - 1) != STRIDE:
-            raise ValueError(f"g_e's stride is not {STRIDE}: patch {config.transform_patch}, {len(widths)} widths")
         self.patch = config.transform_patch
         self.linear = LinearAnalysis(config)
         layers: list[nn.Module] = [nn.Conv2d(3 * self.patch**2, widths[0], 3, padding=1), ResBlock(widths[0])]

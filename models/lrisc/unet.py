@@ -133,6 +133,6 @@ def _even(x: Tensor) -> Tensor:
 
 
 def time_features(time: Tensor) -> Tensor:
-    """Sines and cosines of n/N at 32 octave-spaced frequencies: [B] -> [B, 64]."""
+    """Sines and cosines of n/N at 32 frequencies, log-spaced over eight octaves from 1/4 cycle: [B] -> [B, 64]."""
     angles = time.float()[:, None] * torch.pi / 2 * 2 ** torch.linspace(0, 8, 32, device=time.device)
     return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.scheme import LriscScheme, pad_to_stride
+from models.lrisc.scheme import LriscScheme, effective_snr_db, pad_to_stride
 from models.pretrained import load_pretrained, release
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
@@ -139,6 +139,23 @@ def test_bad_options_are_explained(weights, option):
 def test_scheme_is_found_by_name(weights):
     scheme = load_scheme("lrisc:steps=4:gamma=0.5:seed=7")
     assert (scheme.steps, scheme.gamma, scheme.seed) == (4, 0.5, 7)
+
+
+def test_bandwidth_ratios_that_the_levels_cannot_fill_are_refused(weights):
+    scheme = LriscScheme()  # 2 to 12 components per 768 values
+    assert scheme.supports(Fraction(1, 128)) is None
+    assert scheme.supports(Fraction(1, 576)) is None
+    for cbr in (Fraction(1, 127), Fraction(1, 577)):
+        assert "CBR 1/576 to 1/128" in scheme.supports(cbr)
+
+
+def test_effective_snr_is_the_snr_of_a_flat_vector_and_no_worse_than_the_harmonic_mean():
+    mask = torch.tensor([[[True, True, False], [True, True, True]]])
+    flat = effective_snr_db(torch.full((5,), 0.1), mask)
+    torch.testing.assert_close(flat, torch.full((1, 2), 10.0))
+    faded = effective_snr_db(torch.tensor([0.1, 1e6, 0.1, 0.1, 1e6]), mask)
+    # Mean MMSE of (1/11, 1): 6/11, so 10 log10(5/6); of (1/11, 1/11, 1): 13/33, so 10 log10(20/13).
+    torch.testing.assert_close(faded, torch.tensor([[-0.7918, 1.8709]]), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("channel", ["rayleigh", "rayleigh-fast"])

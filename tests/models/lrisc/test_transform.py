@@ -64,6 +64,10 @@ def test_blocks_are_those_that_pixel_shuffle_makes(photographs):
         ({"rate_levels": [3, 4]}, "even"),
         ({"rate_levels": [2, 400]}, "exceeds latent_channels"),
         ({"unet_attention": [True]}, "one entry per"),
+        ({"unet_patch": 3}, "unet_patch must be 1, 2, 4, 8 or 16, got 3"),
+        ({"jscc_heads": 5}, "multiple of jscc_heads 5"),
+        ({"transform_patch": 2}, "a stride of 8; it must be 16"),
+        ({"transform_channels": [64, 96]}, "a stride of 8; it must be 16"),
         ({"latent_chanels": 3}, "unknown model setting latent_chanels"),
     ],
 )
