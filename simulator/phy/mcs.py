@@ -9,6 +9,7 @@ from math import ceil, sqrt
 
 from simulator.errors import UserError
 from simulator.phy.basegraph import MAX_BLOCK_BITS
+from simulator.phy.fading import Fading, faded_snr_db
 
 # Code rates per bits per symbol; their thresholds lie about 0.5 dB apart.
 CODE_RATES = {
@@ -81,15 +82,17 @@ def parse_mcs(name: str) -> Mcs:
     raise UserError(f"unknown MCS '{name}': expected one of {', '.join(mcs.name for mcs in MCS_TABLE)}")
 
 
-def select_mcs(snr_db: float, num_symbols: int | None = None) -> Mcs:
-    """The MCS of highest spectral efficiency whose required SNR is at most ``snr_db`` (Es/N0 over AWGN).
+def select_mcs(snr_db: float, num_symbols: int | None = None, fading: Fading = "none") -> Mcs:
+    """The MCS of highest spectral efficiency whose required SNR is at most ``snr_db`` (average Es/N0).
 
     ``num_symbols``: channel uses of the transport block; short blocks need more SNR. Without it, blocks of image size
-    are assumed. Below the lowest required SNR the most robust MCS is returned: the caller's outage is then likely.
+    are assumed. ``fading``: how the gain moves within a transport block (`simulator.phy.fading`). Below the lowest
+    required SNR the most robust MCS is returned: the caller's outage is then likely.
     """
 
     def needed(mcs: Mcs) -> float:
-        return mcs.required_snr_db(_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
+        info_bits = _TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols)
+        return faded_snr_db(mcs.required_snr_db(info_bits), mcs.bits_per_symbol, fading)
 
     usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db]
     if not usable:

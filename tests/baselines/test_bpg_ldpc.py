@@ -5,15 +5,16 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import bpg_ldpc
+from baselines import bpg, bpg_ldpc
 from baselines.bpg_ldpc import BpgLdpc
 from simulator.channels import Received, load_channel
-from simulator.errors import SchemeError, UserError
+from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Reception, channel_uses, outage_image, transmit
 from simulator.metrics import measure
@@ -149,10 +150,22 @@ def test_power_is_limited_not_boosted() -> None:
     assert torch.equal(bpg_ldpc._limit_power(quiet), quiet)
 
 
-def test_a_sound_crc_around_garbage_is_a_bug_not_an_outage(images: torch.Tensor, monkeypatch) -> None:
-    monkeypatch.setattr(BpgLdpc, "_compress", lambda self, rgb, form: b"no BPG file")
-    with pytest.raises(SchemeError, match="CRCs hold"):
-        transmit(BpgLdpc("4qam-1/2"), images, CBR, AWGN, 20.0)
+@pytest.mark.parametrize("file", [b"no BPG file", bpg.encode(np.zeros((8, 8, 3), np.uint8), 51)])
+def test_a_crc_that_holds_by_accident_is_an_outage(images: torch.Tensor, monkeypatch, file: bytes) -> None:
+    monkeypatch.setattr(BpgLdpc, "_compress", lambda self, rgb, form: file)
+    assert transmit(BpgLdpc("4qam-1/2"), images, CBR, AWGN, 20.0).decoded.outage == [True, True]
+
+
+def test_adaptation_expects_fading(images: torch.Tensor) -> None:
+    """Over block fading 1 image in 10 is lost, over fast fading none; thresholds for AWGN would lose most."""
+    for name, lost, spread in (("rayleigh", 0.1, 4.0), ("rayleigh-fast", 0.0, 0.0)):
+        channel, draws = load_channel(name), 40
+        outages = sum(
+            sum(transmit(BpgLdpc(), images, CBR, channel, 18.0, realisation).decoded.outage)
+            for realisation in range(draws)
+        )
+        expected = lost * 2 * draws
+        assert abs(outages - expected) <= spread * (expected * (1 - lost)) ** 0.5
 
 
 def test_noise_alone_is_an_outage() -> None:
