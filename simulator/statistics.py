@@ -104,20 +104,26 @@ def _mean(values: npt.ArrayLike) -> float:
 
 
 def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
-    """Mean and percentile-bootstrap interval over images.
+    """Mean and expanded percentile-bootstrap interval over images.
+
+    The plain percentile interval is too short for few images: 8 normal values are covered by 88 % of them. Quantiles
+    further out make up for the variance's factor (n - 1) / n and for Student's t.
 
     Args:
         values: one number per image, at least one.
         key: seed of the resampling.
 
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    Source: Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69(4), 2015.
     """
+    from scipy.special import ndtr, stdtrit
+
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
         return Estimate(_mean(sample), None, None)
     generator = np.random.Generator(np.random.PCG64(key))
     means = sample[generator.integers(len(sample), size=(RESAMPLES, len(sample)))].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
+    degrees = len(sample) - 1
+    tail = ndtr(np.sqrt(len(sample) / degrees) * stdtrit(degrees, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(_mean(sample), float(low), float(high))
 
