@@ -1,4 +1,4 @@
-"""`bpg-capacity`: what BPG would deliver behind an ideal channel code, the bound for every separate digital chain."""
+"""`bpg-capacity`: BPG behind an ideal channel code, the bound for every chain that sends BPG files."""
 
 from collections.abc import Sequence
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from simulator.channels import Channel, Realisation, Received
-from simulator.errors import SchemeError
+from simulator.errors import SchemeError, UserError
 from simulator.plugins import load_plugin
 from simulator.randomness import derive_key, image_digest
 
@@ -194,6 +194,17 @@ def load_scheme(spec: str) -> Scheme | Bound:
         UserError: no such scheme, or an option it does not know.
     """
     return load_plugin("simulator.schemes", "scheme", spec)
+
+
+def check_supported(scheme: Scheme | Bound, cbr: Fraction) -> None:
+    """Ask a scheme that is made for some bandwidth ratios only (it has a method `supports`).
+
+    Raises:
+        UserError: it cannot run at this one, and why.
+    """
+    supports = getattr(scheme, "supports", None)
+    if supports and (reason := supports(cbr)):
+        raise UserError(f"scheme '{scheme.name}' cannot run at CBR {cbr}: {reason}")
 
 
 def channel_uses(cbr: Fraction, image_size: tuple[int, int]) -> int:

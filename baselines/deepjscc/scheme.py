@@ -43,11 +43,12 @@ class DeepJscc:
     def _cards(self) -> dict[Fraction, dict[str, Any]]:
         return {ratio: read_card(_file_name(ratio), self._folder) for ratio in RATIOS}
 
-    def to(self, device: str) -> None:
-        """Move the nets to a torch device."""
+    def to(self, device: str) -> "DeepJscc":
+        """Compute on another torch device; returns the scheme."""
         self._device = torch.device(device)
         for net in self._nets.values():
             net.to(self._device)
+        return self
 
     def fingerprint(self) -> str:
         """Hashes of the weights."""

@@ -1,5 +1,6 @@
 """The scheme `lrisc`: Fig. 1 as a link end, with everything that the receiver needs billed."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,12 +26,14 @@ from models.pretrained import load_pretrained
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
+from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 
 WEIGHTS = "lrisc-compact"
 MAP_SHARE = 0.08  # of the budget, above which neighbouring vectors share a level
 PLANNING_ROUNDS = 6
 TRAINED_SNR_DB = (0.0, 20.0)
+_REVISION = 2  # of what this file and airframe.py put on the air and take from it
 _OPTIONS = {"steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
@@ -69,8 +72,9 @@ class LriscScheme:
         return self
 
     def fingerprint(self) -> str:
-        """Hash of the weights and the receiver's settings."""
-        return f"{self._digest}:{self.steps}:{self.gamma}:{self.seed}"
+        """Hash of the weights, the thresholds that protect header and map, and the receiver's settings."""
+        table = hashlib.sha256(repr(thresholds()["snr_db"]).encode()).hexdigest()
+        return f"{self._digest}:{table[:16]}:{_REVISION}:{self.steps}:{self.gamma}:{self.seed}"
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
