@@ -1,9 +1,10 @@
 """`python -m simulator`: one module per verb, errors in one line."""
 
 import argparse
+import re
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from simulator import __version__
 from simulator.errors import UserError
@@ -13,7 +14,12 @@ VERBS = ("sweep", "transmit", "plot", "show", "check", "bench", "bpg", "train", 
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line instead of printing the whole usage."""
+    """Says what is wrong in one line instead of printing the whole usage; takes `--snr -5:5` for a value."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # argparse would read -5:5 or -5,0 as options; it lets only plain negative numbers pass.
+        self._negative_number_matcher = re.compile(r"-[\d.]")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (see '{self.prog} --help')\n")

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -130,7 +131,8 @@ def _load_backbone(name: str) -> dict[str, torch.Tensor]:
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torch.hub sets none and would wait for minutes behind a firewall
     try:
-        return torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
+        with redirect_stdout(sys.stderr):  # torch.hub announces the download on stdout, which is for results
+            return torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # no network, no disk, a damaged file in the cache: torch.hub has no error of its own
         reason = " ".join(str(getattr(error, "reason", error)).split())[:120]
         places = f"{file_name} in LPIPS_BACKBONE_DIR, {url.rsplit('/', 1)[1]} in {torch.hub.get_dir()}/checkpoints"

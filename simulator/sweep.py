@@ -18,15 +18,15 @@ from simulator.channels import Channel, load_channel
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses
 from simulator.images import NamedImage, group_by_size, load_image_set
-from simulator.link import Bound, Scheme, load_scheme
-from simulator.metrics import LpipsNet, LpipsUnavailable
+from simulator.link import Bound, Scheme, check_supported, load_scheme
+from simulator.metrics import MS_SSIM_MIN_SIDE, LpipsNet, LpipsUnavailable
 from simulator.plots import draw, remove_figures
 from simulator.plugins import plugin_names
 from simulator.provenance import environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
-from simulator.trials import Task, Worker, on_device
+from simulator.trials import Task, Worker, check_device, on_device
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
 
@@ -160,9 +160,10 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     Raises:
         UserError: unknown scheme, channel or image set, a device that is not there, a CBR that a scheme lacks.
     """
-    _check_device(config.device)
+    check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
     images = load_image_set(config.images, config.crop)
+    _note_small_images(images, notify)
     schemes = _unique(_load_schemes(config, notify))
     return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify))
 
@@ -194,28 +195,14 @@ def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[st
 def _load(spec: str, config: SweepConfig) -> Scheme | Bound:
     scheme = on_device(load_scheme(spec), config.device)
     for cbr in config.cbrs:
-        if reason := unsupported(scheme, cbr):
-            raise UserError(f"scheme '{scheme.name}' cannot run at CBR {cbr}: {reason}")
+        check_supported(scheme, cbr)
     return scheme
 
 
-def unsupported(scheme: Scheme | Bound, cbr: Fraction) -> str | None:
-    """Why a scheme cannot run at a bandwidth ratio, or None.
-
-    A scheme that is made for some ratios only says so by a method `supports(cbr: Fraction) -> str | None`.
-    """
-    supports = getattr(scheme, "supports", None)
-    return supports(cbr) if supports else None
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    kind, _, index = device.partition(":")
-    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if int(index or 0) >= present.get(kind, 0):
-        there = ", ".join(name for name, count in present.items() if count)
-        raise UserError(f"device '{device}' is not there; this machine has: {there}")
+def _note_small_images(images: list[NamedImage], notify: Callable[[str], None]) -> None:
+    small = sum(min(image.size) < MS_SSIM_MIN_SIDE for image in images)
+    if small:
+        notify(f"no MS-SSIM for {small} of {len(images)} images: it needs sides of at least {MS_SSIM_MIN_SIDE} pixels")
 
 
 def _find_lpips(name: str, notify: Callable[[str], None]) -> tuple[str, str]:

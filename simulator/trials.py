@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from simulator.channels import Channel, load_channel
+from simulator.errors import UserError
 from simulator.images import NamedImage
 from simulator.link import Bound, Decoded, LinkState, Reception, Scheme, Transmission, describe, load_scheme, transmit
 from simulator.metrics import LpipsNet, measure
@@ -79,6 +80,19 @@ class Worker:
                 **describe(trip.ledgers[index], one.size),
                 **seconds,
             )
+
+
+def check_device(device: str) -> None:
+    """Refuse a torch device that this machine lacks.
+
+    Raises:
+        UserError: it is not there.
+    """
+    kind, _, index = device.partition(":")
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if int(index or 0) >= present.get(kind, 0):
+        there = ", ".join(name for name, count in present.items() if count)
+        raise UserError(f"device '{device}' is not there; this machine has: {there}")
 
 
 def on_device(scheme: Scheme | Bound, device: str) -> Scheme | Bound:

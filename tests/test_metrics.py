@@ -109,7 +109,9 @@ def test_damaged_or_foreign_backbone_is_bad_input(
         LpipsNet("alex")
 
 
-def test_no_backbone_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_backbone_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("LPIPS_BACKBONE_DIR", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
@@ -120,6 +122,7 @@ def test_no_backbone_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(LpipsUnavailable, match=r"alexnet-owt-7be5be79\.pth .*no network") as refusal:
         LpipsNet("alex")
     assert "\n" not in str(refusal.value)
+    assert capsys.readouterr().out == ""  # stdout is for results, JSON among them
     with pytest.raises(UserError, match="unknown LPIPS backbone"):
         LpipsNet("resnet")
 

@@ -87,8 +87,8 @@ def positive_int(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """Parse a seed: a whole number in 0 .. 2^63 - 1."""
-    return _integer(text, 0, "a seed: a whole number of at least 0")
+    """Parse a seed, or the number of a draw: a whole number in 0 .. 2^63 - 1."""
+    return _integer(text, 0, "a whole number of at least 0")
 
 
 def crop_side(text: str) -> int:

@@ -80,7 +80,7 @@ def _mcs(args: argparse.Namespace) -> None:
 
     if args.write and (args.write.is_dir() or not os.access(args.write.parent, os.W_OK)):
         raise UserError(f"cannot write {args.write}: give a file in a folder that exists and is not read-only")
-    chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs else list(MCS_TABLE)
+    chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs is not None else list(MCS_TABLE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(chosen) * len(benchmark.THRESHOLD_INFO_BITS))

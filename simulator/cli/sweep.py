@@ -25,7 +25,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Send an image set over the air at every point of a grid; write numbers, figures and provenance. "
         "Stopped at any moment, the same command goes on where it was.",
     )
-    text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list; below zero write --snr=-5:5"
+    text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list"
     parser.add_argument("--snr", type=arguments.snr_grid, required=True, metavar="0:15", help=text)
     text = "channel uses per source value, in (0, 1/2], several with commas (default: 1/16)"
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)

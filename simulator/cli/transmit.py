@@ -47,23 +47,24 @@ def run(args: argparse.Namespace) -> int:
 
     from simulator.channels import load_channel
     from simulator.images import load_image
-    from simulator.link import Bound, describe, load_scheme, transmit
+    from simulator.link import Bound, check_supported, describe, load_scheme, transmit
     from simulator.metrics import measure
     from simulator.randomness import to_float
-    from simulator.trials import on_device
+    from simulator.trials import check_device, on_device
 
+    check_device(args.device)
     channel = load_channel(args.channel)
     scheme = load_scheme(args.scheme)
+    check_supported(scheme, args.cbr)
     if isinstance(scheme, Bound) and args.save_reception:
         raise UserError(f"'{scheme.name}' is a bound and receives nothing; leave out --save-reception")
     image = to_float(load_image(args.image))
-    lpips_net = _lpips_net(args.lpips)
     with torch.inference_mode():
         trip = transmit(
             on_device(scheme, args.device), image[None], args.cbr, channel, args.snr, args.realisation, args.seed
         )
         shown = trip.decoded.images[0].cpu()
-        quality = measure(image, shown, lpips_net)
+        quality = measure(image, shown, _lpips_net(args.lpips))
     if args.out:
         _write_image(args.out, shown)
     if args.save_reception and trip.reception:

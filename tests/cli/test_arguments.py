@@ -66,6 +66,13 @@ def test_cbr(text, expected):
     assert arguments.cbr(text) == expected
 
 
+@pytest.mark.parametrize("snr", ["-5:5", "-5,0", "-2.5", "-.5"])
+def test_negative_snrs_need_no_equals_sign(snr):
+    from simulator.__main__ import build_parser
+
+    assert build_parser().parse_args(["sweep", "--snr", snr, "--json"]).snr == arguments.snr_grid(snr)
+
+
 def test_cbr_list_is_sorted_and_unique():
     assert arguments.cbr_list("1/16,0.0625,1/24") == (Fraction(1, 24), Fraction(1, 16))
 

@@ -53,6 +53,11 @@ def test_what_is_written_is_what_was_measured(photo: Path, tmp_path: Path, capsy
     assert json.loads(capsys.readouterr().out) == record
 
 
+def test_a_bandwidth_ratio_that_a_scheme_lacks_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(photo, "--scheme", "deepjscc", "--cbr", "1/7", "--lpips", "none") == 2
+    assert "'deepjscc' cannot run at CBR 1/7: DeepJSCC is trained for" in capsys.readouterr().err
+
+
 def test_an_outage_is_said(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(photo, "--snr", "-9", "--scheme", "bpg-ldpc:64qam-2/3", "--lpips", "none") == 0
     text = capsys.readouterr().out
@@ -71,6 +76,7 @@ def test_an_outage_is_said(photo: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--snr", "loud"], "'loud' is not an SNR"),
         (["--out", "{folder}/out.gif"], "must end in .png"),
         (["--out", "{folder}/photo.png/out.png"], "cannot write"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not there"),
         (["--save-reception", "{folder}/r.safetensors", "--scheme", "bpg-capacity"], "is a bound"),
     ],
 )
