@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -410,9 +410,19 @@ def loop_config(options: Mapping[str, Any]) -> LoopConfig:
     """Build the configuration from YAML's `loop:` section.
 
     Raises:
-        UserError: a key is unknown or a value is out of range.
+        UserError: a key is unknown, or a value is of another type or out of range.
     """
-    known = {f.name for f in fields(LoopConfig)}
-    if unknown := sorted(set(options) - known):
+    known: dict[str, Any] = {f.name: f.type for f in fields(LoopConfig)}
+    if unknown := sorted(set(options) - set(known)):
         raise UserError(f"unknown training option '{unknown[0]}'; known: {', '.join(sorted(known))}")
-    return LoopConfig(**options)
+    return LoopConfig(**{name: _typed(name, value, known[name]) for name, value in options.items()})
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """Hold a value of the YAML file to the type of its option."""
+    if kind in (float, float | None) and isinstance(value, str | int):
+        with suppress(ValueError):
+            value = float(value)  # YAML reads 1e-3, which lacks a point, as text
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"training option '{name}' is {value!r}; it must be {getattr(kind, '__name__', kind)}")
+    return value

@@ -171,3 +171,10 @@ def test_unknown_options_are_named():
         loop_config({"learning_rat": 1, "steps": 1})
     with pytest.raises(UserError, match="exactly one"):
         loop_config({})
+
+
+def test_values_have_the_type_of_their_option():
+    assert loop_config({"steps": 1, "learning_rate": "1e-3"}).learning_rate == 1e-3
+    for name, value in [("batch", "abc"), ("batch", 2.5), ("batch", True), ("ema", "x"), ("channels_last", 1)]:
+        with pytest.raises(UserError, match=f"'{name}' is {value!r}; it must be"):
+            loop_config({"steps": 1, name: value})
