@@ -112,7 +112,7 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-        """Decode; `variance` is infinite where a coefficient was not sent (and `noisy` zero)."""
+        """Decode; where a coefficient was not sent `variance` is huge (`air.NOT_SENT`) and `noisy` zero."""
         snr = _centred(snr_db)[:, None, None, None]
         size = (noisy.shape[2], noisy.shape[3])
         gain, prior = self.spectrum.gain(size), self.spectrum.variance(size)

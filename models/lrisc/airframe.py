@@ -29,6 +29,7 @@ from simulator.phy.transport import (
 
 GRIDS = (1, 2, 4)
 _HEADER = struct.Struct(">hBH")
+MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
 _CRC_BITS = 16  # of a short transport block
 # The map must arrive when the latents still make a picture: this much below the label, more where gains move.
 SAFETY_MARGIN_DB = {"awgn": 1.0}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models.lrisc.airframe import (
     GRIDS,
+    MAX_MAP_BYTES,
     SideInformation,
     demodulate_side_information,
     header_format,
@@ -138,7 +139,11 @@ class LriscScheme:
             uses = int(levels_of[levels].sum()) // 2
             packed = pack_map(levels.numpy(), grid, len(levels_of))
             needed = map_format(len(packed), state).num_symbols
-            if uses + fixed + needed <= budget and (best is None or uses > best.latent_uses):
+            if (
+                len(packed) <= MAX_MAP_BYTES
+                and uses + fixed + needed <= budget
+                and (best is None or uses > best.latent_uses)
+            ):
                 best = Plan(levels, grid, uses, fixed + needed)
             if needed == reserve:
                 break

@@ -33,10 +33,12 @@ class LdpcCode:
 
     @property
     def lifting_size(self) -> int:
+        """Z_c."""
         return self.lifting[0]
 
     @property
     def info_columns(self) -> int:
+        """Columns of the base graph that hold info bits: 22 or 10."""
         return basegraph.INFO_COLUMNS[self.base_graph]
 
     @cached_property

@@ -32,6 +32,7 @@ class TransportFormat:
 
     @property
     def payload_bytes(self) -> int:
+        """A / 8."""
         return self.payload_bits // 8
 
     @property
@@ -41,6 +42,7 @@ class TransportFormat:
 
     @property
     def num_symbols(self) -> int:
+        """Channel uses, G / Q_m."""
         return self.coded_bits // self.bits_per_symbol
 
     @property
@@ -159,6 +161,7 @@ def _tb_crc(payload_bits: int) -> str:
 
 
 def base_graph_for(payload_bits: int, code_rate: Fraction) -> int:
+    """LDPC base graph, 1 or 2, of a transport block of ``payload_bits`` (A) at a code rate (TS 38.212, 7.2.2)."""
     small = payload_bits <= 292 or (payload_bits <= 3824 and code_rate <= Fraction(67, 100))
     return 2 if small or code_rate <= Fraction(1, 4) else 1
 
