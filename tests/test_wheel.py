@@ -53,4 +53,4 @@ def test_wheel_holds_configurations_and_weights(site: Path) -> None:
 def test_released_weights_are_small() -> None:
     weights = list((ROOT / "models" / "pretrained").glob("*.safetensors"))
     assert len(weights) >= 5
-    assert sum(path.stat().st_size for path in weights) <= 24 * 10**6
+    assert sum(path.stat().st_size for path in weights) <= 24 * 2**20
