@@ -131,6 +131,7 @@ def run_sweep(
             notify(f"{done} of {len(planned)} rows are there already")
         progress(done, len(planned))
         if missing:
+            _note_small_images(inputs.images, notify)
             with explained(folder):
                 (folder / SUMMARY).unlink(missing_ok=True)  # never beside rows that it does not summarise
                 remove_figures(folder / FIGURES)
@@ -163,7 +164,6 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
     images = load_image_set(config.images, config.crop)
-    _note_small_images(images, notify)
     schemes = _unique(_load_schemes(config, notify))
     return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify))
 

@@ -180,8 +180,8 @@ def test_default_schemes_are_those_that_can_run(config, monkeypatch):
     notes = []
     wanted = replace(config, schemes=(), cbrs=(Fraction(1, 8),))
     assert list(load_inputs(wanted, notes.append).schemes) == ["toy"]
-    assert len(notes) == 2  # the other one is on small images
-    assert notes[1].startswith("left out toy-picky: ")
+    assert len(notes) == 1
+    assert notes[0].startswith("left out toy-picky: ")
     monkeypatch.setattr(sweep, "BUILT_IN", ())
     with pytest.raises(UserError, match="no built-in scheme can run this"):
         load_inputs(wanted, notes.append)
@@ -195,7 +195,7 @@ def test_missing_lpips_is_said_once_and_leaves_the_column_empty(config, tmp_path
     notes = []
     wanted = replace(config, schemes=("toy",), channels=("awgn",), lpips="alex")
     results = run_sweep(wanted, tmp_path, notify=notes.append)
-    assert notes[1:] == ["the LPIPS column stays empty: no backbone"]  # the first is on small images
+    assert notes[:-1] == ["the LPIPS column stays empty: no backbone"]  # the last is on small images
     assert {row.lpips for row in results.rows} == {None}
 
 
@@ -211,7 +211,10 @@ def test_device_that_is_not_there(config):
         load_inputs(replace(config, device="cuda:99"), quietly)
 
 
-def test_images_too_small_for_ms_ssim_are_said(config):
+def test_images_too_small_for_ms_ssim_are_said_when_there_is_work(config, tmp_path):
     notes = []
-    load_inputs(config, notes.append)
+    run_sweep(config, tmp_path, notify=notes.append)
     assert notes == ["no MS-SSIM for 4 of 4 images: it needs sides of at least 161 pixels"]
+    run_sweep(config, tmp_path, notify=notes.append)
+    assert len(notes) == 2
+    assert "are there already" in notes[1]
