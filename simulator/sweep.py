@@ -31,6 +31,7 @@ from simulator.trials import Task, Worker, check_device, on_device
 Named = TypeVar("Named", Channel, Scheme | Bound)
 
 BUILT_IN = ("bpg-ldpc", "deepjscc", "lrisc", "bpg-capacity")
+MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"
 PROVENANCE = "provenance.json"
 FIGURES = "figures"
@@ -217,7 +218,14 @@ def _find_lpips(name: str, notify: Callable[[str], None]) -> tuple[str, str]:
 
 
 def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
-    """Every row of the grid, in the order in which results are reported."""
+    """Every row of the grid, in the order in which results are reported.
+
+    Raises:
+        UserError: there are more than `MAX_ROWS`.
+    """
+    points = len(inputs.schemes) * len(inputs.channels) * len(config.cbrs) * len(config.snrs_db)
+    if (rows := points * len(inputs.images) * config.realisations) > MAX_ROWS:
+        raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
     fingerprints = {spec: _identity(scheme, config.device) for spec, scheme in inputs.schemes.items()}
     return [
         PlannedRow(spec, channel_spec, cbr, snr_db, image, realisation, key)

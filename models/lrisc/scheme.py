@@ -58,8 +58,12 @@ class LriscScheme:
             UserError: an option or value it does not know.
         """
         state, card = load_pretrained(WEIGHTS)
-        self.steps, self.gamma, self.seed = _read_options(options, card["config"]["defaults"])
-        self.name = ":".join(["lrisc", *options])
+        defaults = card["config"]["defaults"] | {"seed": 0}
+        values = _read_options(options, defaults)
+        self.steps, self.gamma, self.seed = int(values["steps"]), values["gamma"], int(values["seed"])
+        # One name per meaning: what equals the default goes unsaid, the rest has one order and one spelling.
+        said = [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
+        self.name = ":".join(["lrisc", *said])
         self._digest = card["sha256"]
         self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]))
         self.model.load_state_dict(state)
@@ -224,8 +228,10 @@ def _trained(snr_db: float) -> float:
     return min(max(snr_db, TRAINED_SNR_DB[0]), TRAINED_SNR_DB[1])
 
 
-def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> tuple[int, float, int]:
-    values: dict[str, float] = {"steps": defaults["steps"], "gamma": defaults["gamma"], "seed": 0}
+def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> dict[str, float]:
+    """Values of all options, checked; each may be given once."""
+    values: dict[str, float] = {"steps": int(defaults["steps"]), "gamma": float(defaults["gamma"]), "seed": 0}
+    given = set()
     for option in options:
         key, _, text = option.partition("=")
         try:
@@ -233,7 +239,8 @@ def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> tuple
             valid = {"steps": 1 <= values["steps"] <= 1000, "gamma": 0 <= values["gamma"] <= 1, "seed": True}[key]
         except (KeyError, ValueError):
             valid = False
-        if not valid:
+        if not valid or key in given:
             known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
-            raise UserError(f"lrisc does not understand '{option}'; options: {known}")
-    return int(values["steps"]), float(values["gamma"]), int(values["seed"])
+            raise UserError(f"lrisc does not understand '{option}'; options, each once: {known}")
+        given.add(key)
+    return values

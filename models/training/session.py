@@ -87,7 +87,12 @@ class System(ABC):
         store = load_images(data, limit)
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
-        write_atomically(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+        try:
+            write_atomically(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run folder '{run_dir}' ({error.strerror}); name another --out"
+            ) from None
         results = []
         for number, budget in zip(chosen, budgets, strict=True):
             one = stages[number - 1]
@@ -136,6 +141,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         if not equals or not key:
             raise UserError(f"--set takes key=value, such as loop.batch=8, got '{override}'")
         _set(config, key.split("."), yaml.safe_load(value), key)
+    if not isinstance(config.get("stages"), list) or not all(isinstance(one, dict) for one in config["stages"]):
+        raise UserError(f"'{path}' needs a 'stages' list of mappings, one per training stage")
     return config
 
 

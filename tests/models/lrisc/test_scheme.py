@@ -198,3 +198,10 @@ def test_padding_repeats_the_border(size):
     assert padded.shape[2] % 16 == padded.shape[3] % 16 == 0
     assert torch.equal(padded[..., : size[0], : size[1]], x)
     assert torch.equal(padded[..., -1, -1], x[..., -1, -1])
+
+
+@pytest.mark.usefixtures("weights")
+def test_one_name_per_meaning():
+    assert LriscScheme("gamma=0.80", "steps=3").name == LriscScheme("steps=3").name == "lrisc:steps=3"
+    with pytest.raises(UserError, match="each once"):
+        LriscScheme("seed=1", "seed=2")
