@@ -1,7 +1,8 @@
 """Between RGB and the planes that HEVC codes.
 
-Arithmetic is integer, so every machine gets the same planes and the same pixels; the decoder's side equals libbpg's
-`bpgdec` bit for bit. Colour matrices: ITU-R BT.601, BT.709, BT.2020 (non-constant luminance), H.265 table E.5.
+Arithmetic is integer, so every machine gets the same planes and the same pixels; the decoder's side is written after
+libbpg's `bpgdec`, but was not compared with its pixels. Colour matrices: ITU-R BT.601, BT.709, BT.2020 (non-constant
+luminance), H.265 table E.5.
 """
 
 import numpy as np
