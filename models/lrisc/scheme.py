@@ -230,8 +230,7 @@ def _trained(snr_db: float) -> float:
 
 def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> dict[str, float]:
     """Values of all options, checked; each may be given once."""
-    values: dict[str, float] = {"steps": int(defaults["steps"]), "gamma": float(defaults["gamma"]), "seed": 0}
-    given = set()
+    values, given = dict(defaults), set()
     for option in options:
         key, _, text = option.partition("=")
         try:

@@ -158,7 +158,8 @@ class LriscTrainee:
         assert isinstance(model, Lrisc)
         figures: dict[str, list[float]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": [], "bpp": []}
         for index, image in enumerate(images):
-            x, received, bits = self._decode_one(model, image[None] * 2 - 1, index)
+            x = image[None] * 2 - 1
+            received, bits = self._receive(model, x, index)
             noise = _noise(x.shape, index).to(x.device)
             plain = model.generate(received, torch.zeros_like(x), steps=1)
             sharp = model.generate(received, self.config.gamma * noise, steps=1)
@@ -170,15 +171,16 @@ class LriscTrainee:
         # A decibel counts as much as 0.02 of LPIPS: about how the two move against each other.
         return {"score": means["psnr_db"] - 50 * means["lpips"], **means}
 
-    def _decode_one(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """The latent that the decoder gets of one validation image, and the bits of its vectors."""
         latent = model.analyse(x)
         if self.stage == 1:
-            return x, latent.z.round(), latent.bits
+            return latent.z.round(), latent.bits
         dimensions = torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device)
         levels = model.choose_levels(latent.bits, solve_beta(latent.bits, model.levels, dimensions))
         generator = torch.Generator(x.device).manual_seed(index)
         snr_db = torch.full((1,), VALIDATION_SNR_DB, device=x.device)
-        return x, model.over_awgn(latent.z, levels, snr_db, generator), latent.bits
+        return model.over_awgn(latent.z, levels, snr_db, generator), latent.bits
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
@@ -186,7 +188,8 @@ class LriscTrainee:
         assert isinstance(model, Lrisc)
         columns = []
         for index, image in enumerate(images[:4]):
-            x, received, _ = self._decode_one(model, image[None] * 2 - 1, index)
+            x = image[None] * 2 - 1
+            received, _ = self._receive(model, x, index)
             output = model.generate(received, self.config.gamma * _noise(x.shape, index).to(x.device), steps=1)
             columns.append(torch.cat([x[0], output[0]], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
