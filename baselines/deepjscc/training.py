@@ -1,4 +1,4 @@
-"""DeepJSCC as a trainee: MSE through AWGN at 0..20 dB, started from a linear codec."""
+"""DeepJSCC as a trainee: MSE through AWGN and fading at 0..20 dB, started from a linear codec."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -10,7 +10,9 @@ from torch import nn
 
 from baselines.deepjscc.air import Observation, demodulate, modulate
 from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
+from models.pretrained import load_pretrained
 from models.training.data import ImageStore
+from models.training.fading import fading_strength
 from models.training.session import Stage, System, check_keys, stage_loop
 from simulator.errors import UserError
 from simulator.randomness import derive_key
@@ -26,12 +28,14 @@ LINEAR_LR_SCALE = 0.1
 class DeepJsccTrainee:
     """Trains every parameter of one `DeepJsccNet`, at its own bandwidth ratio or at several in turn."""
 
-    def __init__(self, model: DeepJsccNet, uses: Sequence[int] = ()) -> None:
+    def __init__(self, model: DeepJsccNet, uses: Sequence[int] = (), fading: float = 0.0) -> None:
         """Args:
         model: the net.
         uses: channel uses per block, one of which is drawn for every batch; the model's own when empty.
+        fading: share of images that meet fading.
         """
         self.model = model
+        self.fading = fading
         self.uses = tuple(uses) or (model.config.uses,)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -47,7 +51,7 @@ class DeepJsccTrainee:
         low, high = TRAIN_SNR_DB
         snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
         pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
-        decoded = over_awgn(self.model, images, snr_db, self.uses[int(pick)], generator)
+        decoded = over_channel(self.model, images, snr_db, self.uses[int(pick)], generator, self.fading)
         mse = (decoded - images).square().mean(dim=(1, 2, 3))
         psnr_db = float((-10 * mse.detach().log10()).mean())
         return (mse + EASY_MSE).log().mean(), {"psnr_db": psnr_db}
@@ -74,23 +78,32 @@ def _send(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) ->
     """Images as received at one SNR, with noise that is the same at every validation."""
     generator = torch.Generator(images.device).manual_seed(derive_key("validation", snr_db))
     snr = torch.full((len(images),), snr_db, device=images.device)
-    return over_awgn(model, images, snr, uses, generator).clamp(0, 1)
+    return over_channel(model, images, snr, uses, generator).clamp(0, 1)
 
 
-def over_awgn(
-    model: DeepJsccNet, images: torch.Tensor, snr_db: torch.Tensor, uses: int, generator: torch.Generator
+def over_channel(
+    model: DeepJsccNet,
+    images: torch.Tensor,
+    snr_db: torch.Tensor,
+    uses: int,
+    generator: torch.Generator,
+    fading: float = 0.0,
 ) -> torch.Tensor:
     """Send images [B, 3, H, W] (sides multiples of 16) at `snr_db` [B] over `uses` channel uses per block.
 
-    Returns what is decoded, not clamped.
+    A share `fading` of them meets Rayleigh or Rician fading, the others AWGN. Returns what is decoded, not clamped.
     """
     latents = model.encoder(images, snr_db)
     symbols = modulate(latents, uses * latents.shape[2] * latents.shape[3])
     noise_variance = (10 ** (-snr_db / 10))[:, None].expand(symbols.shape)
+    gain = torch.ones_like(symbols)
+    if fading:  # a known phase changes nothing
+        strength = fading_strength((symbols.shape[0], symbols.shape[1]), fading, generator)
+        gain = strength.sqrt().to(symbols.dtype)
     noise = torch.randn((*symbols.shape, 2), generator=generator, device=images.device)
-    received = symbols + torch.view_as_complex(noise) * (noise_variance / 2).sqrt()
+    received = gain * symbols + torch.view_as_complex(noise) * (noise_variance / 2).sqrt()
     shape = (latents.shape[1], latents.shape[2], latents.shape[3])
-    seen: Observation = demodulate(received, torch.ones_like(received), noise_variance, shape)
+    seen: Observation = demodulate(received, gain, noise_variance, shape)
     return model.decoder(seen.noisy, seen.variance, snr_db)
 
 
@@ -137,19 +150,24 @@ class DeepJsccSystem(System):
 
 
 def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping[str, Any], number: int) -> Stage:
-    check_keys(options, ("uses", "start", "loop", "release"), f"stage {number}")
+    check_keys(options, ("uses", "start", "fading", "loop", "release"), f"stage {number}")
     uses = options.get("uses")
     ratios: list[Any] = uses if isinstance(uses, list) else [uses]
     if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
         raise UserError(f"'uses' of stage {number} must be channel uses per 16x16 block, 16 or more, not {uses}")
     net = NetConfig(uses=max(ratios), **sizes)
     start = options.get("start")
-    if start is not None and start not in range(1, number):
-        raise UserError(f"'start' of stage {number} must be an earlier stage, not {start}")
+    if start is not None and not isinstance(start, str) and start not in range(1, number):
+        raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
+    fading = options.get("fading", 0.0)
+    if not isinstance(fading, int | float) or not 0 <= fading <= 1:
+        raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
+        if isinstance(start, str):
+            weights = load_pretrained(start)[0]
         model = linear_start(net, store) if weights is None else derive(net, weights)
-        return DeepJsccTrainee(model, ratios)
+        return DeepJsccTrainee(model, ratios, float(fading))
 
     limits = [
         "trained for MSE on AWGN at 0 to 20 dB; other channels and SNRs run, but were not trained for",
@@ -159,7 +177,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
         make=make,
         loop=stage_loop(config, options),
-        start=start,
+        start=start if isinstance(start, int) else None,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
     )

@@ -9,7 +9,14 @@ from models.lrisc.allocation import PowerAllocation
 from models.lrisc.config import STRIDE, LriscConfig
 from models.lrisc.diffusion import sample
 from models.lrisc.entropy import EntropyModel
-from models.lrisc.jscc import JsccDecoder, JsccEncoder, component_power, sent_mask
+from models.lrisc.jscc import (
+    WEAKEST,
+    JsccDecoder,
+    JsccEncoder,
+    component_power,
+    effective_snr_db,
+    sent_mask,
+)
 from models.lrisc.rate import quantise, solve_beta
 from models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
 from models.lrisc.unet import Condition, UNet
@@ -86,16 +93,23 @@ class Lrisc(nn.Module):
         """The inverse of `features`."""
         return features.permute(0, 3, 1, 2) * self.entropy.channel_scale
 
-    def over_awgn(
-        self, z: Tensor, levels: Tensor, snr_db: Tensor, generator: torch.Generator, adapt: bool = True
+    def over_channel(
+        self,
+        z: Tensor,
+        levels: Tensor,
+        snr_db: Tensor,
+        generator: torch.Generator,
+        strength: Tensor | None = None,
+        adapt: bool = True,
     ) -> Tensor:
-        """z -> f_e -> power normalisation per image -> AWGN -> f_d: the differentiable link of training.
+        """z -> f_e -> power normalisation per image -> fading and noise -> f_d: the differentiable link of training.
 
         Args:
             z: [B, C, h, w].
             levels: int64 [B, h, w].
-            snr_db: Es/N0 of each image, [B].
+            snr_db: average Es/N0 of each image, [B].
             generator: draws the noise.
+            strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
             adapt: whether the SNR module takes part (stage 2 trains first without).
 
         Returns:
@@ -104,11 +118,14 @@ class Lrisc(nn.Module):
         mask = sent_mask(levels.flatten(1), self.levels)
         components = self.encoder(self.features(z), levels, mask, self.allocation, snr_db, adapt)
         # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
-        variance = component_power(components, mask) * 10 ** (-snr_db / 10)
+        relative = (10 ** (-snr_db / 10))[:, None, None].expand(mask.shape)  # variance per symbol of unit power
+        if strength is not None:
+            relative = relative / strength.clamp_min(WEAKEST)
+        variance = component_power(components, mask)[:, None, None] * relative
         noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
-        received = components + mask * noise * variance.sqrt()[:, None, None]
-        token_snr_db = snr_db[:, None] if adapt else None
-        features = self.decoder(received, variance[:, None, None], levels, mask, self.allocation, snr_db, token_snr_db)
+        received = components + mask * noise * variance.sqrt()
+        token_snr_db = effective_snr_db(relative, mask) if adapt else None
+        features = self.decoder(received, variance, levels, mask, self.allocation, snr_db, token_snr_db)
         return self.latent(features)
 
     def condition(self, z: Tensor) -> Condition:

@@ -16,6 +16,9 @@ from models.lrisc.config import LriscConfig
 from models.lrisc.layers import zeroed
 from models.lrisc.snr import SnrAdaptation
 
+WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
+TOKEN_SNR_DB = (-10.0, 25.0)  # what the receiver's SNR module is told at least and at most
+
 
 class WindowAttention(nn.Module):
     """Multi-head attention within square windows, with learnt relative position biases (Swin)."""
@@ -219,3 +222,19 @@ def component_power(components: Tensor, mask: Tensor) -> Tensor:
     """Mean power of the sent real components of each image: [B, L, V] -> [B]."""
     squares = (components.float().square() * mask).flatten(1).sum(dim=1)
     return (squares / mask.flatten(1).sum(dim=1)).clamp_min(1e-12)
+
+
+def effective_snr_db(noise_variance: Tensor, mask: Tensor) -> Tensor:
+    """Es/N0 over AWGN with the mean MMSE of each vector's symbols: 1 / mean(1 / (1 + snr)) - 1, in dB.
+
+    A mean of 1 / snr would let the one symbol in the deepest fade speak for all: over Rayleigh fading it diverges.
+
+    Args:
+        noise_variance: relative to the symbol's power, of every component, [B, L, V].
+        mask: components that are sent, bool [B, L, V], true somewhere in every vector.
+
+    Returns:
+        float [B, L], within TOKEN_SNR_DB.
+    """
+    error = (mask * noise_variance / (1 + noise_variance)).sum(dim=2) / mask.sum(dim=2)
+    return (10 * ((1 - error).clamp_min(1e-9) / error).log10()).clamp(*TOKEN_SNR_DB)

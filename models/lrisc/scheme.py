@@ -21,7 +21,7 @@ from models.lrisc.airframe import (
 )
 from models.lrisc.codec import Lrisc
 from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.jscc import component_power, sent_mask
+from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
 from models.lrisc.rate import pool_tokens, solve_beta
 from models.pretrained import load_pretrained
 from simulator.channels import Received
@@ -185,37 +185,20 @@ class LriscScheme:
         part = slice(start, start + int(mask.sum()) // 2)
         if part.stop > len(received.symbols):  # a CRC held by accident
             return None
-        strength = received.gain[part].abs().square().clamp_min(1e-6)
+        strength = received.gain[part].abs().square().clamp_min(WEAKEST)
         equalised = received.symbols[part] * received.gain[part].conj() / strength
         variance = received.noise_variance[part] / strength  # per complex symbol of unit power
         scale = 10 ** (side.scale_db / 20)
-        components, noise = torch.zeros(mask.shape), torch.zeros(mask.shape)
+        components, relative = torch.zeros(mask.shape), torch.zeros(mask.shape)
         components[mask] = torch.view_as_real(equalised / scale).flatten()
-        noise[mask] = (variance / 2 / scale**2).repeat_interleave(2)
-        token_snr_db = effective_snr_db(variance.repeat_interleave(2), mask).clamp(*TRAINED_SNR_DB)
+        relative[mask] = variance.repeat_interleave(2)
+        noise = relative / 2 / scale**2
+        token_snr_db = effective_snr_db(relative, mask)
         link_snr_db = torch.full((1,), _trained(state.snr_db))
         tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         features = self.model.decoder(components, noise, levels, mask, self.model.allocation, link_snr_db, token_snr_db)
         return self.model.latent(features)
-
-
-def effective_snr_db(noise_variance: Tensor, mask: Tensor) -> Tensor:
-    """Es/N0 over AWGN with the mean MMSE of each vector's symbols: 1 / mean(1 / (1 + snr)) - 1, in dB.
-
-    A mean of 1 / snr would let the one symbol in the deepest fade speak for all: over Rayleigh fading it diverges.
-
-    Args:
-        noise_variance: relative to the symbol's power, float [n], of all components where `mask` is true, in its order.
-        mask: bool [B, L, V], true somewhere in every vector.
-
-    Returns:
-        float [B, L].
-    """
-    error = torch.zeros(mask.shape)
-    error[mask] = noise_variance / (1 + noise_variance)
-    mean_error = error.sum(dim=2) / mask.sum(dim=2)
-    return 10 * ((1 - mean_error) / mean_error).log10()
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ every bandwidth ratio.
 
 Half of each batch decodes from the start of the sampler (n = N), so that the conditioning is learnt at once, the rest
 uniformly in n. Of the first half every second image starts from zeros (gamma = 0) and learns distortion alone: the one
-network then has a distortion end (gamma = 0) and a perception end.
+network then has a distortion end (gamma = 0) and a perception end. Of the rest every second image sees the x_n that the
+sampler itself would make: one trained on true x_n alone trusts them, and its errors add up over steps.
 """
 
 import math
@@ -23,8 +24,10 @@ from models.lrisc.diffusion import add_noise, loss_weight
 from models.lrisc.entropy import add_uniform
 from models.lrisc.losses import bits_per_pixel, distortion_perception
 from models.lrisc.rate import pool_tokens, solve_beta
+from models.lrisc.unet import Condition
 from models.pretrained import load_pretrained
 from models.training.data import ImageStore, training_batch
+from models.training.fading import fading_strength
 from models.training.session import Stage, State, System, check_keys, stage_loop
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
@@ -61,6 +64,7 @@ class StageConfig:
         cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
         adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
         coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
+        fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
     """
 
     rate_weight: float = 0.05
@@ -72,6 +76,7 @@ class StageConfig:
     cbr: tuple[float, float] = (1 / 96, 1 / 8)
     adapt_from: float = 0.0
     coarse_maps: float = 0.2
+    fading: float = 0.0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "StageConfig":
@@ -132,22 +137,37 @@ class LriscTrainee:
         dimensions = log_cbr.exp() * 2 * 3 * STRIDE**2
         together = bits.detach().float().reshape(batch // group, -1, bits.shape[-1])
         beta = solve_beta(together, self.model.levels, dimensions).repeat_interleave(group)
-        return self.model.over_awgn(z, self.model.choose_levels(bits, beta), snr_db, generator, adapt)
+        levels = self.model.choose_levels(bits, beta)
+        strength = None
+        if adapt and config.fading:
+            shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
+            strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
+        return self.model.over_channel(z, levels, snr_db, generator, strength, adapt)
 
     def _reconstruction_loss(self, x: Tensor, z: Tensor, eta: float, generator: torch.Generator) -> Tensor:
         """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
         batch = len(x)
         place = torch.arange(batch, device=x.device)
-        at_start = place % 2 == 0
-        from_zeros = place % 4 == 0
+        from_zeros, at_start, own = place % 4 == 0, place % 2 == 0, place % 4 == 3
         time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
-        size = torch.where(from_zeros, 0.0, torch.where(at_start, self.config.gamma, 1.0))
-        noisy = add_noise(x, noise * size[:, None, None, None], time)
-        estimate = self.model.denoiser(noisy, self.model.condition(z), time)
-        weight = torch.where(at_start, 1.0, loss_weight(time))
+        size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
+        noise, condition = noise * size[:, None, None, None], self.model.condition(z)
+        clean = self._own_images(x, noise, condition, own)
+        estimate = self.model.denoiser(add_noise(clean, noise, time), condition, time)
+        weight = torch.where(at_start | own, 1.0, loss_weight(time))
         perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
         return distortion_perception(x, estimate, weight, perception, self._perceptual)
+
+    @torch.no_grad()
+    def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
+        """x, with what one step makes of the noise in place of the images that `own` [B] marks."""
+        some = own.nonzero()[:, 0]
+        if not len(some):
+            return x
+        part = Condition(condition.linear[some], [level[some] for level in condition.maps])
+        shown = self.model.denoiser(noise[some], part, torch.ones(len(some), device=x.device))
+        return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
 
     def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
         return self.lpips.to(image.device).batch_distance(image, estimate.to(image.dtype))
@@ -180,7 +200,7 @@ class LriscTrainee:
         levels = model.choose_levels(latent.bits, solve_beta(latent.bits, model.levels, dimensions))
         generator = torch.Generator(x.device).manual_seed(index)
         snr_db = torch.full((1,), VALIDATION_SNR_DB, device=x.device)
-        return model.over_awgn(latent.z, levels, snr_db, generator), latent.bits
+        return model.over_channel(latent.z, levels, snr_db, generator), latent.bits
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:

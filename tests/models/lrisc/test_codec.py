@@ -101,7 +101,7 @@ def test_measured_noise_has_the_snr_of_the_label(linear, monkeypatch, snr_db):
         mask = sent_mask(levels.flatten(1), linear.levels)
         sent = linear.encoder(linear.features(z), levels, mask, linear.allocation, labels, True)
         monkeypatch.setattr(linear, "decoder", Ear())
-        linear.over_awgn(z, levels, labels, generator)
+        linear.over_channel(z, levels, labels, generator)
     received, told = seen[0]
     assert (received[~mask] == 0).all()
     power = component_power(sent, mask)
@@ -111,14 +111,14 @@ def test_measured_noise_has_the_snr_of_the_label(linear, monkeypatch, snr_db):
         noise = torch.view_as_complex((received - sent)[image][mask[image]].reshape(-1, 2))
         measured = 10 * (symbols.abs().square().mean() / noise.abs().square().mean()).log10()
         assert float(measured) == pytest.approx(float(labels[image]), abs=0.05)
-        assert float(told[image]) == pytest.approx(float(noise.abs().square().mean()) / 2, rel=0.02)
+        assert float(told[image].mean()) == pytest.approx(float(noise.abs().square().mean()) / 2, rel=0.02)
 
 
 def test_clean_channel_at_full_rate_returns_the_latent(linear, photographs):
     with torch.no_grad():
         z = linear.transform(photographs)
         levels = torch.full((8, 4, 4), 3)
-        back = linear.over_awgn(z, levels, torch.full((8,), 80.0), torch.Generator().manual_seed(0), adapt=False)
+        back = linear.over_channel(z, levels, torch.full((8,), 80.0), torch.Generator().manual_seed(0), adapt=False)
         error = linear.features(back) - linear.features(z)
     assert float(error.abs().max()) < 0.2  # the rate tokens
     assert float(error.square().mean()) < 5e-3
@@ -131,13 +131,13 @@ def test_batch_of_two_equals_two_batches_of_one(model, photographs):
     with torch.no_grad():
         latent = model.analyse(x)
         levels = model.choose_levels(latent.bits, torch.tensor([0.3, 0.1]))
-        back = model.over_awgn(latent.z, levels, snr_db, generator)
+        back = model.over_channel(latent.z, levels, snr_db, generator)
         image = model.generate(back, torch.zeros_like(x), steps=2)
         for i in range(2):
             one = slice(i, i + 1)
             alone = model.analyse(x[one])
             torch.testing.assert_close(alone.bits, latent.bits[one], atol=1e-3, rtol=1e-4)
-            again = model.over_awgn(alone.z, levels[one], snr_db[one], generator)
+            again = model.over_channel(alone.z, levels[one], snr_db[one], generator)
             torch.testing.assert_close(again, back[one], atol=1e-3, rtol=1e-3)
             picture = model.generate(again, torch.zeros_like(x[one]), steps=2)
             torch.testing.assert_close(picture, image[one], atol=1e-3, rtol=1e-3)

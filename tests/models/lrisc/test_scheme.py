@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.scheme import LriscScheme, effective_snr_db, pad_to_stride
+from models.lrisc.jscc import effective_snr_db
+from models.lrisc.scheme import LriscScheme, pad_to_stride
 from models.pretrained import load_pretrained, release
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
@@ -151,9 +152,9 @@ def test_bandwidth_ratios_that_the_levels_cannot_fill_are_refused(weights):
 
 def test_effective_snr_is_the_snr_of_a_flat_vector_and_no_worse_than_the_harmonic_mean():
     mask = torch.tensor([[[True, True, False], [True, True, True]]])
-    flat = effective_snr_db(torch.full((5,), 0.1), mask)
+    flat = effective_snr_db(torch.full((1, 2, 3), 0.1), mask)
     torch.testing.assert_close(flat, torch.full((1, 2), 10.0))
-    faded = effective_snr_db(torch.tensor([0.1, 1e6, 0.1, 0.1, 1e6]), mask)
+    faded = effective_snr_db(torch.tensor([[[0.1, 1e6, 7.0], [0.1, 0.1, 1e6]]]), mask)
     # Mean MMSE of (1/11, 1): 6/11, so 10 log10(5/6); of (1/11, 1/11, 1): 13/33, so 10 log10(20/13).
     torch.testing.assert_close(faded, torch.tensor([[-0.7918, 1.8709]]), atol=1e-3, rtol=0)
 
