@@ -13,7 +13,8 @@ from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_s
 from models.pretrained import load_pretrained
 from models.training.data import ImageStore
 from models.training.fading import fading_strength
-from models.training.session import Stage, System, check_keys, stage_loop
+from models.training.session import Stage, System, stage_loop
+from simulator.configuration import check_keys
 from simulator.errors import UserError
 from simulator.randomness import derive_key
 

@@ -1,9 +1,10 @@
 """The numbers that turn one set of classes into the paper's network or the compact one that ships."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from simulator.configuration import build
 from simulator.errors import UserError
 
 STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
@@ -71,17 +72,12 @@ class LriscConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "LriscConfig":
-        """Build from a YAML mapping; lists become tuples.
+        """Build from the `model` section of a YAML file or a model card.
 
         Raises:
-            UserError: a key that is not one of the attributes.
+            UserError: a key that is not one of the attributes, or a value that does not suit it.
         """
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        if unknown:
-            known = ", ".join(f.name for f in fields(cls))
-            raise UserError(f"unknown model setting {', '.join(unknown)}; known: {known}")
-        options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**options)
+        return build(cls, values, "'model'")
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`, ready for YAML or JSON."""

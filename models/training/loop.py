@@ -14,9 +14,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -404,25 +404,3 @@ def _stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def loop_config(options: Mapping[str, Any]) -> LoopConfig:
-    """Build the configuration from YAML's `loop:` section.
-
-    Raises:
-        UserError: a key is unknown, or a value is of another type or out of range.
-    """
-    known: dict[str, Any] = {f.name: f.type for f in fields(LoopConfig)}
-    if unknown := sorted(set(options) - set(known)):
-        raise UserError(f"unknown training option '{unknown[0]}'; known: {', '.join(sorted(known))}")
-    return LoopConfig(**{name: _typed(name, value, known[name]) for name, value in options.items()})
-
-
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    """Hold a value of the YAML file to the type of its option."""
-    if kind in (float, float | None) and isinstance(value, str | int):
-        with suppress(ValueError):
-            value = float(value)  # YAML reads 1e-3, which lacks a point, as text
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"training option '{name}' is {value!r}; it must be {getattr(kind, '__name__', kind)}")
-    return value

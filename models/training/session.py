@@ -7,8 +7,7 @@ A `System` (entry point group `simulator.trainers`) turns a configuration into `
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ import yaml
 from models.pretrained import release
 from models.training.checkpoint import Checkpoint, load_checkpoint
 from models.training.data import ImageStore, load_images
-from models.training.loop import BEST, CHECKPOINT, LoopConfig, RunResult, Trainee, loop_config, run
+from models.training.loop import BEST, CHECKPOINT, LoopConfig, RunResult, Trainee, run
 from simulator.cache import write_atomically
+from simulator.configuration import build, check_keys, read_configuration
 from simulator.errors import UserError
 
 State = Mapping[str, torch.Tensor]
@@ -119,28 +119,12 @@ class System(ABC):
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML file, from disk or by its name among those that ship (`experiments/train/deepjscc.yaml`).
-
-    Args:
-        path: the file.
-        overrides: `key=value` pairs with dots between levels, numbers for list entries from 1 on
-            (`loop.batch=8`, `stages.2.loop.minutes=5`); values are YAML.
+    """Read a training's YAML file, as `simulator.configuration.read_configuration` does.
 
     Raises:
-        UserError: no such file, not a YAML mapping, or an override that is no `key=value`.
+        UserError: what that says, or a file without stages.
     """
-    text = _read_text(path)
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"'{path}' is not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(config, dict):
-        raise UserError(f"'{path}' must be a YAML mapping with a 'stages' list")
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set takes key=value, such as loop.batch=8, got '{override}'")
-        _set(config, key.split("."), yaml.safe_load(value), key)
+    config = read_configuration(path, overrides)
     if not isinstance(config.get("stages"), list) or not all(isinstance(one, dict) for one in config["stages"]):
         raise UserError(f"'{path}' needs a 'stages' list of mappings, one per training stage")
     return config
@@ -203,47 +187,13 @@ def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfi
 
 def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfig:
     """The loop options of a stage: the file's `loop` section, overridden by the stage's own."""
-    return loop_config({**(config.get("loop") or {}), **(stage.get("loop") or {})})
+    sections = [section.get("loop") or {} for section in (config, stage)]
+    for section in sections:
+        check_keys(section, [f.name for f in fields(LoopConfig)], "'loop'")
+    return build(LoopConfig, sections[0] | sections[1], "'loop'")
 
 
 def tell(message: str) -> None:
     """Print a line, once however many processes train."""
     if os.environ.get("RANK", "0") == "0":
         print(message, flush=True)
-
-
-def check_keys(section: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse keys that are not known.
-
-    Raises:
-        UserError: naming the first one.
-    """
-    if not isinstance(section, Mapping):
-        raise UserError(f"{where} must be a mapping with keys among: {', '.join(known)}")
-    if unknown := sorted(str(key) for key in set(section) - set(known)):
-        raise UserError(f"unknown key '{unknown[0]}' in {where}; known: {', '.join(known)}")
-
-
-def _read_text(path: Path) -> str:
-    shipped = files("experiments") / "/".join(path.parts[path.parts[:1] == ("experiments",) :])
-    for place in (path, shipped):
-        if place.is_file():
-            return place.read_text(encoding="utf-8")
-    raise UserError(f"no configuration '{path}'; give a YAML file, such as experiments/train/deepjscc.yaml")
-
-
-def _set(config: Any, keys: list[str], value: Any, name: str) -> None:
-    for level, key in enumerate(keys):
-        last = level == len(keys) - 1
-        if isinstance(config, list):
-            if not key.isdigit() or not 1 <= int(key) <= len(config):
-                raise UserError(f"--set {name}: '{key}' must be a number from 1 to {len(config)}")
-            index: Any = int(key) - 1
-        elif isinstance(config, dict):
-            index = key
-            config.setdefault(key, {})
-        else:
-            raise UserError(f"--set {name}: there is nothing below '{keys[level - 1]}'")
-        if last:
-            config[index] = value
-        config = config[index]

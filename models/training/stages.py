@@ -12,7 +12,7 @@ sampler itself would make: one trained on true x_n alone trusts them, and its er
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,7 +28,8 @@ from models.lrisc.unet import Condition
 from models.pretrained import load_pretrained
 from models.training.data import ImageStore, training_batch
 from models.training.fading import fading_strength
-from models.training.session import Stage, State, System, check_keys, stage_loop
+from models.training.session import Stage, State, System, stage_loop
+from simulator.configuration import build, check_keys
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
 from simulator.randomness import derive_key
@@ -77,19 +78,6 @@ class StageConfig:
     adapt_from: float = 0.0
     coarse_maps: float = 0.2
     fading: float = 0.0
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "StageConfig":
-        """Build from a YAML mapping.
-
-        Raises:
-            UserError: a key that is not one of the attributes.
-        """
-        known = [f.name for f in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise UserError(f"unknown stage option '{unknown[0]}'; known: {', '.join(known)}")
-        options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**options)
 
 
 class LriscTrainee:
@@ -254,7 +242,7 @@ def _stage(
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
-    loss, loop = StageConfig.from_mapping(options.get("loss") or {}), stage_loop(config, options)
+    loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
         raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
 

@@ -14,7 +14,7 @@ from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
 from models.training.checkpoint import load_checkpoint
 from models.training.data import load_images
 from models.training.loop import CHECKPOINT, LoopConfig, run
-from models.training.session import read_config, share_minutes
+from models.training.session import read_config, share_minutes, stage_loop
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
@@ -122,20 +122,15 @@ def test_configurations_are_found_by_name_and_changed(tmp_path, monkeypatch):
     assert config["stages"][1]["loop"]["minutes"] == 0.5
 
 
-@pytest.mark.parametrize(
-    ("override", "match"), [("loop", "key=value"), ("stages.9.uses=1", "1 to 5"), ("system.x=1", "nothing below")]
-)
-def test_bad_overrides_are_explained(inputs, override, match):
-    with pytest.raises(UserError, match=match):
-        read_config(inputs[0], [override])
-
-
-def test_bad_files_are_explained(tmp_path):
-    with pytest.raises(UserError, match="no configuration"):
+def test_a_training_has_stages(tmp_path):
+    (tmp_path / "none.yaml").write_text("system: lrisc")
+    with pytest.raises(UserError, match="needs a 'stages' list"):
         read_config(tmp_path / "none.yaml")
-    (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(UserError, match="not valid YAML"):
-        read_config(tmp_path / "bad.yaml")
-    (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(UserError, match="mapping"):
-        read_config(tmp_path / "list.yaml")
+
+
+def test_loop_of_a_stage_overrides_that_of_the_file():
+    file, stage = {"loop": {"steps": 1, "batch": 3}}, {"loop": {"batch": 2, "learning_rate": "1e-3"}}
+    assert stage_loop(file, stage) == LoopConfig(steps=1, batch=2, learning_rate=1e-3)
+    for sections in ({"loop": {"bach": 3}}, {}), ({}, {"loop": {"bach": 3}}):
+        with pytest.raises(UserError, match="unknown key 'bach' in 'loop'"):
+            stage_loop(*sections)

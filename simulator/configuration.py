@@ -1,0 +1,125 @@
+"""Configurations: YAML files read safely, changed by `key=value`, held to their known keys and types."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from simulator.errors import UserError
+
+T = TypeVar("T")
+
+
+def read_configuration(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML mapping, from disk or by its name among those that ship (`experiments/train/deepjscc.yaml`).
+
+    Args:
+        path: the file.
+        overrides: as `override` takes them.
+
+    Raises:
+        UserError: no such file, not a YAML mapping, or an override that is no `key=value`.
+    """
+    config = _parse(_read_text(path), f"'{path}'")
+    if not isinstance(config, dict):
+        raise UserError(f"'{path}' must be a YAML mapping, lines like 'key: value'")
+    for one in overrides:
+        override(config, one)
+    return config
+
+
+def override(config: dict[str, Any], text: str) -> None:
+    """Change a configuration in place: `key=value` with dots between levels, numbers for list entries from 1 on.
+
+    Values are YAML: `loop.batch=8`, `stages.2.loop.minutes=5`, `model.rate_levels=[2, 4]`.
+
+    Raises:
+        UserError: it is no `key=value`, or there is no such place.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"--set takes key=value, such as loop.batch=8, got '{text}'")
+    place: Any = config
+    *path, last = name.split(".")
+    for depth, key in enumerate(path):
+        index = _index(place, path[:depth], key, name)
+        if isinstance(place, dict):
+            place.setdefault(key, {})
+        place = place[index]
+    place[_index(place, path, last, name)] = _parse(value, f"the value of --set {name}")
+
+
+def check_keys(section: Any, known: Sequence[str], where: str) -> None:
+    """Refuse a section that is no mapping, or has keys that are not known.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    if not isinstance(section, Mapping):
+        raise UserError(f"{where} must be a mapping with keys among: {', '.join(known)}")
+    if unknown := sorted(str(key) for key in set(section) - set(known)):
+        raise UserError(f"unknown key '{unknown[0]}' in {where}; known: {', '.join(known)}")
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass of a section: lists become tuples, and each value is held to the type of its field.
+
+    Args:
+        kind: dataclass with fields of numbers, text, truth values, and tuples and unions of these.
+        values: the section as YAML or JSON has it.
+        where: what to call it in an error.
+
+    Raises:
+        UserError: a key is unknown, or a value is of another type or (as `kind` says) out of range.
+    """
+    types = get_type_hints(kind)
+    check_keys(values, [f.name for f in fields(kind)], where)  # type: ignore[arg-type]
+    return kind(**{name: _held(value, types[name], f"'{name}'", where) for name, value in values.items()})
+
+
+def _held(value: Any, kind: Any, name: str, where: str) -> Any:
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        kinds = get_args(kind)
+        kinds = kinds[:1] * len(value) if kinds[1:] == (...,) else kinds
+        if len(kinds) == len(value):
+            return tuple(_held(*pair, f"an entry of {name}", where) for pair in zip(value, kinds, strict=True))
+    allowed = () if get_origin(kind) is tuple else get_args(kind) or (kind,)
+    if float in allowed and isinstance(value, int | str) and not isinstance(value, bool):
+        with suppress(ValueError):
+            value = float(value)  # YAML reads 1e-3, which lacks a point, as text
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise UserError(f"{where}: {name} is {value!r}; it must be {kind if get_args(kind) else kind.__name__}")
+    return value
+
+
+def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
+    """What `key` is to the mapping or list at `path`."""
+    if isinstance(place, dict):
+        return key
+    if not isinstance(place, list):
+        raise UserError(f"--set {name}: there is nothing below '{path[-1]}'")
+    if not key.isdigit() or not 1 <= int(key) <= len(place):
+        raise UserError(f"--set {name}: '{key}' must be a number from 1 to {len(place)}")
+    return int(key) - 1
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def _read_text(path: Path) -> str:
+    shipped = files("experiments") / "/".join(path.parts[path.parts[:1] == ("experiments",) :])
+    for place in (path, shipped):
+        if place.is_file():
+            try:
+                return place.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"cannot read '{path}' ({error}); give a YAML file in UTF-8") from None
+    raise UserError(f"no configuration '{path}'; give a YAML file, such as experiments/train/deepjscc.yaml")
