@@ -4,10 +4,10 @@ Stage 1 trains g_e, h_e, h_d and the diffusion decoder without a channel; stage 
 frozen, first at 10 dB without the SNR module, then with it at every SNR; stage 3 fine-tunes everything at every SNR and
 every bandwidth ratio.
 
-Half of each batch decodes from the start of the sampler (n = N), so that the conditioning is learnt at once, the rest
-uniformly in n. Of the first half every second image starts from zeros (gamma = 0) and learns distortion alone: the one
-network then has a distortion end (gamma = 0) and a perception end. Of the rest every second image sees the x_n that the
-sampler itself would make: one trained on true x_n alone trusts them, and its errors add up over steps.
+Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
+spent. Three of these start from zeros (gamma = 0) and learn distortion alone: the one network then has a distortion end
+(gamma = 0) and a perception end. The other two see uniform n, one of them the true x_n, one the x_n that the sampler
+itself would make: trained on true x_n alone it would trust them, and its errors would add up over steps.
 """
 
 import math
@@ -136,7 +136,8 @@ class LriscTrainee:
         """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
         batch = len(x)
         place = torch.arange(batch, device=x.device)
-        from_zeros, at_start, own = place % 4 == 0, place % 2 == 0, place % 4 == 3
+        from_zeros, own = (place % 8 < 6) & (place % 2 == 0), place % 8 == 7
+        at_start = place % 8 < 6
         time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
