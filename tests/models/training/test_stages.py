@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,6 @@ from models.training.session import read_config
 from models.training.stages import TRAINED_MODULES, LriscSystem, LriscTrainee, StageConfig
 from simulator.errors import UserError
 
-TINY = LriscConfig(
-    latent_channels=12,
-    transform_channels=(8, 8, 8),
-    hyper_channels=4,
-    rate_levels=(2, 4, 6, 12),
-    jscc_heads=2,
-    jscc_window=4,
-    unet_channels=(8, 12, 16),
-    unet_attention=(False, True, True),
-    condition_channels=8,
-)
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
 LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
 
@@ -56,8 +45,8 @@ class Dying(LriscTrainee):
         return super().loss(images, progress, generator)
 
 
-@cache
-def photographs() -> ImageStore:
+@pytest.fixture(scope="module")
+def store() -> ImageStore:
     draw = np.random.default_rng(0)
     images = []
     for _ in range(8):
@@ -67,30 +56,29 @@ def photographs() -> ImageStore:
     return ImageStore(images, [f"{index:064x}" for index in range(8)])
 
 
-@pytest.fixture
-def store() -> ImageStore:
-    return photographs()
-
-
-@cache
-def started() -> Lrisc:
+@pytest.fixture(scope="module")
+def started(config, store) -> Lrisc:
     """The linear codec that every trainee here starts from."""
     torch.manual_seed(0)
-    model = Lrisc(TINY)
-    images = training_batch(photographs(), 0, 0, 16, 64) * 2 - 1
+    model = Lrisc(config)
+    images = training_batch(store, 0, 0, 16, 64) * 2 - 1
     model.start_linear(images)
     model.start_jscc(images)
     return model
 
 
-def trainee(stage: int, loss: StageConfig = LOSS, awake: bool = True) -> Dying:
-    torch.manual_seed(0)
-    model = copy.deepcopy(started())
-    if awake:  # branches start silent, and what lies before a silent layer has no gradient yet
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.03 * torch.randn(parameter.shape))
-    return Dying(model, stage, loss, BlurDistance())
+@pytest.fixture
+def trainee(started) -> Callable[..., Dying]:
+    def make(stage: int, loss: StageConfig = LOSS, awake: bool = True) -> Dying:
+        torch.manual_seed(0)
+        model = copy.deepcopy(started)
+        if awake:  # branches start silent, and what lies before a silent layer has no gradient yet
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.03 * torch.randn(parameter.shape))
+        return Dying(model, stage, loss, BlurDistance())
+
+    return make
 
 
 def backward(one: LriscTrainee, store: ImageStore, progress: float, steps: int = 6) -> None:
@@ -106,7 +94,7 @@ def freeze(one: LriscTrainee) -> None:
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_gradients_reach_every_parameter_of_a_stage(store, stage):
+def test_gradients_reach_every_parameter_of_a_stage(trainee, store, stage):
     one = trainee(stage)
     freeze(one)
     backward(one, store, progress=1.0)
@@ -119,7 +107,7 @@ def test_gradients_reach_every_parameter_of_a_stage(store, stage):
             assert parameter.grad is None, name
 
 
-def test_second_stage_starts_without_the_snr_module(store):
+def test_second_stage_starts_without_the_snr_module(trainee, store):
     one = trainee(2, dataclasses.replace(LOSS, adapt_from=0.5))
     freeze(one)
     backward(one, store, progress=0.4, steps=1)
@@ -131,7 +119,7 @@ def test_second_stage_starts_without_the_snr_module(store):
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_stage_learns(store, stage):
+def test_stage_learns(trainee, store, stage):
     """The loss of one fixed draw falls when it is trained on."""
     one = trainee(stage, awake=False)
     freeze(one)
@@ -148,7 +136,7 @@ def test_stage_learns(store, stage):
     assert min(losses[-3:]) < 0.9 * losses[0]
 
 
-def test_loss_is_that_of_equation_11(store):
+def test_loss_is_that_of_equation_11(trainee, store):
     """Stage 1 without perception: weighted distortion plus lambda times the rate; eta rises over a fifth."""
     images = training_batch(store, 0, 0, 8, 32)
 
@@ -169,13 +157,13 @@ def test_loss_is_that_of_equation_11(store):
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_loss_is_a_function_of_its_generator(store, stage):
+def test_loss_is_a_function_of_its_generator(trainee, store, stage):
     one, images = trainee(stage), training_batch(store, 0, 0, 4, 32)
     values = [one.loss(images, 1.0, torch.Generator().manual_seed(seed))[0].item() for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
 
 
-def test_validation_is_repeatable_and_sees_the_channel(store):
+def test_validation_is_repeatable_and_sees_the_channel(trainee, store):
     images = training_batch(store, 0, 0, 2, 64)
     one = trainee(3)
     first, second = one.validate(one.model, images), one.validate(one.model, images)
@@ -187,7 +175,7 @@ def test_validation_is_repeatable_and_sees_the_channel(store):
 
 
 @pytest.mark.parametrize("stage", [1, 3])
-def test_interrupted_run_equals_uninterrupted(store, stage, tmp_path):
+def test_interrupted_run_equals_uninterrupted(trainee, store, stage, tmp_path):
     options = LoopConfig(
         steps=4, batch=4, crop=64, warmup=2, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
     )
@@ -240,10 +228,10 @@ def test_released_card_rebuilds_the_network():
     assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
 
 
-def test_stages_start_from_weights_or_axes(store, monkeypatch):
+def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     """Stage 1 starts as a linear codec, a later one from what it is given."""
     monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
-    overrides = [f"model.{key}={value}" for key, value in TINY.to_mapping().items()]
+    overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
     stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
     first = stages[0].make(wide, None).model

@@ -32,7 +32,7 @@ def smooth_images(count: int, height: int, width: int, seed: int = 0) -> torch.T
     return torch.tanh(image / 32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config() -> LriscConfig:
     return TINY
 
