@@ -1,5 +1,6 @@
 """The channel contract, and how a channel is found by name."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,12 @@ class Realisation:
         """Sum over the K channel uses of log2(1 + |h|^2 / no), in bits: Shannon capacity at unit power."""
         snr = self.gain.abs().double().square() / self.noise_variance
         return float(torch.log2(1 + snr).sum())
+
+    @property
+    def snr_db(self) -> float:
+        """What Es/N0 came out at: 10 log10(mean |gain|^2 / no) over the K channel uses; NaN when K = 0."""
+        power = float(self.gain.abs().double().square().mean())
+        return 10 * math.log10(power / self.noise_variance) if power else -math.inf
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
-"""AWGN and flat Rayleigh fading with perfect channel state information at the receiver."""
+"""AWGN, flat Rayleigh and flat Rician fading with perfect channel state information at the receiver."""
 
+import math
 from collections.abc import Callable
 
 import torch
 
 from simulator.channels.base import DRAW_BLOCK, Realisation, Received, noise_variance
-from simulator.errors import UserError
+from simulator.channels.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
+
+# Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
+_RICIAN_OPTIONS = {"K": Number(9, -60, 60)}
 
 
 class FlatChannel:
@@ -55,24 +59,43 @@ def _rayleigh(num_gains: int, key: int) -> torch.Tensor:
     return torch.cat(gains)[:num_gains] if gains else torch.zeros(0, dtype=torch.complex64)
 
 
+def _rician(num_gains: int, key: int, k_factor_db: float) -> torch.Tensor:
+    """`num_gains` gains with a line of sight of power K/(K+1) and phase 0, and a Rayleigh part of power 1/(K+1)."""
+    k_factor = 10 ** (k_factor_db / 10)
+    return math.sqrt(k_factor / (k_factor + 1)) + math.sqrt(1 / (k_factor + 1)) * _rayleigh(num_gains, key)
+
+
 def awgn(*options: str) -> FlatChannel:
     """Additive white Gaussian noise, h = 1."""
-    _refuse("awgn", options)
+    read_options("awgn", options, {})
     return FlatChannel("awgn", lambda num_symbols, key: torch.ones(num_symbols, dtype=torch.complex64))
 
 
 def rayleigh(*options: str) -> FlatChannel:
     """Block fading: one complex gain h ~ CN(0, 1) per image and realisation."""
-    _refuse("rayleigh", options)
+    read_options("rayleigh", options, {})
     return FlatChannel("rayleigh", lambda num_symbols, key: _rayleigh(1, key).expand(num_symbols).clone())
 
 
 def rayleigh_fast(*options: str) -> FlatChannel:
     """Fast fading: an independent complex gain h ~ CN(0, 1) for every symbol."""
-    _refuse("rayleigh-fast", options)
-    return FlatChannel("rayleigh-fast", _rayleigh)
+    read_options("rayleigh-fast", options, {})
+    return FlatChannel("rayleigh-fast", lambda num_symbols, key: _rayleigh(num_symbols, key))
 
 
-def _refuse(name: str, options: tuple[str, ...]) -> None:
-    if options:
-        raise UserError(f"channel '{name}' takes no options, got '{':'.join(options)}'; write '{name}' alone")
+def rician(*options: str) -> FlatChannel:
+    """Block fading with a line of sight (`K` in dB): one gain per image and realisation."""
+    name, k_factor_db = _read_k_factor("rician", options)
+    return FlatChannel(name, lambda num_symbols, key: _rician(1, key, k_factor_db).expand(num_symbols).clone())
+
+
+def rician_fast(*options: str) -> FlatChannel:
+    """Fast fading with a line of sight (`K` in dB): an independent gain for every symbol."""
+    name, k_factor_db = _read_k_factor("rician-fast", options)
+    return FlatChannel(name, lambda num_symbols, key: _rician(num_symbols, key, k_factor_db))
+
+
+def _read_k_factor(channel: str, options: tuple[str, ...]) -> tuple[str, float]:
+    """Canonical name and K in dB."""
+    chosen = read_options(channel, options, _RICIAN_OPTIONS)
+    return full_name(channel, chosen, _RICIAN_OPTIONS), float(chosen["K"])

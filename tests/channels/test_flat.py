@@ -12,7 +12,7 @@ from simulator.channels.base import DRAW_BLOCK
 from simulator.errors import UserError
 from simulator.plugins import plugin_names
 
-FLAT = ("awgn", "rayleigh", "rayleigh-fast")
+FLAT = ("awgn", "rayleigh", "rayleigh-fast", "rician", "rician-fast:K=3")
 CHANNELS = plugin_names("simulator.channels")
 
 
@@ -116,11 +116,64 @@ def test_capacity_is_shannons() -> None:
     assert fast.capacity_bits / 1e6 == pytest.approx(2.9007, abs=0.01)
 
 
-@pytest.mark.parametrize("name", FLAT)
+def test_realised_snr_is_that_of_the_gains() -> None:
+    realisation = load_channel("rayleigh").realise(50, 7.0, 3)
+    expected = 7.0 + 20 * math.log10(abs(complex(realisation.gain[0])))
+    assert realisation.snr_db == pytest.approx(expected, abs=1e-5)
+    assert load_channel("awgn").realise(50, 7.0, 3).snr_db == pytest.approx(7.0)
+    assert math.isnan(load_channel("awgn").realise(0, 7.0, 3).snr_db)
+
+
+@pytest.mark.parametrize("k_db", [-3.0, 0.0, 9.0])
+def test_rician_gains_have_the_ricean_factor_and_unit_power(k_db: float) -> None:
+    fast = load_channel(f"rician-fast:K={k_db:g}")
+    block = load_channel(f"rician:K={k_db:g}")
+    draws = [
+        fast.realise(200_000, 0.0, 5).gain,
+        torch.stack([block.realise(1, 0.0, key).gain[0] for key in range(2000)]),
+    ]
+    for gain in draws:
+        mean = complex(gain.mean())
+        k_factor = abs(mean) ** 2 / float((gain - mean).abs().double().square().mean())
+        spread = 1 / math.sqrt(len(gain))
+        assert float(gain.abs().double().square().mean()) == pytest.approx(1, abs=4 * spread)
+        # At K = -3 dB one standard deviation of the measured K is 13 dB / sqrt(draws).
+        assert 10 * math.log10(k_factor) == pytest.approx(k_db, abs=4 * 13 * spread)
+
+
+def test_block_rician_is_one_gain_per_realisation() -> None:
+    gain = load_channel("rician").realise(30, 0.0, 1).gain
+    assert (gain == gain[0]).all()
+
+
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
 def test_options_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="takes no options"):
+    with pytest.raises(UserError, match="has no option 'fast'"):
         load_channel(f"{name}:fast")
+    with pytest.raises(UserError, match="has no option 'csi=ls'"):
+        load_channel(f"{name}:csi=ls")
+
+
+@pytest.mark.parametrize("spec", ["rician:K=9", "rician:K=9.0", "rician:K=9e0"])
+def test_names_are_canonical(spec: str) -> None:
+    assert load_channel(spec).name == "rician"
+    assert load_channel("rician-fast:K=2.50").name == "rician-fast:K=2.5"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("rician:3", "has no option '3'; known: K="),
+        ("rician:K=nan", "K=nan cannot be; give K as a number from -60 to 60"),
+        ("rician:K=", "K= cannot be"),
+        ("rician-fast:K=inf", "K=inf cannot be"),
+        ("rician:K=3:K=4", "'K' is given twice"),
+    ],
+)
+def test_bad_ricean_factors_are_refused(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_channel(spec)
 
 
 def test_built_in_channels_are_registered() -> None:
-    assert set(FLAT) <= set(CHANNELS)
+    assert {name.partition(":")[0] for name in FLAT} <= set(CHANNELS)
