@@ -6,9 +6,9 @@ grid reuses a smaller one.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,10 @@ class SweepConfig:
 
     Attributes:
         snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every built-in one that is there.
+        own_snrs_db: by scheme, SNRs in place of `snrs_db`: finer ones around a cliff, say.
         images, crop: image set and side of the centre crop, as `simulator.images.load_image_set` takes them.
+        only: names of the images to take; none means all.
+        limit: take no more images than this.
         realisations: channel draws per image.
         seed: seed of all channel draws.
         device: where learned schemes run.
@@ -56,14 +59,21 @@ class SweepConfig:
     cbrs: tuple[Fraction, ...] = (Fraction(1, 16),)
     schemes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ("awgn",)
+    own_snrs_db: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     images: str = "samples"
     crop: int | None = None
+    only: tuple[str, ...] = ()
+    limit: int | None = None
     realisations: int = 1
     seed: int = 0
     device: str = "cpu"
     lpips: str = "alex"
     workers: int = 1
     batch: int = 1
+
+    def snrs_of(self, scheme: str) -> tuple[float, ...]:
+        """The SNRs in dB at which a scheme is sent."""
+        return self.own_snrs_db.get(scheme, self.snrs_db)
 
     def record(self) -> dict[str, Any]:
         """The configuration, JSON-serialisable."""
@@ -101,12 +111,19 @@ class PlannedRow:
     key: str
 
 
+def write_summary_and_figures(results: Results) -> None:
+    """Write what every sweep leaves beside its rows."""
+    write_text(results.folder / SUMMARY, summary_csv(summarise(results.rows)))
+    draw([results], results.folder / FIGURES)
+
+
 def run_sweep(
     config: SweepConfig,
     folder: Path,
     fresh: bool = False,
     notify: Callable[[str], None] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    present: Callable[[Results], None] = write_summary_and_figures,
 ) -> Results:
     """Run what is missing of a sweep and write summary, figures and provenance into `folder`.
 
@@ -116,6 +133,7 @@ def run_sweep(
         fresh: forget earlier rows.
         notify: is told in one line what the user should know (a scheme or a metric left out).
         progress: is told (rows done, rows planned) at the start and whenever rows were stored.
+        present: writes into the results' folder what shall be read and looked at.
 
     Raises:
         UserError: bad configuration, unusable folder, full disk, dead worker; finished rows are kept.
@@ -146,8 +164,7 @@ def run_sweep(
                 progress(done, len(planned))
         results = store.results()
         with explained(folder):
-            write_text(folder / SUMMARY, summary_csv(summarise(results.rows)))
-            draw([results], folder / FIGURES)
+            present(results)
     return results
 
 
@@ -164,9 +181,22 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     """
     check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
-    images = load_image_set(config.images, config.crop)
+    images = choose_images(config)
     schemes = _unique(_load_schemes(config, notify))
     return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify))
+
+
+def choose_images(config: SweepConfig) -> list[NamedImage]:
+    """The images of the set that a configuration asks for, in the order of the set.
+
+    Raises:
+        UserError: no such set, or no such image in it.
+    """
+    images = load_image_set(config.images, config.crop)
+    if missing := sorted(set(config.only) - {image.name for image in images}):
+        there = ", ".join(image.name for image in images[:30])
+        raise UserError(f"image set '{config.images}' has no image '{missing[0]}'; it has: {there}")
+    return [image for image in images if not config.only or image.name in config.only][: config.limit]
 
 
 def _unique(loaded: dict[str, Named]) -> dict[str, Named]:
@@ -223,7 +253,8 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
     Raises:
         UserError: there are more than `MAX_ROWS`.
     """
-    points = len(inputs.schemes) * len(inputs.channels) * len(config.cbrs) * len(config.snrs_db)
+    snrs = sum(len(config.snrs_of(spec)) for spec in inputs.schemes)
+    points = snrs * len(inputs.channels) * len(config.cbrs)
     if (rows := points * len(inputs.images) * config.realisations) > MAX_ROWS:
         raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
     fingerprints = {spec: _identity(scheme, config.device) for spec, scheme in inputs.schemes.items()}
@@ -232,7 +263,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
         for spec, scheme in inputs.schemes.items()
         for channel_spec, channel in inputs.channels.items()
         for cbr in config.cbrs
-        for snr_db in config.snrs_db
+        for snr_db in config.snrs_of(spec)
         for image in inputs.images
         for realisation in range(config.realisations)
         for key in [
@@ -278,6 +309,7 @@ def _meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
     return {
         "config": config.record(),
         "schemes": {scheme.name: scheme.fingerprint() for scheme in schemes},
+        "names": {spec: scheme.name for spec, scheme in inputs.schemes.items()},
         "bounds": [scheme.name for scheme in schemes if isinstance(scheme, Bound)],
         "lpips": {"net": inputs.lpips, "fingerprint": inputs.lpips_fingerprint},
         "images": [{"name": one.name, "size": list(one.size), "sha256": one.digest} for one in inputs.images],

@@ -218,3 +218,21 @@ def test_images_too_small_for_ms_ssim_are_said_when_there_is_work(config, tmp_pa
     run_sweep(config, tmp_path, notify=notes.append)
     assert len(notes) == 2
     assert "are there already" in notes[1]
+
+
+def test_a_scheme_may_have_snrs_of_its_own(config):
+    refined = replace(config, own_snrs_db={"toy-cliff": (2.0, 2.5, 3.0)})
+    rows = plan(refined, load_inputs(refined, quietly))
+    of = {spec: {row.snr_db for row in rows if row.scheme == spec} for spec in config.schemes}
+    assert of == {"toy": {0.0, 2.0, 5.0}, "toy-cliff": {2.0, 2.5, 3.0}, "toy-bound": {0.0, 2.0, 5.0}}
+
+
+def test_images_may_be_chosen(config):
+    def names(**choice):
+        return [image.name for image in load_inputs(replace(config, **choice), quietly).images]
+
+    assert names(only=("p3", "p1")) == ["p1", "p3"]
+    assert names(limit=2) == ["p0", "p1"]
+    assert names(only=("p1", "p3"), limit=1) == ["p1"]
+    with pytest.raises(UserError, match="no image 'p9'; it has: p0, p1"):
+        names(only=("p9",))

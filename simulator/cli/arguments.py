@@ -1,76 +1,37 @@
 """Types and groups of arguments that several verbs share; every refusal is one line."""
 
 import argparse
-import math
 import re
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from simulator import grids
+from simulator.errors import UserError
+
+T = TypeVar("T")
 
 LPIPS_NETS = ("alex", "vgg", "squeeze", "none")
-MAX_CBR = Fraction(1, 2)
-MAX_ABS_SNR_DB = 100
-MAX_GRID_POINTS = 1000
 MIN_SIDE = 16
 
-_RATIO = re.compile(r"\d{1,12}(/0*[1-9]\d{0,11}|\.\d{0,18})?|\.\d{1,18}")
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
-def snr_db(text: str) -> float:
-    """Parse one SNR in dB, such as `10` or `-2.5`."""
-    return float(_decimal(text))
+def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """The parser as argparse wants it: what it refuses is said together with the option's name."""
+
+    def parse_argument(text: str) -> T:
+        try:
+            return parse(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse_argument
 
 
-def snr_grid(text: str) -> tuple[float, ...]:
-    """Parse SNRs in dB: `0:15` (inclusive, step 1), `0:15:0.5`, `0,5,10`, or a mix such as `0:4,10`; sorted."""
-    values = {value for part in text.split(",") for value in _span(part)}
-    if len(values) > MAX_GRID_POINTS:
-        raise argparse.ArgumentTypeError(f"'{text}' has {len(values)} points; give at most {MAX_GRID_POINTS}")
-    return tuple(sorted(values))
-
-
-def _span(text: str) -> list[float]:
-    """The points of `a`, `a:b` or `a:b:step`."""
-    parts = [_decimal(part) for part in text.split(":")]
-    if len(parts) > 3:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a range; write FIRST:LAST[:STEP], such as 0:15 or 0:15:0.5")
-    first, last = parts[0], parts[min(1, len(parts) - 1)]
-    step = parts[2] if len(parts) == 3 else Decimal(1)
-    if step <= 0:
-        raise argparse.ArgumentTypeError(f"step {step} in '{text}' must be more than 0, such as 0:15:0.5")
-    if last < first:
-        raise argparse.ArgumentTypeError(f"range '{text}' is empty; write the lower SNR first, such as {last}:{first}")
-    count = int((last - first) / step) + 1
-    if count > MAX_GRID_POINTS:
-        raise argparse.ArgumentTypeError(f"'{text}' has {count} points; give at most {MAX_GRID_POINTS}")
-    return [float(first + index * step) + 0.0 for index in range(count)]
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"'{text}' is not an SNR in dB; write a number such as 10 or -2.5") from None
-    if not math.isfinite(value) or abs(value) > MAX_ABS_SNR_DB or value != round(value, 6):
-        limits = f"-{MAX_ABS_SNR_DB}..{MAX_ABS_SNR_DB} dB, with at most six decimals"
-        raise argparse.ArgumentTypeError(f"SNR '{text}' must lie in {limits}")
-    return value
-
-
-def cbr(text: str) -> Fraction:
-    """Parse one bandwidth ratio, channel uses per source value: `1/16` or `0.0625`, in (0, 1/2]."""
-    if not _RATIO.fullmatch(text.strip()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a bandwidth ratio; write 1/16 or 0.0625, in (0, 1/2]")
-    value = Fraction(text.strip())
-    if not 0 < value <= MAX_CBR:
-        raise argparse.ArgumentTypeError(f"bandwidth ratio '{text}' must lie in (0, 1/2]; the usual one is 1/16")
-    return value
-
-
-def cbr_list(text: str) -> tuple[Fraction, ...]:
-    """Parse bandwidth ratios separated by commas; sorted, each once."""
-    return tuple(sorted({cbr(part) for part in text.split(",")}))
+snr_db = _argument(grids.parse_snr)
+snr_grid = _argument(grids.parse_snrs)
+cbr = _argument(grids.parse_cbr)
+cbr_list = _argument(grids.parse_cbrs)
 
 
 def name_list(text: str) -> tuple[str, ...]:
