@@ -1,0 +1,172 @@
+"""Experiments: what one YAML file asks a sweep for, and what shall be made of its rows (experiments/README.md)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from simulator.configuration import check_keys, read_configuration
+from simulator.errors import UserError
+from simulator.grids import parse_cbr, parse_snrs
+from simulator.plots import BACKBONES
+from simulator.statistics import METRICS
+from simulator.sweep import SweepConfig
+
+T = TypeVar("T")
+
+SUFFIX = ".yaml"
+PICTURES = "pictures"
+_GRID = ("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed", "lpips")
+_OUTPUTS = ("title", "x", "figures", "reference")
+_SCHEME = ("scheme", "label", "snr")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One file, read and checked; schemes, channels and images are looked up only when it runs.
+
+    Attributes:
+        name: of the file, and of the folder of its results.
+        title: one line for people.
+        grid: what to sweep.
+        labels: by scheme specification, what figures call it.
+        x: "snr" or "cbr", the axis of its figures.
+        figures: metrics side by side, one tuple per figure.
+        pictures: whether to draw the grid of pictures.
+        reference: scheme that the others are compared with.
+    """
+
+    name: str
+    title: str
+    grid: SweepConfig
+    labels: dict[str, str] = field(default_factory=dict)
+    x: str = "snr"
+    figures: tuple[tuple[str, ...], ...] = ()
+    pictures: bool = False
+    reference: str | None = None
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that ship, in the order in which `all` runs them."""
+    names = (path.name for path in files("experiments").iterdir())
+    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+
+
+def read_experiment(name: str) -> Experiment:
+    """Read an experiment by its name among those that ship, or a YAML file by its path.
+
+    Raises:
+        UserError: no such experiment, or a key or value that the format does not have.
+    """
+    if not name.endswith(SUFFIX) and name not in experiment_names():
+        raise UserError(f"no experiment '{name}'; known: {', '.join(experiment_names())}, all, or a path to FILE.yaml")
+    path = Path(name if name.endswith(SUFFIX) else f"experiments/{name}.yaml")
+    config = read_configuration(path)
+    where = f"'{path}'"
+    check_keys(config, (*_OUTPUTS, *_GRID), where)
+    for key in ("title", "schemes", "snr"):
+        if key not in config:
+            raise UserError(f"{where} needs '{key}'; experiments/README.md describes the format")
+    schemes = [_scheme(one, where) for one in _list(config["schemes"], f"'schemes' in {where}")]
+    drawn = _list(config.get("figures", []), f"'figures' in {where}", empty=True)
+    reference = config.get("reference")
+    if reference is not None and reference not in [one["scheme"] for one in schemes]:
+        raise UserError(f"'reference' in {where} is '{reference}'; it must be among its schemes")
+    return Experiment(
+        name=path.stem,
+        title=_text(config["title"], f"'title' in {where}"),
+        grid=_grid(config, schemes, where),
+        labels={one["scheme"]: _text(one["label"], f"'label' in {where}") for one in schemes if "label" in one},
+        x=_choice(config.get("x", "snr"), ("snr", "cbr"), f"'x' in {where}"),
+        figures=tuple(_metrics(one, f"'figures' in {where}") for one in drawn if one != PICTURES),
+        pictures=PICTURES in drawn,
+        reference=reference,
+    )
+
+
+def _grid(config: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> SweepConfig:
+    def texts(key: str, default: list[str]) -> tuple[str, ...]:
+        return tuple(
+            _text(one, f"'{key}' in {where}") for one in _list(config.get(key, default), f"'{key}' in {where}")
+        )
+
+    def whole(key: str, minimum: int) -> int:
+        return _whole(config.get(key, minimum), minimum, f"'{key}' in {where}")
+
+    return SweepConfig(
+        snrs_db=_snrs(config["snr"], f"'snr' in {where}"),
+        cbrs=tuple(sorted({_explained(parse_cbr, one, f"'cbr' in {where}") for one in texts("cbr", ["1/16"])})),
+        schemes=tuple(one["scheme"] for one in schemes),
+        channels=texts("channels", ["awgn"]),
+        own_snrs_db={one["scheme"]: _snrs(one["snr"], f"'snr' in {where}") for one in schemes if "snr" in one},
+        images=_text(config.get("images", "kodak"), f"'images' in {where}"),
+        crop=whole("crop", 16) if "crop" in config else None,
+        only=texts("only", []) if "only" in config else (),
+        realisations=whole("realisations", 1),
+        seed=whole("seed", 0),
+        lpips=_choice(config.get("lpips", "alex"), (*BACKBONES, "none"), f"'lpips' in {where}"),
+    )
+
+
+def scaled_down(experiment: Experiment, images: str | None, limit: int | None) -> Experiment:
+    """The same experiment on other images, on the first few of them only, or both."""
+    grid = replace(experiment.grid, limit=limit)
+    if images is not None:
+        grid = replace(grid, images=images, only=())
+    return replace(experiment, grid=grid)
+
+
+def _scheme(entry: Any, where: str) -> dict[str, Any]:
+    """A scheme is its specification, or a mapping that says more about it."""
+    if isinstance(entry, str):
+        return {"scheme": entry}
+    check_keys(entry, _SCHEME, f"a scheme in {where}")
+    if not isinstance(entry.get("scheme"), str):
+        raise UserError(f"a scheme in {where} lacks its name; write {{scheme: lrisc, label: LRISC}}")
+    return entry
+
+
+def _snrs(value: Any, where: str) -> tuple[float, ...]:
+    # YAML 1.1 reads an unquoted 5:15 as a number to the base of 60.
+    if isinstance(value, int | float):
+        raise UserError(
+            f'{where} is the number {value}; write a list such as [0, 5, 10], or a range in quotes, "0:15:5"'
+        )
+    text = value if isinstance(value, str) else ",".join(str(one) for one in _list(value, where))
+    return _explained(parse_snrs, text, where)
+
+
+def _explained(parse: Callable[[str], T], text: str, where: str) -> T:
+    try:
+        return parse(text)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _metrics(entry: Any, where: str) -> tuple[str, ...]:
+    return tuple(_choice(one, METRICS, f"an entry of {where}") for one in _list(entry, f"an entry of {where}"))
+
+
+def _list(value: Any, where: str, empty: bool = False) -> Sequence[Any]:
+    if not isinstance(value, list) or not (value or empty):
+        raise UserError(f"{where} must be a list, such as [first, second]")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{where} is {value!r}; it must be text")
+    return value
+
+
+def _whole(value: Any, minimum: int, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise UserError(f"{where} is {value!r}; it must be a whole number of at least {minimum}")
+    return value
+
+
+def _choice(value: Any, choices: Sequence[str], where: str) -> str:
+    if value not in choices:
+        raise UserError(f"{where} is {value!r}; known: {', '.join(choices)}")
+    return value
