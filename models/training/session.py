@@ -17,7 +17,8 @@ import yaml
 from models.pretrained import release
 from models.training.checkpoint import Checkpoint, load_checkpoint
 from models.training.data import ImageStore, load_images
-from models.training.loop import BEST, CHECKPOINT, LoopConfig, RunResult, Trainee, run
+from models.training.learner import LoopConfig, Trainee
+from models.training.loop import BEST, CHECKPOINT, RunResult, run
 from simulator.cache import write_atomically
 from simulator.configuration import build, check_keys, read_configuration
 from simulator.errors import UserError

@@ -9,7 +9,8 @@ from torch import nn
 
 from models.training.checkpoint import load_checkpoint
 from models.training.data import ImageStore
-from models.training.loop import BEST, CHECKPOINT, LoopConfig, run
+from models.training.learner import LoopConfig
+from models.training.loop import BEST, CHECKPOINT, run
 from models.training.monitor import CollapseDetector
 from simulator.errors import UserError
 

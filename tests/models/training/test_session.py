@@ -13,7 +13,8 @@ from baselines.deepjscc.net import DeepJsccNet, NetConfig
 from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
 from models.training.checkpoint import load_checkpoint
 from models.training.data import load_images
-from models.training.loop import CHECKPOINT, LoopConfig, run
+from models.training.learner import LoopConfig
+from models.training.loop import CHECKPOINT, run
 from models.training.session import read_config, share_minutes, stage_loop
 from simulator.channels import load_channel
 from simulator.errors import UserError

@@ -14,7 +14,8 @@ from models.lrisc.codec import Lrisc
 from models.lrisc.config import LriscConfig
 from models.training.checkpoint import load_checkpoint
 from models.training.data import ImageStore, training_batch
-from models.training.loop import CHECKPOINT, LoopConfig, run
+from models.training.learner import LoopConfig
+from models.training.loop import CHECKPOINT, run
 from models.training.session import read_config
 from models.training.stages import TRAINED_MODULES, LriscSystem, LriscTrainee, StageConfig
 from simulator.errors import UserError
