@@ -80,11 +80,17 @@ def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:
 
 
 def modulate_side_information(
-    side: SideInformation, num_levels: int, state: LinkState
+    packed: bytes, grid: int, scale_db: float, state: LinkState
 ) -> tuple[torch.Tensor, SymbolLedger]:
-    """Header and map as complex64 symbols of unit power, and their bill."""
-    packed = pack_map(side.levels, side.grid, num_levels)
-    header = _HEADER.pack(round(side.scale_db * 100), side.grid, len(packed))
+    """Header and map as complex64 symbols of unit power, and their bill.
+
+    Args:
+        packed: the map, as `pack_map` makes it of levels that are constant over cells of grid x grid.
+        grid: side of these cells.
+        scale_db: as in `SideInformation`.
+        state: of the link.
+    """
+    header = _HEADER.pack(round(scale_db * 100), grid, len(packed))
     first, second = header_format(state), map_format(len(packed), state)
     symbols = torch.cat([_modulate(header, first), _modulate(packed, second)])
     bill = SymbolLedger.apportion(first.num_symbols, header=8 * len(header), crc=first.crc_bits)

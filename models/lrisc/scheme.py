@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from models.lrisc.airframe import (
     GRIDS,
     MAX_MAP_BYTES,
-    SideInformation,
     demodulate_side_information,
     header_format,
     map_format,
@@ -42,7 +41,8 @@ _OPTIONS = {"steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 class Plan:
     """Levels of one image and the channel uses they cost."""
 
-    levels: Tensor  # int64 [h, w]
+    levels: Tensor  # int64 [h, w], constant over cells of grid x grid
+    packed: bytes  # their map
     grid: int
     latent_uses: int
     side_uses: int
@@ -114,8 +114,7 @@ class LriscScheme:
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
         latents = torch.view_as_complex(flat.reshape(-1, 2))
-        side = SideInformation(plan.levels.numpy(), plan.grid, scale_db)
-        head, bill = modulate_side_information(side, len(self.model.levels), state)
+        head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state)
         padding = budget - len(head) - len(latents)
         symbols = torch.cat([head, latents, torch.zeros(padding, dtype=torch.complex64)])
         return symbols, bill + SymbolLedger(payload=len(latents), padding=padding)
@@ -148,7 +147,7 @@ class LriscScheme:
                 and uses + fixed + needed <= budget
                 and (best is None or uses > best.latent_uses)
             ):
-                best = Plan(levels, grid, uses, fixed + needed)
+                best = Plan(levels, packed, grid, uses, fixed + needed)
             if needed == reserve:
                 break
             reserve = needed

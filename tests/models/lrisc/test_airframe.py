@@ -10,10 +10,11 @@ from models.lrisc.airframe import (
     header_format,
     map_format,
     modulate_side_information,
+    pack_map,
     safe_mcs,
 )
 from simulator.channels import Received, noise_variance
-from simulator.link import LinkState
+from simulator.link import LinkState, SymbolLedger
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import decode_transport_blocks, encode_transport_blocks
 
@@ -24,6 +25,11 @@ def side_information(shape: tuple[int, int], grid: int = 1, scale_db: float = -3
     cells = (-(-shape[0] // grid), -(-shape[1] // grid))
     levels = np.random.default_rng(seed).integers(0, NUM_LEVELS, cells).repeat(grid, 0).repeat(grid, 1)
     return SideInformation(levels[: shape[0], : shape[1]], grid, scale_db)
+
+
+def modulate(sent: SideInformation, state: LinkState) -> tuple[torch.Tensor, SymbolLedger]:
+    packed = pack_map(sent.levels, sent.grid, NUM_LEVELS)
+    return modulate_side_information(packed, sent.grid, sent.scale_db, state)
 
 
 def over_noise(symbols: torch.Tensor, snr_db: float, gain: complex = 1, seed: int = 0) -> Received:
@@ -38,7 +44,7 @@ def over_noise(symbols: torch.Tensor, snr_db: float, gain: complex = 1, seed: in
 @pytest.mark.parametrize(("shape", "grid"), [((6, 8), 1), ((7, 5), 2), ((1, 1), 4)])
 def test_side_information_arrives_over_awgn(snr_db, shape, grid):
     state, sent = LinkState("awgn", float(snr_db)), side_information(shape, grid)
-    symbols, bill = modulate_side_information(sent, NUM_LEVELS, state)
+    symbols, bill = modulate(sent, state)
     assert symbols.dtype == torch.complex64
     assert bill.total == len(symbols)
     assert bill.payload == 0
@@ -58,7 +64,7 @@ def test_side_information_arrives_over_awgn(snr_db, shape, grid):
 def test_side_information_survives_block_fading(gain):
     """A gain of -8 dB and any phase."""
     state, sent = LinkState("rayleigh", 10.0), side_information((8, 8))
-    symbols, _ = modulate_side_information(sent, NUM_LEVELS, state)
+    symbols, _ = modulate(sent, state)
     read = demodulate_side_information(over_noise(symbols, 10.0, gain), (8, 8), NUM_LEVELS, state)
     assert read is not None
     assert np.array_equal(read[0].levels, sent.levels)
@@ -67,7 +73,7 @@ def test_side_information_survives_block_fading(gain):
 @pytest.mark.parametrize("seed", range(5))
 def test_deep_fade_is_noticed(seed):
     state = LinkState("rayleigh", 5.0)
-    symbols, _ = modulate_side_information(side_information((8, 8)), NUM_LEVELS, state)
+    symbols, _ = modulate(side_information((8, 8)), state)
     assert demodulate_side_information(over_noise(symbols, 5.0, 0.01, seed), (8, 8), NUM_LEVELS, state) is None
 
 
