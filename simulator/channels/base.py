@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from simulator.plugins import load_plugin
+from simulator.randomness import sionna_seeded
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
@@ -74,6 +75,23 @@ class Channel(Protocol):
 def noise_variance(snr_db: float) -> float:
     """Complex noise variance at Es/N0 `snr_db` for unit symbol energy: no = 10^(-snr/10)."""
     return float(10 ** (-snr_db / 10))
+
+
+def fade(symbols: torch.Tensor, gain: torch.Tensor, variance: float, key: int) -> torch.Tensor:
+    """gain * symbols + complex Gaussian noise of total variance `variance`, by Sionna's AWGN block; complex64 [K].
+
+    The first k values are the same for every K, to the last bit: all is computed in whole draw blocks.
+    """
+    from sionna.phy.channel import AWGN
+
+    if not len(symbols):
+        return symbols
+    fill = (0, -len(symbols) % DRAW_BLOCK)
+    faded = torch.nn.functional.pad(gain, fill) * torch.nn.functional.pad(symbols, fill)
+    with sionna_seeded(key):
+        awgn = AWGN(device="cpu")
+        blocks = [awgn(block, variance) for block in faded.split(DRAW_BLOCK)]
+    return torch.cat(blocks)[: len(symbols)]
 
 
 def load_channel(spec: str) -> Channel:

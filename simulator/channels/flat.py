@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from simulator.channels.base import DRAW_BLOCK, Realisation, Received, noise_variance
+from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noise_variance
 from simulator.channels.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
 
@@ -31,21 +31,10 @@ class FlatChannel:
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         """Multiply by the gain and add noise with Sionna's AWGN block; the receiver is told gain and variance."""
-        from sionna.phy.channel import AWGN
-
         gain = realisation.gain[: len(symbols)]
-        faded = gain * symbols
-        with sionna_seeded(realisation.noise_key):
-            awgn = AWGN(device="cpu")
-            blocks = [awgn(_fill(block), realisation.noise_variance) for block in faded.split(DRAW_BLOCK)]
-        received = torch.cat(blocks)[: len(symbols)] if blocks else faded
+        received = fade(symbols, gain, realisation.noise_variance, realisation.noise_key)
         variance = torch.full((len(symbols),), realisation.noise_variance)
         return Received(received, gain, variance)
-
-
-def _fill(block: torch.Tensor) -> torch.Tensor:
-    """Pad [k] symbols with zeros to a whole draw block."""
-    return torch.nn.functional.pad(block, (0, DRAW_BLOCK - len(block)))
 
 
 def _rayleigh(num_gains: int, key: int) -> torch.Tensor:

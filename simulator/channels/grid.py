@@ -1,0 +1,98 @@
+"""The OFDM resource grid: where data and pilots lie, how long a slot takes, and what it costs beside its data."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+
+from simulator.randomness import derive_key
+
+SLOT_SYMBOLS = 14  # TS 38.211, 4.3.2: OFDM symbols per slot with normal cyclic prefix
+PILOT_SYMBOLS = (2, 11)  # TS 38.211, Table 7.4.1.1.2-3: type A, one additional position
+_GUARD = 0.1  # of the channel's bandwidth
+_PREFIX = 144 / 2048  # normal cyclic prefix over the useful part, TS 38.211, 5.3.1
+
+Pilots = Literal["dmrs", "kronecker"]
+
+
+@dataclass(frozen=True)
+class ResourceGrid:
+    """Slots of 14 OFDM symbols by `subcarriers`; the same data and pilot positions in each.
+
+    Attributes:
+        subcarriers: that carry something, in blocks of 12.
+        spacing_hz: between subcarriers.
+        pilots: "dmrs", every second subcarrier of two symbols (TS 38.211, 7.4.1.1, type 1, one CDM group); or
+            "kronecker", all subcarriers of these two symbols.
+    """
+
+    subcarriers: int
+    spacing_hz: float
+    pilots: Pilots
+
+    @property
+    def pilot_spacing(self) -> int:
+        """Subcarriers from one pilot to the next."""
+        return 2 if self.pilots == "dmrs" else 1
+
+    @property
+    def pilots_per_slot(self) -> int:
+        """Pilots, all of unit power."""
+        return len(PILOT_SYMBOLS) * self.subcarriers // self.pilot_spacing
+
+    @property
+    def data_per_slot(self) -> int:
+        """Resource elements that carry data symbols."""
+        return SLOT_SYMBOLS * self.subcarriers - self.pilots_per_slot
+
+    @property
+    def fft_size(self) -> int:
+        """Bandwidth in subcarrier spacings: 10 % of it is guard, as in LTE."""
+        return math.ceil(self.subcarriers / (1 - _GUARD))
+
+    @property
+    def prefix(self) -> int:
+        """Length of the cyclic prefix in samples at the rate `fft_size * spacing_hz`."""
+        return math.ceil(self.fft_size * _PREFIX)
+
+    @property
+    def symbol_s(self) -> float:
+        """Duration of an OFDM symbol with its prefix."""
+        return (1 + self.prefix / self.fft_size) / self.spacing_hz
+
+    def slots(self, num_symbols: int) -> int:
+        """Slots that `num_symbols` data symbols take."""
+        return -(-num_symbols // self.data_per_slot)
+
+    def overhead(self, num_symbols: int) -> int:
+        """Channel uses spent beside the data: all of each slot used, less its data resource elements.
+
+        A slot takes 14 (fft_size + prefix) complex uses of time and bandwidth. Data resource elements that stay free
+        in the last slot are another user's, and not charged; its pilots, guard and prefix are.
+        """
+        slot_uses = SLOT_SYMBOLS * (self.fft_size + self.prefix)
+        return self.slots(num_symbols) * (slot_uses - self.data_per_slot)
+
+    @cached_property
+    def frequencies(self) -> torch.Tensor:
+        """Baseband frequency of each subcarrier in Hz, float64 [subcarriers], around the carrier."""
+        return (torch.arange(self.subcarriers, dtype=torch.float64) - self.subcarriers // 2) * self.spacing_hz
+
+    @cached_property
+    def pilot_positions(self) -> torch.Tensor:
+        """Pilots of a slot, int64 [pilots_per_slot], as positions symbol * subcarriers + subcarrier, ascending."""
+        carriers = torch.arange(0, self.subcarriers, self.pilot_spacing)
+        return torch.cat([symbol * self.subcarriers + carriers for symbol in PILOT_SYMBOLS])
+
+    @cached_property
+    def data_positions(self) -> torch.Tensor:
+        """Data of a slot, int64 [data_per_slot], in the order in which they are filled.
+
+        The order is one fixed pseudo-random permutation per grid: an interleaver, the same for every scheme.
+        """
+        free = torch.ones(SLOT_SYMBOLS * self.subcarriers, dtype=torch.bool)
+        free[self.pilot_positions] = False
+        seed = derive_key("interleaver", self.subcarriers, self.pilots)
+        return free.nonzero()[:, 0][torch.randperm(self.data_per_slot, generator=torch.Generator().manual_seed(seed))]

@@ -1,0 +1,67 @@
+"""OFDM over multipath: data symbols on the resource grid, one complex gain each.
+
+The model is that of each resource element in the frequency domain, y = h s + n: the cyclic prefix is longer than the
+channel, and the channel stands still for the length of one OFDM symbol. So there is no interference between symbols or
+between subcarriers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from simulator.channels.base import Realisation, Received, fade, noise_variance
+from simulator.channels.grid import SLOT_SYMBOLS, ResourceGrid
+from simulator.channels.paths import PathModel, Paths
+from simulator.randomness import derive_key
+
+# Paths are drawn and responses computed for whole blocks of slots, so that the last bits of a gain do not depend on
+# how many symbols are sent.
+BLOCK_SLOTS = 8
+
+
+@dataclass(frozen=True)
+class OfdmRealisation(Realisation):
+    """One draw of the channel on as many slots as the symbols take.
+
+    Attributes:
+        pilot_gain: complex64 [slots, pilots of a slot], for the receiver to measure.
+    """
+
+    pilot_gain: torch.Tensor
+
+
+class OfdmChannel:
+    """Symbols laid on a resource grid over one multipath model."""
+
+    def __init__(self, name: str, model: PathModel, grid: ResourceGrid) -> None:
+        self.name = name
+        self._model = model
+        self._grid = grid
+
+    def realise(self, num_symbols: int, snr_db: float, key: int) -> OfdmRealisation:
+        """Draw the gains of `num_symbols` data symbols and of the pilots in their slots; time runs on over slots."""
+        grid = self._grid
+        slots = grid.slots(num_symbols)
+        gains = [torch.zeros(0, dtype=torch.complex64)]
+        pilots = [torch.zeros((0, grid.pilots_per_slot), dtype=torch.complex64)]
+        if slots:
+            num_times = -(-slots // BLOCK_SLOTS) * BLOCK_SLOTS * SLOT_SYMBOLS
+            paths = self._model.draw(num_times, grid.symbol_s, derive_key(key, "gain"))
+            for response in self._responses(paths):
+                gains.append(response[:, grid.data_positions].reshape(-1))
+                pilots.append(response[:, grid.pilot_positions])
+        gain = torch.cat(gains)[:num_symbols]
+        return OfdmRealisation(gain, noise_variance(snr_db), derive_key(key, "noise"), torch.cat(pilots)[:slots])
+
+    def _responses(self, paths: Paths) -> Iterator[torch.Tensor]:
+        """Frequency response of each block, complex64 [BLOCK_SLOTS, resource elements of a slot]."""
+        for gains in paths.gains.split(BLOCK_SLOTS * SLOT_SYMBOLS):
+            yield Paths(gains, paths.delays).response(self._grid.frequencies).reshape(BLOCK_SLOTS, -1)
+
+    def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
+        """Send complex64 [K] symbols; pilots, guard and prefix are the overhead."""
+        gain = realisation.gain[: len(symbols)]
+        received = fade(symbols, gain, realisation.noise_variance, realisation.noise_key)
+        variance = torch.full((len(symbols),), realisation.noise_variance)
+        return Received(received, gain, variance, self._grid.overhead(len(symbols)))

@@ -1,0 +1,136 @@
+"""What holds for every channel: prefix, keys, generators, power, noise, options."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from simulator.channels import Channel, load_channel
+from simulator.errors import UserError
+from simulator.plugins import plugin_names
+
+CHANNELS = plugin_names("simulator.channels")
+OFDM = tuple(name for name in CHANNELS if name.startswith(("tdl", "cdl")) or name in ("umi", "uma", "rma"))
+SPECS = (*CHANNELS, "tdl-d:speed_kmh=120:pilots=kronecker:subcarriers=24")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Channel]:
+    """Channels by specification; what Sionna precomputes is computed once."""
+    return {spec: load_channel(spec) for spec in SPECS}
+
+
+def _symbols(count: int, seed: int = 1) -> torch.Tensor:
+    """Unit-power QPSK, complex64 [count]."""
+    bits = torch.randint(0, 2, (count, 2), generator=torch.Generator().manual_seed(seed))
+    return torch.view_as_complex((2.0 * bits - 1) / math.sqrt(2))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_draws_do_not_depend_on_how_many_are_made(loaded: dict[str, Channel], spec: str) -> None:
+    channel, symbols = loaded[spec], _symbols(33_000)
+    whole = channel.realise(33_000, 8.0, 77)
+    everything = channel.send(symbols, whole)
+    for count in (1, 250, 3744, 3745, 30_100):
+        part = channel.realise(count, 8.0, 77)
+        assert torch.equal(part.gain, whole.gain[:count])
+        received = channel.send(symbols[:count], part)
+        assert torch.equal(received.symbols, everything.symbols[:count])
+        assert torch.equal(received.gain, everything.gain[:count])
+        assert torch.equal(received.noise_variance, everything.noise_variance[:count])
+        again = channel.send(symbols[:count], whole)
+        assert torch.equal(received.symbols, again.symbols)
+        assert received.overhead == again.overhead
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_key_is_all_that_a_draw_depends_on(loaded: dict[str, Channel], spec: str) -> None:
+    from sionna.phy import config
+
+    channel, symbols = loaded[spec], _symbols(500)
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    first = channel.send(symbols, channel.realise(500, 5.0, 9))
+    assert torch.equal(torch.get_rng_state(), before)
+    other = channel.send(symbols, channel.realise(500, 5.0, 10))
+    assert not torch.isclose(first.symbols, other.symbols).any()
+    torch.manual_seed(99)
+    config.seed = 123
+    for fresh in (channel, load_channel(spec)):
+        second = fresh.send(symbols, fresh.realise(500, 5.0, 9))
+        assert torch.equal(first.symbols, second.symbols)
+        assert torch.equal(first.gain, second.gain)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_nothing_sent_is_nothing_received(loaded: dict[str, Channel], spec: str) -> None:
+    nothing = torch.zeros(0, dtype=torch.complex64)
+    received = loaded[spec].send(nothing, loaded[spec].realise(0, 5.0, 9))
+    assert len(received.symbols) == len(received.gain) == len(received.noise_variance) == received.overhead == 0
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_noise_and_its_variance_are_those_of_the_snr(loaded: dict[str, Channel], spec: str) -> None:
+    channel, symbols = loaded[spec], _symbols(100_000)
+    received = channel.send(symbols, channel.realise(100_000, 12.0, 3))
+    power = float((received.symbols - received.gain * symbols).abs().double().square().mean())
+    assert -10 * math.log10(power) == pytest.approx(12, abs=0.06)  # one standard deviation is 0.014 dB
+    assert received.noise_variance.double().mean() == pytest.approx(10**-1.2, rel=1e-6)
+    assert received.symbols.dtype == received.gain.dtype == torch.complex64
+    assert received.noise_variance.dtype == torch.float32
+
+
+@pytest.mark.parametrize("spec", OFDM)
+def test_perfect_equalisation_without_noise_is_an_identity(loaded: dict[str, Channel], spec: str) -> None:
+    channel, symbols = loaded[spec], _symbols(10_000)
+    received = channel.send(symbols, channel.realise(10_000, 140.0, 5))
+    strong = received.gain.abs() > 0.01  # deep fades amplify what noise is left at 140 dB
+    assert strong.double().mean() > 0.99
+    assert float((received.symbols / received.gain - symbols)[strong].abs().max()) < 1e-4
+
+
+def test_another_process_draws_the_same() -> None:
+    specs = ("rician", *(name for name in ("tdl-c", "cdl-c", "umi") if name in CHANNELS))
+    program = (
+        "from simulator.channels import load_channel\n"
+        f"for spec in {specs!r}:\n"
+        "    print(complex(load_channel(spec).realise(40, 5.0, 9).gain[33]))\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == [str(complex(load_channel(spec).realise(40, 5.0, 9).gain[33])) for spec in specs]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("tdl-f", "unknown channel 'tdl-f'; known: awgn"),
+        ("tdl-c:delay_spread_ns=-1", "delay_spread_ns=-1 cannot be; give delay_spread_ns as a number from 0 to 10000"),
+        ("tdl-c:subcarriers=6", "subcarriers=6 cannot be; give subcarriers as a multiple of 12 from 12 to 3300"),
+        ("tdl-c:subcarriers=0", "subcarriers=0 cannot be"),
+        ("tdl-c:subcarriers=100", "subcarriers=100 cannot be"),
+        ("tdl-c:spacing_khz=31", "spacing_khz=31 cannot be; give spacing_khz as 30 or 15 or 60 or 120"),
+        ("tdl-c:pilots=none", "pilots=none cannot be; give pilots as dmrs or kronecker"),
+        ("tdl-c:speed_kmh=fast", "speed_kmh=fast cannot be"),
+        ("tdl-c:speed_kmh=0:carrier_ghz=2", "at speed_kmh=0 no carrier frequency matters"),
+        ("tdl-c:delay=3", "has no option 'delay=3'; known: delay_spread_ns="),
+        ("rayleigh:csi=ls", "channel 'rayleigh' has no option 'csi=ls'; write 'rayleigh' alone"),
+    ],
+)
+def test_bad_input_is_one_line(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_channel(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_are_canonical() -> None:
+    spellings = (
+        "tdl-c:speed_kmh=60.0:delay_spread_ns=300",
+        "tdl-c:delay_spread_ns=300:speed_kmh=6e1",
+        "tdl-c:speed_kmh=60",
+    )
+    assert {load_channel(spec).name for spec in spellings} == {"tdl-c:speed_kmh=60"}
+    name = load_channel("tdl-a:subcarriers=48:carrier_ghz=2.14:delay_spread_ns=30").name
+    assert name == "tdl-a:delay_spread_ns=30:carrier_ghz=2.14:subcarriers=48"
+    assert load_channel(name).name == name
