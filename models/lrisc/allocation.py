@@ -8,6 +8,8 @@ vector sends, cross as a DCT over the grid of vectors: neighbours resemble each 
 All tables are measured at the start of stage 2 and then fixed; what is learnt is on top.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,19 @@ from models.lrisc.config import LriscConfig
 from models.spectrum import Spectrum
 
 BISECTIONS = 30
+
+
+@dataclass(frozen=True)
+class Power:
+    """What both ends know of the components of some images before anything is sent.
+
+    Attributes:
+        variance: expected variance before power, float32 [B, L, V].
+        gain: amplitude that each is sent with, float32 [B, L, V]; 0 where nothing is.
+    """
+
+    variance: Tensor
+    gain: Tensor
 
 
 class PowerAllocation(nn.Module):
@@ -45,6 +60,11 @@ class PowerAllocation(nn.Module):
         variance = self.log_variance.exp()[levels.flatten(1)]
         common = self.spectrum.variance((levels.shape[1], levels.shape[2])).flatten(1).T
         return torch.cat([common.expand(len(levels), -1, -1), variance[..., self.common :]], dim=2)
+
+    def power(self, levels: Tensor, mask: Tensor, snr_db: Tensor) -> Power:
+        """Allocate the power of images with levels int64 [B, h, w] at snr_db [B]; mask [B, L, V] is what is sent."""
+        variance = self.variance(levels)
+        return Power(variance, self.gain(variance, mask, snr_db))
 
     def gain(self, variance: Tensor, mask: Tensor, snr_db: Tensor) -> Tensor:
         """Amplitude gains [B, L, V] whose expected mean power over `mask` is one; snr_db is [B]."""

@@ -116,7 +116,8 @@ class Lrisc(nn.Module):
             Estimate of z, [B, C, h, w].
         """
         mask = sent_mask(levels.flatten(1), self.levels)
-        components = self.encoder(self.features(z), levels, mask, self.allocation, snr_db, adapt)
+        power = self.allocation.power(levels, mask, snr_db)
+        components = self.encoder(self.features(z), levels, self.allocation, power, snr_db, adapt)
         # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
         relative = (10 ** (-snr_db / 10))[:, None, None].expand(mask.shape)  # variance per symbol of unit power
         if strength is not None:
@@ -125,7 +126,7 @@ class Lrisc(nn.Module):
         noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
         received = components + mask * noise * variance.sqrt()
         token_snr_db = effective_snr_db(relative, mask) if adapt else None
-        features = self.decoder(received, variance, levels, mask, self.allocation, snr_db, token_snr_db)
+        features = self.decoder(received, variance, levels, mask, self.allocation, power, token_snr_db)
         return self.latent(features)
 
     def condition(self, z: Tensor) -> Condition:

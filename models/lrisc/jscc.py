@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.allocation import PowerAllocation
+from models.lrisc.allocation import Power, PowerAllocation
 from models.lrisc.config import LriscConfig
 from models.lrisc.layers import zeroed
 from models.lrisc.snr import SnrAdaptation
@@ -132,15 +132,15 @@ class JsccEncoder(nn.Module):
         return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
 
     def forward(
-        self, features: Tensor, levels: Tensor, mask: Tensor, allocation: PowerAllocation, snr_db: Tensor, adapt: bool
+        self, features: Tensor, levels: Tensor, allocation: PowerAllocation, power: Power, snr_db: Tensor, adapt: bool
     ) -> Tensor:
         """Map features to unnormalised symbol components.
 
         Args:
             features: z over channel deviations, [B, h, w, C].
             levels: index into V per vector, int64 [B, h, w].
-            mask: columns that are sent, bool [B, h * w, V_max].
-            allocation: where the power goes.
+            allocation: spreads the common columns over the grid.
+            power: what it allots to these levels at this SNR.
             snr_db: average Es/N0 of each image, [B].
             adapt: whether the SNR module takes part (the first part of stage 2 trains without).
 
@@ -150,7 +150,7 @@ class JsccEncoder(nn.Module):
         components = allocation.spread(
             self.components(features, levels, snr_db, adapt), (levels.shape[1], levels.shape[2])
         )
-        return components * allocation.gain(allocation.variance(levels), mask, snr_db)
+        return components * power.gain
 
 
 class JsccDecoder(nn.Module):
@@ -180,7 +180,7 @@ class JsccDecoder(nn.Module):
         levels: Tensor,
         mask: Tensor,
         allocation: PowerAllocation,
-        snr_db: Tensor,
+        power: Power,
         token_snr_db: Tensor | None,
     ) -> Tensor:
         """Estimate the features from what arrived.
@@ -191,14 +191,13 @@ class JsccDecoder(nn.Module):
             levels: int64 [B, h, w].
             mask: columns that are sent, bool [B, h * w, V_max].
             allocation: that of the transmitter.
-            snr_db: average Es/N0 of each image, which set the allocation, [B].
+            power: what the transmitter allotted.
             token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1]; None bypasses the SNR module.
 
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
         """
-        variance = allocation.variance(levels)
-        gain = allocation.gain(variance, mask, snr_db)
+        variance, gain = power.variance, power.gain
         # MMSE: conj(g) v / (|g|^2 v + noise), which is 0 for components that the allocation dropped.
         estimate = received * (gain * variance / (gain.square() * variance + noise).clamp_min(1e-12)) * mask
         x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))

@@ -109,7 +109,8 @@ class LriscScheme:
         snr_db = torch.full((1,), _trained(state.snr_db), device=self.device)
         features = self.model.features(latent.z)
         mask = sent_mask(levels.flatten(1), self.model.levels)
-        components = self.model.encoder(features, levels, mask, self.model.allocation, snr_db, adapt=True)
+        power = self.model.allocation.power(levels, mask, snr_db)
+        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, adapt=True)
         power_db = 10 * math.log10(2 * float(component_power(components, mask)))
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
@@ -196,7 +197,8 @@ class LriscScheme:
         link_snr_db = torch.full((1,), _trained(state.snr_db))
         tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
-        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, link_snr_db, token_snr_db)
+        power = self.model.allocation.power(levels, mask, link_snr_db)
+        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, power, token_snr_db)
         return self.model.latent(features)
 
 

@@ -99,7 +99,9 @@ def test_measured_noise_has_the_snr_of_the_label(linear, monkeypatch, snr_db):
     labels = torch.tensor([snr_db, snr_db + 3])
     with torch.no_grad():
         mask = sent_mask(levels.flatten(1), linear.levels)
-        sent = linear.encoder(linear.features(z), levels, mask, linear.allocation, labels, True)
+        sent = linear.encoder(
+            linear.features(z), levels, linear.allocation, linear.allocation.power(levels, mask, labels), labels, True
+        )
         monkeypatch.setattr(linear, "decoder", Ear())
         linear.over_channel(z, levels, labels, generator)
     received, told = seen[0]

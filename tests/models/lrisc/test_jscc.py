@@ -84,7 +84,8 @@ def test_each_vector_is_told_its_own_snr():
 
 def test_encoder_sends_as_many_components_as_the_level_says(model, features, levels):
     mask = sent_mask(levels.flatten(1), VALUES)
-    out = model.encoder(features, levels, mask, model.allocation, torch.full((2,), 40.0), True)
+    snr_db = torch.full((2,), 40.0)
+    out = model.encoder(features, levels, model.allocation, model.allocation.power(levels, mask, snr_db), snr_db, True)
     assert out.shape == (2, 35, 12)
     assert torch.equal(mask.sum(dim=2).float(), VALUES[levels.flatten(1)])
     assert (out[~mask] == 0).all()
@@ -123,8 +124,9 @@ def test_softcast_start_returns_what_is_sent(config, features, levels, level):
     levels = levels if level is None else torch.full_like(levels, level)
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels)
-    sent = encoder(features, levels, mask, allocation, snr_db, False)
-    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, snr_db, None)
+    power = allocation.power(levels, mask, snr_db)
+    sent = encoder(features, levels, allocation, power, snr_db, False)
+    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, power, None)
     kept = torch.arange(12) < VALUES[levels][..., None]
     torch.testing.assert_close(back, features * kept, atol=2e-3, rtol=2e-3)
 
@@ -133,8 +135,9 @@ def test_rate_tokens_are_all_that_is_added(config, features, levels):
     levels = torch.full_like(levels, 3)
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels, tokens=True)
-    sent = encoder(features, levels, mask, allocation, snr_db, False)
-    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, snr_db, None)
+    power = allocation.power(levels, mask, snr_db)
+    sent = encoder(features, levels, allocation, power, snr_db, False)
+    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, power, None)
     expected = features + encoder.tokens(levels) + decoder.tokens(levels)
     torch.testing.assert_close(back, expected, atol=2e-3, rtol=2e-3)
 
@@ -144,12 +147,11 @@ def test_allocated_power_is_one_per_component(config, features, levels, snr_db):
     """The water level is found, whatever drops below it."""
     allocation = softcast(config, features, levels)[2]
     mask = sent_mask(levels.flatten(1), VALUES)
-    variance = allocation.variance(levels)
-    gain = allocation.gain(variance, mask, torch.full((2,), snr_db))
-    power = (gain.square() * variance * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))
+    allotted = allocation.power(levels, mask, torch.full((2,), snr_db))
+    power = (allotted.gain.square() * allotted.variance * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))
     torch.testing.assert_close(power, torch.ones(2), atol=1e-3, rtol=0)
-    assert (gain[~mask] == 0).all()
-    assert (gain >= 0).all()
+    assert (allotted.gain[~mask] == 0).all()
+    assert (allotted.gain >= 0).all()
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 10.0])
@@ -161,26 +163,28 @@ def test_softcast_start_is_the_linear_mmse_receiver(config, snr_db):
     mask = sent_mask(levels.flatten(1), VALUES)
     encoder, decoder, allocation = softcast(config, features, levels)
     with torch.no_grad():
-        sent = encoder(features, levels, mask, allocation, label, False)
+        allotted = allocation.power(levels, mask, label)
+        sent = encoder(features, levels, allocation, allotted, label, False)
         noise = component_power(sent, mask) * 10 ** (-label / 10)
         assert float(component_power(sent, mask)) == pytest.approx(1, rel=0.05)
         received = sent + noise.sqrt() * torch.randn(sent.shape, generator=generator)
-        back = decoder(received, noise[:, None, None], levels, mask, allocation, label, None)
-        variance = allocation.variance(levels)
-        power = (allocation.gain(variance, mask, label).square() * variance)[0]
+        back = decoder(received, noise[:, None, None], levels, mask, allocation, allotted, None)
+        power = (allotted.gain.square() * allotted.variance)[0]
     error = (back - features).square().mean(dim=(0, 1, 2))
     torch.testing.assert_close(error, (1 / (1 + power / noise)).mean(dim=0), rtol=0.1, atol=0)
 
 
 def test_batch_of_two_equals_two_batches_of_one(model, features, levels):
     snr_db, mask, noise = torch.tensor([3.0, 12.0]), sent_mask(levels.flatten(1), VALUES), torch.full((2, 1, 1), 0.1)
-    power = model.allocation
+    allocation = model.allocation
+    power = allocation.power(levels, mask, snr_db)
     with torch.no_grad():
-        sent = model.encoder(features, levels, mask, power, snr_db, True)
-        back = model.decoder(sent, noise, levels, mask, power, snr_db, snr_db[:, None])
+        sent = model.encoder(features, levels, allocation, power, snr_db, True)
+        back = model.decoder(sent, noise, levels, mask, allocation, power, snr_db[:, None])
         for i in range(2):
             one = slice(i, i + 1)
-            alone = model.encoder(features[one], levels[one], mask[one], power, snr_db[one], True)
+            own = allocation.power(levels[one], mask[one], snr_db[one])
+            alone = model.encoder(features[one], levels[one], allocation, own, snr_db[one], True)
             torch.testing.assert_close(sent[one], alone, atol=1e-4, rtol=1e-4)
-            again = model.decoder(alone, noise[one], levels[one], mask[one], power, snr_db[one], snr_db[one][:, None])
+            again = model.decoder(alone, noise[one], levels[one], mask[one], allocation, own, snr_db[one][:, None])
             torch.testing.assert_close(back[one], again, atol=1e-4, rtol=1e-4)
