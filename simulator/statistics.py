@@ -1,12 +1,13 @@
-"""What many rows say together: means with bootstrap intervals over images, paired differences, Bjontegaard deltas."""
+"""What many rows say together: means with bootstrap intervals over images, bills, differences, Bjontegaard deltas."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
+from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
 from simulator.store import Row
 
@@ -18,6 +19,10 @@ SUMMARY_COLUMNS = (
     *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),
     *("outage_rate", "cbr", "cbr_payload"),
 )
+LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
+BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
+
+Identity = tuple[str, str, float, float]  # of a point: scheme, channel, SNR in dB, CBR
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Point:
         metrics: by name (`psnr_db`, `ms_ssim`, `lpips`); None if no image has the metric.
         outage_rate: fraction of trips after which nothing could be decoded.
         cbr, cbr_payload: mean channel uses per source value, billed in full and for payload only.
+        encode_s, decode_s: mean seconds per image; None for a bound.
     """
 
     scheme: str
@@ -49,6 +55,8 @@ class Point:
     outage_rate: float
     cbr: float
     cbr_payload: float
+    encode_s: float | None
+    decode_s: float | None
 
     def record(self) -> dict[str, str | float | int | None]:
         """The point as a flat record with the public columns of `summary.csv`."""
@@ -66,13 +74,10 @@ class Point:
 
 def summarise(rows: Iterable[Row]) -> list[Point]:
     """One point per (scheme, channel, SNR, CBR), in the order in which they first appear."""
-    groups: dict[tuple[str, str, float, float], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.scheme, row.channel, row.snr_db, row.cbr_target), []).append(row)
-    return [_point(identity, group) for identity, group in groups.items()]
+    return [_point(identity, group) for identity, group in group_by_point(rows).items()]
 
 
-def _point(identity: tuple[str, str, float, float], rows: list[Row]) -> Point:
+def _point(identity: Identity, rows: list[Row]) -> Point:
     estimates = {}
     for metric in METRICS:
         by_image = image_means(rows, attrgetter(metric))
@@ -87,7 +92,53 @@ def _point(identity: tuple[str, str, float, float], rows: list[Row]) -> Point:
         outage_rate=_mean([float(row.outage) for row in rows]),
         cbr=_mean([row.cbr for row in rows]),
         cbr_payload=_mean([row.cbr_payload for row in rows]),
+        encode_s=_mean_seconds([row.encode_s for row in rows]),
+        decode_s=_mean_seconds([row.decode_s for row in rows]),
     )
+
+
+def _mean_seconds(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _mean(known) if known else None
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What the channel uses of (scheme, channel, SNR, CBR) were spent on, all images and realisations together.
+
+    Attributes:
+        cbr: mean channel uses per source value, billed in full.
+        shares: fraction of all channel uses by item, in the ledger's order; they sum to 1.
+    """
+
+    scheme: str
+    channel: str
+    snr_db: float
+    cbr_target: float
+    cbr: float
+    shares: dict[str, float]
+
+    def record(self) -> dict[str, str | float]:
+        """The bill as a flat record with the public columns of `bill.csv`."""
+        return {name: getattr(self, name) for name in BILL_COLUMNS[:5]} | self.shares
+
+
+def bills(rows: Iterable[Row]) -> list[Bill]:
+    """One bill per (scheme, channel, SNR, CBR), in the order in which they first appear."""
+    found = []
+    for identity, group in group_by_point(rows).items():
+        uses = {item: sum(getattr(row, item) for row in group) for item in LEDGER_ITEMS}
+        total = sum(uses.values()) or 1
+        found.append(Bill(*identity, _mean([row.cbr for row in group]), {k: n / total for k, n in uses.items()}))
+    return found
+
+
+def group_by_point(rows: Iterable[Row]) -> dict[Identity, list[Row]]:
+    """The rows of each point of the grid, in the order in which points first appear."""
+    groups: dict[Identity, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.scheme, row.channel, row.snr_db, row.cbr_target), []).append(row)
+    return groups
 
 
 def image_means(rows: Iterable[Row], value: Callable[[Row], float | None]) -> dict[str, float]:

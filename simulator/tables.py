@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.cache import write_atomically
-from simulator.statistics import SUMMARY_COLUMNS, Estimate, Point
+from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
+from simulator.statistics import BILL_COLUMNS, LEDGER_ITEMS, METRICS, SUMMARY_COLUMNS, Bill, Estimate, Point
 from simulator.store import PUBLIC_COLUMNS, Row, public_record
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 _FORMATS = {"snr_db": ".10g", "cbr_target": ".10g", "cbr": ".10g", "cbr_payload": ".10g", "outage_rate": ".6f"}
 _FORMATS |= {f"psnr_db{suffix}": ".4f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"{metric}{suffix}": ".6f" for metric in ("ms_ssim", "lpips") for suffix in ("", "_lo", "_hi")}
+_FORMATS |= {name: ".6f" for name in ("difference", "difference_lo", "difference_hi")}
+_FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f"} | {item: ".6f" for item in LEDGER_ITEMS}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
+
+QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)
 
 
 def summary_csv(points: Iterable[Point]) -> str:
@@ -29,6 +34,54 @@ def summary_csv(points: Iterable[Point]) -> str:
 def rows_csv(rows: Iterable[Row]) -> str:
     """The rows themselves as CSV."""
     return _csv(PUBLIC_COLUMNS, (public_record(row) for row in rows))
+
+
+def differences_csv(found: Iterable[Difference]) -> str:
+    """`differences.csv`; an empty `snr_db` is the mean over all SNRs."""
+    return _csv(DIFFERENCE_COLUMNS, (one.record() for one in found))
+
+
+def bd_rates_csv(found: Iterable[BdRate]) -> str:
+    """`bd_rate.csv`; a cell is empty where there is no such delta."""
+    return _csv(BD_RATE_COLUMNS, (one.record() for one in found))
+
+
+def bills_csv(found: Iterable[Bill]) -> str:
+    """`bill.csv`: shares of all channel uses."""
+    return _csv(BILL_COLUMNS, (one.record() for one in found))
+
+
+def quality_csv(points: Iterable[Point]) -> str:
+    """`table.csv`: quality and seconds per image, without intervals."""
+    return _csv(QUALITY_COLUMNS, ({name: _quality(point, name) for name in QUALITY_COLUMNS} for point in points))
+
+
+def quality_markdown(title: str, points: Iterable[Point], labels: Mapping[str, str]) -> str:
+    """`table.md`: the same for people.
+
+    Args:
+        title: heading.
+        points: one line each.
+        labels: what to call a scheme, by name; those without one keep their name.
+    """
+    heads = ("scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "MS-SSIM", "LPIPS", "outage", "encode s", "decode s")
+    lines = [f"# {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * 2 + "---:|" * (len(heads) - 2)]
+    for point in points:
+        metrics, seconds = point.metrics, (point.encode_s, point.decode_s)
+        cells = (
+            *(labels.get(point.scheme, point.scheme), point.channel, f"{point.snr_db:g}", cbr_label(point.cbr_target)),
+            *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
+            *(f"{point.outage_rate:.0%}", *("-" if one is None else f"{one:.2f}" for one in seconds)),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _quality(point: Point, name: str) -> Any:
+    if name not in METRICS:
+        return getattr(point, name)
+    estimate = point.metrics[name]
+    return None if estimate is None else estimate.mean
 
 
 def _csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
@@ -44,7 +97,7 @@ def _cell(column: str, value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    return format(value, _FORMATS[column]) if column in _FORMATS else str(value)
+    return format(value, _FORMATS[column]) if column in _FORMATS and isinstance(value, float) else str(value)
 
 
 def to_json(records: Iterable[dict[str, Any]]) -> str:
@@ -75,6 +128,44 @@ def summary_table(points: Iterable[Point]) -> "Table":
 
 def _estimate(estimate: Estimate | None, digits: int) -> str:
     return "-" if estimate is None else f"{estimate.mean:.{digits}f}"
+
+
+def differences_table(found: Iterable[Difference]) -> "Table":
+    """Differences for people: one line per point and metric."""
+    table = _table("scheme", "channel", "CBR", "Es/N0 dB", "metric")
+    for name in ("difference", "95 % interval", "relative"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        digits = {"psnr_db": 2, "ms_ssim": 4, "lpips": 3}[one.metric]
+        low, high = one.estimate.low, one.estimate.high
+        interval = "-" if low is None or high is None else f"{low:+.{digits}f} .. {high:+.{digits}f}"
+        table.add_row(
+            *(one.scheme, one.channel, cbr_label(one.cbr_target)),
+            *("mean" if one.snr_db is None else f"{one.snr_db:g}", one.metric),
+            *(f"{one.estimate.mean:+.{digits}f}", interval, "" if one.percent is None else f"{one.percent:+.1f} %"),
+        )
+    return table
+
+
+def bd_rates_table(found: Iterable[BdRate]) -> "Table":
+    """BD-rates for people."""
+    table = _table("scheme", "channel", "Es/N0 dB", "metric")
+    table.add_column("BD-rate", justify="right", no_wrap=True)
+    for one in found:
+        percent = "-" if one.bd_rate_percent is None else f"{one.bd_rate_percent:+.1f} %"
+        table.add_row(one.scheme, one.channel, f"{one.snr_db:g}", one.metric, percent)
+    return table
+
+
+def bills_table(found: Iterable[Bill]) -> "Table":
+    """Bills for people, in percent of all channel uses."""
+    table = _table("scheme", "channel", "CBR")
+    for name in ("Es/N0 dB", "billed CBR", *(item.replace("_", " ") for item in LEDGER_ITEMS)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        shares = (f"{share:.1%}" if share else "" for share in one.shares.values())
+        table.add_row(one.scheme, one.channel, cbr_label(one.cbr_target), f"{one.snr_db:g}", f"{one.cbr:.5f}", *shares)
+    return table
 
 
 def rows_table(rows: Iterable[Row]) -> "Table":

@@ -1,16 +1,26 @@
 """`show`: print the numbers of a results folder."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simulator.cli.arguments import add_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("show", help="print the numbers of a results folder")
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
-    parser.add_argument("--rows", action="store_true", help="one line per image and realisation instead of means")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--rows", action="store_true", help="one line per image and realisation instead of means")
+    text = "what the channel uses were spent on, per scheme, SNR and CBR, as shares"
+    what.add_argument("--bill", action="store_true", help=text)
     text = "how to print (default: table)"
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help=text)
     add_json(parser)
@@ -18,21 +28,36 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary, or the rows."""
+    """Print the summary, the rows, or the bill."""
     from simulator import tables
-    from simulator.statistics import summarise
+    from simulator.statistics import Bill, Point, bills, summarise
     from simulator.store import load_results, public_record
 
     results = load_results(args.results)
-    points = summarise(results.rows)
     form = "json" if args.json else args.format
-    if form == "json":
-        records = map(public_record, results.rows) if args.rows else (point.record() for point in points)
-        print(tables.to_json(records))
-    elif form == "csv":
-        print(tables.rows_csv(results.rows) if args.rows else tables.summary_csv(points), end="")
+    if args.rows:
+        _print(form, results.rows, public_record, tables.rows_csv, tables.rows_table)
+    elif args.bill:
+        _print(form, bills(results.rows), Bill.record, tables.bills_csv, tables.bills_table)
     else:
-        tables.print_table(tables.rows_table(results.rows) if args.rows else tables.summary_table(points))
-        if len(results.rows) < results.planned:
-            print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
+        _print(form, summarise(results.rows), Point.record, tables.summary_csv, tables.summary_table)
+    if form == "table" and len(results.rows) < results.planned:
+        print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
     return 0
+
+
+def _print(
+    form: str,
+    found: list[T],
+    record: Callable[[T], dict[str, Any]],
+    to_csv: Callable[[list[T]], str],
+    to_table: Callable[[list[T]], "Table"],
+) -> None:
+    from simulator import tables
+
+    if form == "json":
+        print(tables.to_json(map(record, found)))
+    elif form == "csv":
+        print(to_csv(found), end="")
+    else:
+        tables.print_table(to_table(found))

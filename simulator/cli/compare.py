@@ -1,0 +1,43 @@
+"""`compare`: every scheme of a results folder against one of them, image by image."""
+
+import argparse
+import json
+from pathlib import Path
+
+from simulator.cli.arguments import add_json
+
+METRICS = ("psnr_db", "ms_ssim", "lpips")
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="paired differences with 95 % intervals, and BD-rates",
+        description="Compare every scheme with a reference on the same images: the mean difference at each SNR and CBR "
+        "with its 95 %% bootstrap interval, its mean over SNRs, and the BD-rate where there are several CBRs.",
+    )
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("--reference", required=True, metavar="SCHEME", help="the scheme that is subtracted")
+    text = "metric to compare; may be repeated (default: all)"
+    parser.add_argument("--metric", choices=METRICS, action="append", help=text)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the differences, and the BD-rates if there are any."""
+    from simulator import tables
+    from simulator.comparison import bd_rates, differences
+    from simulator.store import load_results
+
+    rows, metrics = load_results(args.results).rows, args.metric or METRICS
+    found, deltas = differences(rows, args.reference, metrics), bd_rates(rows, args.reference, metrics)
+    if args.json:
+        records = {"differences": [one.record() for one in found], "bd_rate": [one.record() for one in deltas]}
+        print(json.dumps(records, indent=2))
+        return 0
+    tables.print_table(tables.differences_table(found))
+    if deltas:
+        tables.print_table(tables.bd_rates_table(deltas))
+    return 0
