@@ -10,7 +10,7 @@ from simulator import __version__
 from simulator.errors import UserError
 
 # In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
-VERBS = ("sweep", "transmit", "plot", "show", "check", "bench", "bpg", "train", "data")
+VERBS = ("sweep", "transmit", "reproduce", "plot", "show", "compare", "check", "bench", "bpg", "train", "data")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,5 +1,6 @@
 """Experiments: what one YAML file asks a sweep for, and what shall be made of its rows (experiments/README.md)."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -7,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.configuration import check_keys, read_configuration
+from simulator.curves import BACKBONES
 from simulator.errors import UserError
 from simulator.grids import parse_cbr, parse_snrs
-from simulator.plots import BACKBONES
 from simulator.statistics import METRICS
 from simulator.sweep import SweepConfig
 
@@ -51,6 +52,20 @@ def experiment_names() -> list[str]:
     """Names of the experiments that ship, in the order in which `all` runs them."""
     names = (path.name for path in files("experiments").iterdir())
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+
+
+def choose_experiments(names: Sequence[str]) -> list[Experiment]:
+    """Read the experiments asked for, each once; `all` stands for those that ship.
+
+    Raises:
+        UserError: what `read_experiment` raises, or two files of one name, which would share a folder.
+    """
+    wanted = dict.fromkeys(one for name in names for one in (experiment_names() if name == "all" else [name]))
+    chosen = [read_experiment(name) for name in wanted]
+    for name, count in Counter(one.name for one in chosen).items():
+        if count > 1:
+            raise UserError(f"two experiments are called '{name}', and each needs its own folder; rename one file")
+    return chosen
 
 
 def read_experiment(name: str) -> Experiment:

@@ -1,7 +1,7 @@
 """One trip over the air: images -> scheme -> symbols -> channel -> scheme -> images, with every use billed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,11 +17,16 @@ from simulator.randomness import derive_key, image_digest
 # (ImageNet's channel means averaged), the constant with the least expected squared error.
 OUTAGE_GREY = 0.449
 POWER_TOLERANCE = 1e-4
+CONTROL_VALUES = 32  # the five bits in which NR's downlink control information names an MCS (TS 38.212, 7.3.1.2.1)
 
 
 @dataclass(frozen=True)
 class SymbolLedger:
-    """The bill of one image, in complex channel uses."""
+    """The bill of one image, in complex channel uses.
+
+    The budget limits the data symbols, which the scheme bills. What the channel spends around them (pilots, guard bands
+    and cyclic prefixes, `Received.overhead`) is billed on top, as `pilots`: `total` counts it, `data` does not.
+    """
 
     payload: int = 0
     side_information: int = 0
@@ -34,6 +39,11 @@ class SymbolLedger:
     def total(self) -> int:
         """All channel uses that were spent."""
         return sum(asdict(self).values())
+
+    @property
+    def data(self) -> int:
+        """The channel uses that the budget limits: all but what the channel spends around them."""
+        return self.total - self.pilots
 
     @classmethod
     def apportion(cls, total: int, **weights: float) -> "SymbolLedger":
@@ -57,10 +67,16 @@ class SymbolLedger:
 
 @dataclass(frozen=True)
 class LinkState:
-    """What both ends know before anything is sent: the channel's name and its average Es/N0."""
+    """What both ends know before anything is sent: the channel's name and its average Es/N0.
+
+    Attributes:
+        realisations: what each image of the batch is about to meet: given to `encode` of schemes that declare
+            `genie = True`, empty for all others and for every receiver.
+    """
 
     channel: str
     snr_db: float
+    realisations: tuple[Realisation, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -70,10 +86,13 @@ class Transmission:
     Attributes:
         symbols: one complex64 [K_b] tensor per image, mean power <= 1 each.
         ledgers: what the K_b symbols of each image were spent on; `ledger.total == K_b`.
+        control: one number in 0..31 per image that reaches the receiver beside the channel, neither lost nor billed, as
+            NR's control channel brings the MCS; for genie schemes alone, empty for all others.
     """
 
     symbols: list[torch.Tensor]
     ledgers: list[SymbolLedger]
+    control: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,11 +103,13 @@ class Reception:
         received: per image: symbols, gain estimate and noise variance.
         image_size: (H, W) of the images of this batch.
         state: channel name and average SNR.
+        control: what came beside the channel from a genie scheme, one number per image.
     """
 
     received: list[Received]
     image_size: tuple[int, int]
     state: LinkState
+    control: tuple[int, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the reception to a .safetensors file, so that another process can decode it."""
@@ -102,6 +123,7 @@ class Reception:
         height, width = self.image_size
         metadata = {"channel": self.state.channel, "snr_db": repr(self.state.snr_db)}
         metadata |= {"size": f"{height}x{width}", "images": str(len(self.received))}
+        metadata |= {"control": " ".join(map(str, self.control))}
         save_file(tensors, path, metadata=metadata)
 
     @classmethod
@@ -121,7 +143,8 @@ class Reception:
                 for index in range(int(metadata["images"]))
             ]
         height, width = (int(n) for n in metadata["size"].split("x"))
-        return cls(received, (height, width), LinkState(metadata["channel"], float(metadata["snr_db"])))
+        state = LinkState(metadata["channel"], float(metadata["snr_db"]))
+        return cls(received, (height, width), state, tuple(map(int, metadata["control"].split())))
 
 
 @dataclass(frozen=True)
@@ -141,8 +164,12 @@ class Decoded:
 class Scheme(Protocol):
     """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`.
 
-    Two methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
-    bandwidth ratio (a sweep asks before it starts), and `to(device: str)` moves its networks and returns the scheme.
+    Three methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
+    bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme, and
+    `inspect(image, reception) -> dict[str, Tensor]` makes pictures of what is inside for one image [3, H, W] and what
+    was received of it: float32 [3, h, w] in [0, 1] each, of any size, by title. No result depends on it.
+
+    A scheme with the attribute `genie = True` is told by `LinkState.realisations` what every image is about to meet.
     """
 
     name: str
@@ -256,20 +283,23 @@ def transmit(
     budget = channel_uses(cbr, size)
     keys = [channel_key(image, channel.name, snr_db, realisation, seed) for image in images]
     state = LinkState(channel.name, float(snr_db))
+    genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
         draws = [channel.realise(budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images, budget, draws)
         _check_shown(scheme.name, decoded, images)
         return Trip(decoded, ledgers)
-    transmission = scheme.encode(images, budget, state)
+    known = tuple(channel.realise(budget, snr_db, key) for key in keys) if genie else ()
+    transmission = scheme.encode(images, budget, replace(state, realisations=known))
     _check(scheme.name, transmission, len(images), budget)
+    _check_control(scheme.name, transmission, genie)
     received = [
         channel.send(symbols, channel.realise(len(symbols), snr_db, key))
         for symbols, key in zip(transmission.symbols, keys, strict=True)
     ]
     bills = zip(transmission.ledgers, received, strict=True)
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
-    reception = Reception(received, size, state)
+    reception = Reception(received, size, state, transmission.control)
     decoded = scheme.decode(reception)
     _check_shown(scheme.name, decoded, images)
     return Trip(decoded, ledgers, transmission, reception)
@@ -289,6 +319,15 @@ def _check(name: str, transmission: Transmission, num_images: int, budget: int) 
         power = float(symbols.abs().double().square().mean()) if len(symbols) else 0.0
         if not power <= 1 + POWER_TOLERANCE:
             raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
+
+
+def _check_control(name: str, transmission: Transmission, genie: bool) -> None:
+    """Nothing but an MCS index goes beside the channel, and only from a genie."""
+    control = transmission.control
+    if len(control) != (len(transmission.symbols) if genie else 0):
+        raise SchemeError(f"{name}: {len(control)} numbers beside the channel; a genie sends one per image, others none")
+    if not all(isinstance(one, int) and 0 <= one < CONTROL_VALUES for one in control):
+        raise SchemeError(f"{name}: what goes beside the channel must be whole numbers in 0..{CONTROL_VALUES - 1}")
 
 
 def _check_shown(name: str, decoded: Decoded, images: torch.Tensor) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from test_statistics import row
 
+from simulator.curves import figure_of, make_curves
 from simulator.errors import UserError
-from simulator.plots import _figure, draw, make_curves, remove_figures
+from simulator.plots import draw, remove_figures
 from simulator.store import Results
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
@@ -65,19 +66,19 @@ def test_curves_are_told_apart():
 
 def test_bounds_are_dashed_and_outages_get_a_panel():
     curves = make_curves([results(outage_below=3, schemes=("s", "limit"))])
-    upper, lower = _figure(curves, "psnr_db", "snr", "title", set()).axes
+    upper, lower = figure_of(curves, ("psnr_db",), "snr", "title", set()).axes
     dashed = {line.get_label(): line.get_linestyle() for line in upper.get_lines()}
     assert (dashed["s"], dashed["limit (bound)"]) == ("-", "--")
     assert "some trips in outage" in dashed
     hollow = [line for line in upper.get_lines() if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     assert [list(line.get_xdata()) for line in hollow] == [[0.0], [0.0]]
     assert list(lower.get_lines()[0].get_ydata()) == [1.0, 0.0, 0.0]
-    assert len(_figure(make_curves([results()]), "psnr_db", "snr", "title", set()).axes) == 1
+    assert len(figure_of(make_curves([results()]), ("psnr_db",), "snr", "title", set()).axes) == 1
 
 
 def test_cbr_axis_shows_what_was_billed():
     curves = make_curves([results(cbrs=(1 / 24, 1 / 16), snrs=(10.0,))])
-    (axes,) = _figure(curves, "psnr_db", "cbr", "title", set()).axes
+    (axes,) = figure_of(curves, ("psnr_db",), "cbr", "title", set()).axes
     assert list(axes.get_lines()[0].get_xdata()) == pytest.approx([0.9 / 24, 0.9 / 16])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1/24", "1/16"]
 

@@ -39,7 +39,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_device(parser)
     arguments.add_lpips(parser)
     text = "processes (default: one per core); changes no result"
-    parser.add_argument("--workers", type=arguments.positive_int, default=_cores(), metavar="N", help=text)
+    parser.add_argument("--workers", type=arguments.positive_int, default=cores(), metavar="N", help=text)
     text = "images per unit of work (default: 1); changes no result on a CPU"
     parser.add_argument("--batch", type=arguments.positive_int, default=1, metavar="N", help=text)
     text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
@@ -54,7 +54,8 @@ def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, 
     parser.add_argument(option, type=arguments.name_list, action=collect, default=default, metavar="NAME", help=text)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

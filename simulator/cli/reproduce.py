@@ -1,0 +1,67 @@
+"""`reproduce`: run the experiments behind the figures, from start to figure."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from simulator.cli import arguments
+from simulator.cli.sweep import Monitor, cores
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="run the experiments behind the paper's figures",
+        description="Run experiments and write OUT/NAME/ for each: numbers, comparisons, figures, provenance. "
+        "Stopped at any moment, the same command goes on where it was.",
+    )
+    text = "figure4, figure5, figure6 or another file of experiments/ by name, a path to FILE.yaml, or all"
+    parser.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help=text)
+    text = "folder for the folders of all experiments (default: results)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    text = "image set in place of the experiment's: samples, kodak, or a file, folder or glob"
+    parser.add_argument("--images", metavar="SET", help=text)
+    text = "take the first N images only"
+    parser.add_argument("--limit", type=arguments.positive_int, metavar="N", help=text)
+    arguments.add_device(parser)
+    text = "processes (default: one per core); changes no result"
+    parser.add_argument("--workers", type=arguments.positive_int, default=cores(), metavar="N", help=text)
+    text = "images per unit of work (default: 1); changes no result on a CPU"
+    parser.add_argument("--batch", type=arguments.positive_int, default=1, metavar="N", help=text)
+    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
+    arguments.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one experiment after the other; all are read before the first starts."""
+    import json
+
+    from simulator.errors import UserError
+    from simulator.executors import single_threaded
+
+    single_threaded()
+    from simulator.experiments import choose_experiments, scaled_down
+    from simulator.reproduce import run_experiment
+    from simulator.statistics import summarise
+    from simulator.tables import print_table, summary_table
+
+    if args.out is None and (args.images or args.limit):
+        raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
+    summaries = {}
+    for experiment in choose_experiments(args.experiments):
+        chosen = scaled_down(experiment, args.images, args.limit)
+        chosen = replace(chosen, grid=replace(chosen.grid, device=args.device, workers=args.workers, batch=args.batch))
+        folder = (args.out or Path("results")) / experiment.name
+        with Monitor() as monitor:
+            monitor.notify(f"{experiment.name}: {experiment.title}")
+            results = run_experiment(chosen, folder, args.fresh, monitor.notify, monitor.progress)
+        points = summarise(results.rows)
+        summaries[experiment.name] = [point.record() for point in points]
+        if not args.json:
+            print_table(summary_table(points))
+            print(f"{experiment.name}: {len(results.rows)} rows; tables and figures in {folder}")
+    if args.json:
+        print(json.dumps(summaries, indent=2))
+    return 0

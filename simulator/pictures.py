@@ -1,0 +1,111 @@
+"""The grid of pictures: for one image a row per SNR, with the source, what a scheme shows of its inside, the output."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from simulator.channels import load_channel
+from simulator.curves import STYLE
+from simulator.link import load_scheme, transmit
+from simulator.plots import save
+from simulator.store import Results, Row
+from simulator.sweep import SweepConfig, choose_images
+from simulator.tables import cbr_label
+from simulator.trials import on_device
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 7.0  # inches: both columns of a paper
+LEFT, TOP, CAPTION, GAP = 0.3, 0.2, 0.2, 0.04  # inches: of row labels, of titles, of captions, between pictures
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row of the grid.
+
+    Attributes:
+        label: of the row.
+        pictures: float32 [3, h, w] in [0, 1] by title, from source to output.
+        caption: quality and bill of the output.
+    """
+
+    label: str
+    pictures: dict[str, torch.Tensor]
+    caption: str
+
+
+def draw_pictures(config: SweepConfig, results: Results, folder: Path, name: str) -> list[Path]:
+    """Draw one file per scheme, channel, CBR and image of the results, from the first realisation.
+
+    The images go over the air once more, through the same channel, as rows keep no pictures; the numbers under the
+    outputs are those of the rows.
+
+    Args:
+        config: what was swept.
+        results: its rows.
+        folder: where PNG and PDF go; made when missing.
+        name: what the files' names begin with.
+
+    Returns:
+        The files written.
+    """
+    images = {image.name: image.pixels for image in choose_images(config)}
+    scheme_of = cache(lambda name: on_device(load_scheme(name), config.device))
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in results.rows:
+        if row.realisation == 0:
+            group = (row.image, row.scheme, row.channel, f"cbr-{cbr_label(row.cbr_target)}")
+            groups.setdefault(group, []).append(row)
+    axes = [len({where[axis] for where in groups}) for axis in range(4)]
+    written = []
+    for where, rows in groups.items():
+        strips = [_strip(config, row, images[row.image], scheme_of(row.scheme)) for row in rows]
+        said = [part for part, count in zip(where[1:], axes[1:], strict=True) if count > 1]
+        written += save(figure_of_pictures(strips), folder, "-".join((name, where[0], *said)))
+    return written
+
+
+def _strip(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Any) -> Strip:
+    cbr = next(one for one in config.cbrs if float(one) == row.cbr_target)
+    with torch.inference_mode():
+        trip = transmit(scheme, image[None], cbr, load_channel(row.channel), row.snr_db, row.realisation, config.seed)
+        inside = scheme.inspect(image, trip.reception) if trip.reception and hasattr(scheme, "inspect") else {}
+    lpips = "" if row.lpips is None else f", LPIPS {row.lpips:.3f}"
+    caption = "outage" if row.outage else f"{row.psnr_db:.2f} dB{lpips}, CBR {row.cbr:.4f}"
+    pictures = {"source": image, **inside, "output": trip.decoded.images[0].cpu()}
+    return Strip(f"{row.snr_db:g} dB", pictures, caption)
+
+
+def figure_of_pictures(strips: list[Strip]) -> "Figure":
+    """Lay out the strips, one below the other; what is smaller than the source is enlarged without smoothing."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    titles = list(strips[0].pictures)
+    source = strips[0].pictures[titles[0]]
+    width = (WIDTH - LEFT) / len(titles) - GAP
+    height = width * source.shape[1] / source.shape[2]
+    total = TOP + len(strips) * (height + CAPTION)
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, total))
+        FigureCanvasAgg(figure)
+        for row, strip in enumerate(strips):
+            bottom = total - TOP - height - row * (height + CAPTION)
+            middle = (bottom + height / 2) / total
+            figure.text(LEFT / 2 / WIDTH, middle, strip.label, rotation=90, ha="center", va="center")
+            for column, (title, picture) in enumerate(strip.pictures.items()):
+                left = LEFT + column * (width + GAP)
+                axes = figure.add_axes((left / WIDTH, bottom / total, width / WIDTH, height / total))
+                smooth = "antialiased" if picture.shape == source.shape else "nearest"
+                axes.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation=smooth, aspect="auto")
+                axes.set_axis_off()
+                if row == 0:
+                    axes.set_title(title, fontsize=8, pad=3)
+            centre = (LEFT + (len(titles) - 1) * (width + GAP) + width / 2) / WIDTH
+            figure.text(centre, (bottom - 0.03) / total, strip.caption, fontsize=6.5, ha="center", va="top")
+    return figure

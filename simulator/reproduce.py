@@ -1,0 +1,72 @@
+"""From an experiment to its results folder: the sweep, then every table, comparison and figure that it asks for."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from simulator.comparison import bd_rates, differences
+from simulator.experiments import Experiment
+from simulator.pictures import draw_pictures
+from simulator.plots import draw_panels
+from simulator.statistics import bills, summarise
+from simulator.store import Results, check_folder, explained
+from simulator.sweep import FIGURES, SUMMARY, run_sweep
+from simulator.tables import (
+    bd_rates_csv,
+    bills_csv,
+    differences_csv,
+    quality_csv,
+    quality_markdown,
+    summary_csv,
+    write_text,
+)
+
+TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv")
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: Path,
+    fresh: bool = False,
+    notify: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Results:
+    """Run what is missing of an experiment and write everything that it asks for into `folder`.
+
+    What an earlier run wrote beside its rows is removed first, so that nothing there ever belongs to other rows.
+
+    Args:
+        experiment: what to run.
+        folder, fresh, notify, progress: as `run_sweep` takes them.
+
+    Raises:
+        UserError: what `run_sweep` raises.
+    """
+    check_folder(folder)
+    with explained(folder):
+        _remove_outputs(folder, experiment.name)
+    return run_sweep(experiment.grid, folder, fresh, notify, progress, partial(_present, experiment))
+
+
+def _remove_outputs(folder: Path, name: str) -> None:
+    for path in [*(folder / table for table in TABLES), *(folder / FIGURES).glob(f"{name}-*")]:
+        path.unlink(missing_ok=True)
+
+
+def _present(experiment: Experiment, results: Results) -> None:
+    rows, folder = results.rows, results.folder
+    points = summarise(rows)
+    labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
+    write_text(folder / SUMMARY, summary_csv(points))
+    write_text(folder / "table.csv", quality_csv(points))
+    write_text(folder / "table.md", quality_markdown(experiment.title, points, labels))
+    write_text(folder / "bill.csv", bills_csv(bills(rows)))
+    if experiment.reference:
+        reference = results.meta["names"][experiment.reference]
+        write_text(folder / "differences.csv", differences_csv(differences(rows, reference)))
+        if deltas := bd_rates(rows, reference):
+            write_text(folder / "bd_rate.csv", bd_rates_csv(deltas))
+    for metrics in experiment.figures:
+        draw_panels(results, folder / FIGURES, experiment.name, metrics, experiment.x, labels)
+    if experiment.pictures:
+        draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name)
