@@ -172,6 +172,22 @@ class LriscScheme:
         image = self.model.generate(z, start.to(self.device), self.steps)[0]
         return (image[:, : size[0], : size[1]].float().cpu() + 1) / 2
 
+    @torch.inference_mode()
+    def inspect(self, image: Tensor, reception: Reception) -> dict[str, Tensor]:
+        """Pictures of z and its estimate for one image [3, H, W] and its reception, one pixel per vector.
+
+        Both are projected on the three principal components of z, shown as red, green and blue with the range of z;
+        a latent that was lost is grey.
+        """
+        sent = self.model.features(self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1)).z)[0]
+        z = self._receive_latent(reception.received[0], reception.image_size, reception.state)
+        got = sent.mean((0, 1), keepdim=True).expand_as(sent) if z is None else self.model.features(z)[0]
+        mean, axes = principal_axes(sent.flatten(0, 1).double().cpu())
+        shown = [(one.double().cpu() - mean) @ axes for one in (sent, got)]  # [h, w, 3]
+        reach = shown[0].flatten(0, 1).abs().quantile(0.98, dim=0).clamp_min(1e-9)
+        pictures = [(0.5 + 0.5 * one / reach).clamp(0, 1).permute(2, 0, 1).float() for one in shown]
+        return dict(zip(("latent", "received latent"), pictures, strict=True))
+
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
         """f_d: from symbols to the estimate of z [1, C, h, w], or None when the side information is lost."""
         shape = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
@@ -205,6 +221,14 @@ class LriscScheme:
 def pad_to_stride(x: Tensor) -> Tensor:
     """Repeat the last row and column of [1, 3, H, W] until both sides are multiples of 16."""
     return F.pad(x, (0, -x.shape[-1] % STRIDE, 0, -x.shape[-2] % STRIDE), mode="replicate")
+
+
+def principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C] and the three first principal axes [C, 3] of vectors [N, C], each with its largest entry positive."""
+    mean = vectors.mean(dim=0)
+    axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean)).eigenvectors[:, -3:].flip(1)
+    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+    return mean, axes * largest.sign()
 
 
 def _trained(snr_db: float) -> float:
