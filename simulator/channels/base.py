@@ -59,7 +59,14 @@ class Received:
 
 
 class Channel(Protocol):
-    """A single-user channel from unit-power symbols to received symbols and channel state information."""
+    """A single-user channel from unit-power symbols to received symbols and channel state information.
+
+    The name is the full specification, such as `rician:K=6`: link adaptation loads the channel by it.
+
+    A method is optional: `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation
+    what it would find in `count` realisations faster than drawing them does. It returns |h|^2 as float32 [count, S, n]:
+    n samples that stand for each of S stretches, which cover `num_symbols` uses; and the symbols per stretch.
+    """
 
     name: str
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from simulator.channels.base import Realisation, Received, fade, noise_variance
+from simulator.channels.estimation import Estimator
 from simulator.channels.grid import SLOT_SYMBOLS, ResourceGrid
 from simulator.channels.paths import PathModel, Paths
 from simulator.randomness import derive_key
@@ -18,6 +19,7 @@ from simulator.randomness import derive_key
 # Paths are drawn and responses computed for whole blocks of slots, so that the last bits of a gain do not depend on
 # how many symbols are sent.
 BLOCK_SLOTS = 8
+_SURVEYED_SUBCARRIERS = 48
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,17 @@ class OfdmRealisation(Realisation):
 class OfdmChannel:
     """Symbols laid on a resource grid over one multipath model."""
 
-    def __init__(self, name: str, model: PathModel, grid: ResourceGrid) -> None:
+    def __init__(self, name: str, model: PathModel, grid: ResourceGrid, estimator: Estimator | None = None) -> None:
+        """Args:
+        name: how the channel is called in results.
+        model: draws the paths.
+        grid: where symbols and pilots lie.
+        estimator: the receiver's; None if the receiver is told the gains.
+        """
         self.name = name
         self._model = model
         self._grid = grid
+        self._estimator = estimator
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> OfdmRealisation:
         """Draw the gains of `num_symbols` data symbols and of the pilots in their slots; time runs on over slots."""
@@ -54,14 +63,44 @@ class OfdmChannel:
         gain = torch.cat(gains)[:num_symbols]
         return OfdmRealisation(gain, noise_variance(snr_db), derive_key(key, "noise"), torch.cat(pilots)[:slots])
 
+    def survey(self, num_symbols: int, count: int, key: int) -> tuple[torch.Tensor, int]:
+        """|h|^2 of `count` realisations of `num_symbols` uses, sampled: once per slot, on a comb of subcarriers."""
+        grid = self._grid
+        gains, delays = self._model.draw_many(count, grid.slots(num_symbols), SLOT_SYMBOLS * grid.symbol_s, key)
+        frequencies = grid.frequencies[:: max(1, grid.subcarriers // _SURVEYED_SUBCARRIERS)]
+        links = zip(gains, delays, strict=True)
+        response = torch.stack([Paths(gain.T, delay).response(frequencies) for gain, delay in links])
+        return response.abs().square(), grid.data_per_slot
+
     def _responses(self, paths: Paths) -> Iterator[torch.Tensor]:
         """Frequency response of each block, complex64 [BLOCK_SLOTS, resource elements of a slot]."""
         for gains in paths.gains.split(BLOCK_SLOTS * SLOT_SYMBOLS):
             yield Paths(gains, paths.delays).response(self._grid.frequencies).reshape(BLOCK_SLOTS, -1)
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
-        """Send complex64 [K] symbols; pilots, guard and prefix are the overhead."""
-        gain = realisation.gain[: len(symbols)]
-        received = fade(symbols, gain, realisation.noise_variance, realisation.noise_key)
-        variance = torch.full((len(symbols),), realisation.noise_variance)
-        return Received(received, gain, variance, self._grid.overhead(len(symbols)))
+        """Send complex64 [K] symbols; pilots, guard and prefix are the overhead.
+
+        What remains around estimate * s is the noise and the estimation error, which s multiplies.
+        """
+        if not isinstance(realisation, OfdmRealisation):
+            raise TypeError(f"{self.name} sends over what it realised itself, not over a {type(realisation).__name__}")
+        count, noise = len(symbols), realisation.noise_variance
+        gain = realisation.gain[:count]
+        received = fade(symbols, gain, noise, realisation.noise_key)
+        variance = torch.full((count,), noise)
+        if self._estimator is not None and count:
+            gain, error = self._estimate(self._estimator, realisation, self._grid.slots(count))
+            gain, variance = gain[:count], variance + error[:count]
+        return Received(received, gain, variance, self._grid.overhead(count))
+
+    def _estimate(
+        self, estimator: Estimator, realisation: OfdmRealisation, slots: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Estimated gains and their error variance, [slots * data of a slot] each."""
+        sent = realisation.pilot_gain[:slots].flatten()
+        key = derive_key(realisation.noise_key, "pilots")
+        pilots = fade(torch.ones_like(sent), sent, realisation.noise_variance, key).reshape(slots, -1)
+        pilots = torch.nn.functional.pad(pilots, (0, 0, 0, -slots % BLOCK_SLOTS))
+        parts = [estimator.estimate(block, realisation.noise_variance) for block in pilots.split(BLOCK_SLOTS)]
+        gain = torch.cat([gain for gain, _ in parts])[:slots]
+        return gain.flatten(), parts[0][1].repeat(slots)
