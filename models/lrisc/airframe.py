@@ -6,7 +6,8 @@
 | rate map | levels of all latent vectors, or of cells of grid x grid | transport block, 4-QAM, safe rate |
 | latents | v_q real components of every vector, two to a symbol | none: analogue |
 
-The receiver knows the format of the header block from the SNR, of the map block from the SNR and the header.
+The receiver knows the format of the header block from the SNR, of the map block from the SNR and the header. Where all
+rates are fixed there is no map, and the header is the scale alone.
 """
 
 import struct
@@ -29,6 +30,7 @@ from simulator.phy.transport import (
 
 GRIDS = (1, 2, 4)
 _HEADER = struct.Struct(">hBH")
+_SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
 _CRC_BITS = 16  # of a short transport block
 # The map must arrive when the latents still make a picture: this much below the label, more where gains move.
@@ -66,6 +68,11 @@ def safe_mcs(num_bytes: int, state: LinkState) -> Mcs:
 def header_format(state: LinkState) -> TransportFormat:
     """The transport block of the header."""
     return smallest_format(_HEADER.size, safe_mcs(_HEADER.size, state))
+
+
+def scale_format(state: LinkState) -> TransportFormat:
+    """The transport block of a header without a map."""
+    return smallest_format(_SCALE.size, safe_mcs(_SCALE.size, state))
 
 
 def map_format(num_bytes: int, state: LinkState) -> TransportFormat:
@@ -124,6 +131,20 @@ def demodulate_side_information(
         return None
     levels = levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
     return SideInformation(levels, grid, scale / 100), first.num_symbols + second.num_symbols
+
+
+def modulate_scale(scale_db: float, state: LinkState) -> tuple[torch.Tensor, SymbolLedger]:
+    """A header without a map, as complex64 symbols of unit power, and its bill."""
+    form = scale_format(state)
+    spare = form.payload_bits - 8 * _SCALE.size
+    bill = SymbolLedger.apportion(form.num_symbols, header=8 * _SCALE.size, crc=form.crc_bits, padding=spare)
+    return _modulate(_SCALE.pack(round(scale_db * 100)), form), bill
+
+
+def demodulate_scale(received: Received, state: LinkState) -> float | None:
+    """The scale in dB of a header without a map, or None when its CRC fails."""
+    header = _demodulate(received, 0, scale_format(state))
+    return None if header is None else _SCALE.unpack(header[: _SCALE.size])[0] / 100
 
 
 def _modulate(data: bytes, form: TransportFormat) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.lrisc.allocation import PowerAllocation
-from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.diffusion import sample
 from models.lrisc.entropy import EntropyModel
 from models.lrisc.jscc import (
@@ -17,7 +17,7 @@ from models.lrisc.jscc import (
     effective_snr_db,
     sent_mask,
 )
-from models.lrisc.rate import quantise, solve_beta
+from models.lrisc.rate import fixed_levels, quantise, solve_beta
 from models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
 from models.lrisc.unet import Condition, UNet
 
@@ -38,9 +38,9 @@ class Lrisc(nn.Module):
 
     levels: Tensor  # V, float [2^n]
 
-    def __init__(self, config: LriscConfig) -> None:
+    def __init__(self, config: LriscConfig, variant: Variant | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.variant = config, variant or Variant()
         self.transform = AnalysisTransform(config)  # g_e
         self.entropy = EntropyModel(config)  # h_e, h_d
         self.allocation = PowerAllocation(config)
@@ -60,20 +60,26 @@ class Lrisc(nn.Module):
     @torch.no_grad()
     def start_jscc(self, images: Tensor) -> None:
         """Make f_e and f_d a linear codec for the latents of images [B, 3, H, W]: the start of stage 2."""
-        relative = self.entropy.channel_scale[:, 0, 0] / self.entropy.channel_scale.mean()
+        relative = self._relative_deviations()
         self.encoder.start(relative)
         self.decoder.start(relative)
+        self.measure_power(images)
+
+    @torch.no_grad()
+    def measure_power(self, images: Tensor) -> None:
+        """Measure the tables of the power allocation for the linear codec, at the levels that this variant chooses."""
         components, levels = [], []
         for batch in images.split(16):
             latent = self.analyse(batch)
-            grid = (self.features(latent.z) * relative)[..., : self.config.rate_levels[-1]]
-            together = latent.bits.flatten(0, 1)[None]  # one beta for all, as within one image
+            grid = self.features(latent.z) * self._relative_deviations()
             for cbr in STATISTICS_CBRS:
                 dimensions = torch.tensor([cbr * 2 * 3 * STRIDE**2], device=images.device)
-                beta = solve_beta(together, self.levels, dimensions).expand(len(batch))
-                components += list(grid)
-                levels += list(self.choose_levels(latent.bits, beta))
+                components += list(grid[..., : self.config.rate_levels[-1]])
+                levels += list(self.share(latent.bits, dimensions, group=len(batch)))
         self.allocation.fit(components, levels)
+
+    def _relative_deviations(self) -> Tensor:
+        return self.entropy.channel_scale[:, 0, 0] / self.entropy.channel_scale.mean()
 
     def analyse(self, x: Tensor) -> Latent:
         """z = g_e(x) and its rates, as the transmitter computes them (rounded densities, no noise)."""
@@ -84,6 +90,24 @@ class Lrisc(nn.Module):
     def choose_levels(self, bits: Tensor, beta: Tensor) -> Tensor:
         """Eq. (3): bits [B, h, w], beta [B] -> index into V, int64 [B, h, w]. Carries no gradient."""
         return quantise(beta[:, None, None] * bits.detach(), self.levels)
+
+    def share(self, bits: Tensor, mean_dimensions: Tensor, group: int = 1) -> Tensor:
+        """Levels of all vectors, within a mean number of real dimensions per vector.
+
+        Args:
+            bits: -log2 p(z_i | y), [B, h, w].
+            mean_dimensions: float [B / group].
+            group: images that share it and, where entropy guides the rates, one beta, as the regions of one image do.
+
+        Returns:
+            Index into V, int64 [B, h, w]. Carries no gradient.
+        """
+        if self.variant.rates == "fixed":
+            total = (mean_dimensions * bits[0].numel()).long().repeat_interleave(group)
+            return fixed_levels((bits.shape[1], bits.shape[2]), total, self.levels)
+        together = bits.detach().float().reshape(len(bits) // group, -1, bits.shape[-1])
+        beta = solve_beta(together, self.levels, mean_dimensions).repeat_interleave(group)
+        return self.choose_levels(bits, beta)
 
     def features(self, z: Tensor) -> Tensor:
         """z over its channel deviations, as a grid of vectors: [B, C, h, w] -> [B, h, w, C]."""
@@ -110,11 +134,12 @@ class Lrisc(nn.Module):
             snr_db: average Es/N0 of each image, [B].
             generator: draws the noise.
             strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
-            adapt: whether the SNR module takes part (stage 2 trains first without).
+            adapt: whether the SNR module takes part (stage 2 trains first without), if this variant has one.
 
         Returns:
             Estimate of z, [B, C, h, w].
         """
+        adapt = adapt and self.variant.snr_module
         mask = sent_mask(levels.flatten(1), self.levels)
         power = self.allocation.power(levels, mask, snr_db)
         components = self.encoder(self.features(z), levels, self.allocation, power, snr_db, adapt)

@@ -8,6 +8,30 @@ from simulator.configuration import build
 from simulator.errors import UserError
 
 STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
+RATES = ("entropy", "fixed")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What an ablation takes out of LRISC; the default takes out nothing. No network changes its size.
+
+    Attributes:
+        snr_module: whether f_e and f_d pass through the SNR module (Fig. 3). The power allocation of the linear codec
+            knows the SNR either way.
+        rates: "entropy" guides each vector's rate (eq. 3); "fixed" gives all the same, and needs no rate map.
+    """
+
+    snr_module: bool = True
+    rates: str = "entropy"
+
+    def __post_init__(self) -> None:
+        if self.rates not in RATES:
+            raise UserError(f"'rates' of 'variant' must be one of {', '.join(RATES)}, not '{self.rates}'")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Variant":
+        """Build from the `variant` section of a YAML file or a model card; UserError for what it does not know."""
+        return build(cls, values, "'variant'")
 
 
 @dataclass(frozen=True)

@@ -45,3 +45,28 @@ def solve_beta(bits: Tensor, levels: Tensor, mean_dimensions: Tensor) -> Tensor:
         fits = spent <= mean_dimensions
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     return low
+
+
+def fixed_levels(shape: tuple[int, int], dimensions: Tensor, levels: Tensor) -> Tensor:
+    """The opposite of eq. (3): every vector gets the same, whatever it is worth. Both ends know it without a map.
+
+    One level for all would leave much of a budget unspent. So the level next above goes to as many vectors as the
+    budget has room for, spread evenly over the grid by an additive recurrence (Roberts 2018).
+
+    Args:
+        shape: vectors of an image, (h, w).
+        dimensions: real dimensions that all vectors of an image may take together, int64 [B].
+        levels: V, float [2^n].
+
+    Returns:
+        Index into V, int64 [B, h, w]; all 0 where even the lowest level takes too much.
+    """
+    values, count = levels.long(), shape[0] * shape[1]
+    lower = (torch.bucketize(dimensions // count, values, right=True) - 1).clamp_min(0)
+    upper = (lower + 1).clamp_max(len(values) - 1)
+    step = (values[upper] - values[lower]).clamp_min(1)
+    raised = ((dimensions - values[lower] * count) // step).clamp(0, count)
+    rows, columns = torch.arange(shape[0]).double()[:, None], torch.arange(shape[1]).double()
+    place = (rows * 0.7548776662466927 + columns * 0.5698402909980532) % 1
+    order = place.flatten().argsort(stable=True).argsort().reshape(shape).to(levels.device)
+    return torch.where(order < raised[:, None, None], upper[:, None, None], lower[:, None, None])

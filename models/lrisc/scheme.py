@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 
 import torch
@@ -10,19 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.lrisc.airframe import (
-    GRIDS,
-    MAX_MAP_BYTES,
+    demodulate_scale,
     demodulate_side_information,
-    header_format,
-    map_format,
+    modulate_scale,
     modulate_side_information,
-    pack_map,
 )
 from models.lrisc.codec import Lrisc
-from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
-from models.lrisc.rate import pool_tokens, solve_beta
-from models.pretrained import load_pretrained
+from models.lrisc.planning import plan_fixed, plan_transmission
+from models.pretrained import find_weights, load_pretrained
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
@@ -30,42 +27,34 @@ from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 
 WEIGHTS = "lrisc-compact"
-MAP_SHARE = 0.08  # of the budget, above which neighbouring vectors share a level
-PLANNING_ROUNDS = 6
 TRAINED_SNR_DB = (0.0, 20.0)
 _REVISION = 2  # of what this file and airframe.py put on the air and take from it
-_OPTIONS = {"steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Levels of one image and the channel uses they cost."""
-
-    levels: Tensor  # int64 [h, w], constant over cells of grid x grid
-    packed: bytes  # their map
-    grid: int
-    latent_uses: int
-    side_uses: int
+_OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
 class LriscScheme:
-    """LRISC with released weights. One image at a time, so that a batch never changes a result."""
+    """LRISC with released weights or one's own. One image at a time, so that a batch never changes a result."""
 
     def __init__(self, *options: str) -> None:
-        """Options: `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is the PSNR end), `seed=S` (of x_N).
+        """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
+        the PSNR end), `seed=S` (of x_N). Steps and gamma default to what the model card says.
 
         Raises:
-            UserError: an option or value it does not know.
+            UserError: an option or value it does not know, or no such weights.
         """
-        state, card = load_pretrained(WEIGHTS)
+        given = _split_options(options)
+        weights = given.pop("weights", WEIGHTS).rstrip("/")
+        state, card = load_pretrained(WEIGHTS) if weights == WEIGHTS else find_weights(weights, "lrisc").load()
         defaults = card["config"]["defaults"] | {"seed": 0}
-        values = _read_options(options, defaults)
+        values = defaults | _read_values(given)
         self.steps, self.gamma, self.seed = int(values["steps"]), values["gamma"], int(values["seed"])
         # One name per meaning: what equals the default goes unsaid, the rest has one order and one spelling.
-        said = [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
+        said = [f"weights={weights}"] if weights != WEIGHTS else []
+        said += [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
         self.name = ":".join(["lrisc", *said])
         self._digest = card["sha256"]
-        self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]))
+        variant = Variant.from_mapping(card["config"].get("variant") or {})
+        self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]), variant)
         self.model.load_state_dict(state)
         self.model.eval().requires_grad_(False)
         self.device = torch.device("cpu")
@@ -79,7 +68,10 @@ class LriscScheme:
     def fingerprint(self) -> str:
         """Hash of the weights, the thresholds that protect header and map, and the receiver's settings."""
         table = hashlib.sha256(repr(thresholds()["snr_db"]).encode()).hexdigest()
-        return f"{self._digest}:{table[:16]}:{_REVISION}:{self.steps}:{self.gamma}:{self.seed}"
+        parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed]
+        if self.model.variant != Variant():
+            parts.append(self.model.variant)
+        return ":".join(map(str, parts))
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
@@ -102,7 +94,7 @@ class LriscScheme:
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
         x = pad_to_stride(image[None].to(self.device) * 2 - 1)
         latent = self.model.analyse(x)
-        plan = self._plan(latent.bits[0].cpu(), budget, state)
+        plan = plan_transmission(self.model, latent.bits[0].cpu(), budget, state)
         if plan is None:  # not even the coarsest map fits: nothing useful can be said
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
         levels = plan.levels[None].to(self.device)
@@ -110,49 +102,19 @@ class LriscScheme:
         features = self.model.features(latent.z)
         mask = sent_mask(levels.flatten(1), self.model.levels)
         power = self.model.allocation.power(levels, mask, snr_db)
-        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, adapt=True)
+        adapt = self.model.variant.snr_module
+        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, adapt)
         power_db = 10 * math.log10(2 * float(component_power(components, mask)))
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
         latents = torch.view_as_complex(flat.reshape(-1, 2))
-        head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state)
+        if plan.packed is None:
+            head, bill = modulate_scale(scale_db, state)
+        else:
+            head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state)
         padding = budget - len(head) - len(latents)
         symbols = torch.cat([head, latents, torch.zeros(padding, dtype=torch.complex64)])
         return symbols, bill + SymbolLedger(payload=len(latents), padding=padding)
-
-    def _plan(self, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
-        """Choose beta and the map's grid so that everything together fills the budget (bits: [h, w])."""
-        coarsest = None
-        for grid in GRIDS:
-            plan = self._plan_on_grid(pool_tokens(bits[None], grid)[0], grid, budget, state)
-            if plan is not None and plan.side_uses <= MAP_SHARE * budget:
-                return plan
-            coarsest = plan or coarsest
-        return coarsest
-
-    def _plan_on_grid(self, bits: Tensor, grid: int, budget: int, state: LinkState) -> Plan | None:
-        """The fullest plan found within the budget. Map and levels depend on each other, hence the rounds."""
-        levels_of, fixed = self.model.levels.cpu(), header_format(state).num_symbols
-        best, reserve = None, map_format(bits.numel() // (4 * grid**2), state).num_symbols
-        for _ in range(PLANNING_ROUNDS):
-            room = budget - fixed - reserve
-            if room <= 0:
-                break
-            beta = solve_beta(bits[None], levels_of, torch.tensor([2 * room / bits.numel()]))
-            levels = self.model.choose_levels(bits[None].to(self.device), beta.to(self.device))[0].cpu()
-            uses = int(levels_of[levels].sum()) // 2
-            packed = pack_map(levels.numpy(), grid, len(levels_of))
-            needed = map_format(len(packed), state).num_symbols
-            if (
-                len(packed) <= MAX_MAP_BYTES
-                and uses + fixed + needed <= budget
-                and (best is None or uses > best.latent_uses)
-            ):
-                best = Plan(levels, packed, grid, uses, fixed + needed)
-            if needed == reserve:
-                break
-            reserve = needed
-        return best
 
     @torch.inference_mode()
     def decode(self, reception: Reception) -> Decoded:
@@ -190,21 +152,18 @@ class LriscScheme:
 
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
         """f_d: from symbols to the estimate of z [1, C, h, w], or None when the side information is lost."""
-        shape = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
-        values = self.model.levels
-        read = demodulate_side_information(received, shape, len(values), state)
+        read = self._read_head(received, (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), state)
         if read is None:
             return None
-        side, start = read
-        levels = torch.from_numpy(side.levels)[None]
-        mask = sent_mask(levels.flatten(1), values.cpu())
+        levels, scale_db, start = read
+        mask = sent_mask(levels.flatten(1), self.model.levels.cpu())
         part = slice(start, start + int(mask.sum()) // 2)
         if part.stop > len(received.symbols):  # a CRC held by accident
             return None
         strength = received.gain[part].abs().square().clamp_min(WEAKEST)
         equalised = received.symbols[part] * received.gain[part].conj() / strength
         variance = received.noise_variance[part] / strength  # per complex symbol of unit power
-        scale = 10 ** (side.scale_db / 20)
+        scale = 10 ** (scale_db / 20)
         components, relative = torch.zeros(mask.shape), torch.zeros(mask.shape)
         components[mask] = torch.view_as_real(equalised / scale).flatten()
         relative[mask] = variance.repeat_interleave(2)
@@ -214,8 +173,20 @@ class LriscScheme:
         tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         power = self.model.allocation.power(levels, mask, link_snr_db)
-        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, power, token_snr_db)
+        told = token_snr_db if self.model.variant.snr_module else None
+        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, power, told)
         return self.model.latent(features)
+
+    def _read_head(
+        self, received: Received, shape: tuple[int, int], state: LinkState
+    ) -> tuple[Tensor, float, int] | None:
+        """Levels [1, h, w], scale in dB and where the latents start; None when a CRC fails."""
+        if self.model.variant.rates == "fixed":
+            plan = plan_fixed(self.model, shape, len(received.symbols), state)
+            scale_db = None if plan is None else demodulate_scale(received, state)
+            return None if plan is None or scale_db is None else (plan.levels[None], scale_db, plan.side_uses)
+        read = demodulate_side_information(received, shape, len(self.model.levels), state)
+        return None if read is None else (torch.from_numpy(read[0].levels)[None], read[0].scale_db, read[1])
 
 
 def pad_to_stride(x: Tensor) -> Tensor:
@@ -236,18 +207,30 @@ def _trained(snr_db: float) -> float:
     return min(max(snr_db, TRAINED_SNR_DB[0]), TRAINED_SNR_DB[1])
 
 
-def _read_options(options: tuple[str, ...], defaults: dict[str, float]) -> dict[str, float]:
-    """Values of all options, checked; each may be given once."""
-    values, given = dict(defaults), set()
+def _split_options(options: tuple[str, ...]) -> dict[str, str]:
+    """`key=value` options as a mapping; each known key may be given once, with a value."""
+    given: dict[str, str] = {}
     for option in options:
         key, _, text = option.partition("=")
+        if key not in _OPTIONS or key in given or not text:
+            raise _not_understood(option)
+        given[key] = text
+    return given
+
+
+def _read_values(given: Mapping[str, str]) -> dict[str, float]:
+    """The options that are numbers, held to their ranges."""
+    values: dict[str, float] = {}
+    for key, text in given.items():
         try:
-            values[key] = float(text) if key == "gamma" else int(text)
-            valid = {"steps": 1 <= values["steps"] <= 1000, "gamma": 0 <= values["gamma"] <= 1, "seed": True}[key]
-        except (KeyError, ValueError):
-            valid = False
-        if not valid or key in given:
-            known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
-            raise UserError(f"lrisc does not understand '{option}'; options, each once: {known}")
-        given.add(key)
+            value = values[key] = float(text) if key == "gamma" else int(text)
+        except ValueError:
+            raise _not_understood(f"{key}={text}") from None
+        if not {"steps": 1 <= value <= 1000, "gamma": 0 <= value <= 1, "seed": True}[key]:
+            raise _not_understood(f"{key}={text}")
     return values
+
+
+def _not_understood(option: str) -> UserError:
+    known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
+    return UserError(f"lrisc does not understand '{option}'; options, each once: {known}")

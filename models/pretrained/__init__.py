@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,6 +15,57 @@ from safetensors.torch import load, save
 
 from simulator.cache import write_atomically
 from simulator.errors import UserError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where some weights are: `NAME.safetensors` and `NAME.json` in a folder, or (None) among those that ship."""
+
+    name: str
+    folder: Path | None = None
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Read weights and card, as `load_pretrained` does."""
+        return load_pretrained(self.name, self.folder)
+
+    def card(self) -> dict[str, Any]:
+        """Read the card alone, as `read_card` does."""
+        return read_card(self.name, self.folder)
+
+
+def find_weights(text: str, system: str) -> Weights:
+    """Find what `text` names: released weights, a folder of an exported training, or a file in one.
+
+    A released name comes first; write `./NAME` for a folder that is called alike.
+
+    Args:
+        text: such as `lrisc-compact`, `exported`, `exported/mine.safetensors` or `exported/mine`.
+        system: as model cards name it, such as `lrisc`; a folder must hold one card of it.
+
+    Raises:
+        UserError: there are no such weights, more than one, or they are of another system.
+    """
+    path = Path(text)
+    if (files(__name__) / f"{text}.json").is_file() and len(path.parts) == 1 and not text.startswith("."):
+        found = Weights(text)
+    elif path.is_dir():
+        cards = sorted(card.stem for card in path.glob("*.json") if card.with_suffix(".safetensors").is_file())
+        fitting = [name for name in cards if read_card(name, path).get("system") == system]
+        if len(fitting) != 1:
+            have = f"{len(fitting)} of them: name one, as in {path / fitting[0]}" if fitting else "no weights of it"
+            raise UserError(f"'{text}' must hold the weights of one '{system}', and has {have}")
+        found = Weights(fitting[0], path)
+    else:
+        name = path.stem if path.suffix in (".safetensors", ".json") else path.name
+        found = Weights(name, path.parent)
+        if not (path.parent / f"{name}.json").is_file():
+            raise UserError(
+                f"no weights '{text}'; name released ones, or a folder that `train {system} --export` wrote"
+            )
+    kind = found.card().get("system")
+    if kind != system:
+        raise UserError(f"the weights '{text}' are of '{kind}', not of '{system}'; name others")
+    return found
 
 
 def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from models.pretrained import load_pretrained, read_card, release
+from models.pretrained import Weights, find_weights, load_pretrained, read_card, release
 from simulator.errors import UserError
 
 
@@ -59,3 +59,26 @@ def test_overflow_is_refused(tmp_path):
     with pytest.raises(UserError, match="half precision"):
         release(tmp_path, "net", {"weight": torch.tensor([1e6])}, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_found_by_name_folder_and_file(released):
+    folder, _ = released
+    assert find_weights("lrisc-compact", "lrisc") == Weights("lrisc-compact")
+    for text in (folder, folder / "net", folder / "net.json", folder / "net.safetensors"):
+        found = find_weights(str(text), "test")
+        assert found == Weights("net", folder)
+        assert found.card() == read_card("net", folder)
+        assert found.load()[1] == found.card()
+
+
+def test_weights_must_be_those_of_one_system(released):
+    folder, state = released
+    with pytest.raises(UserError, match="no weights of it"):
+        find_weights(str(folder), "lrisc")
+    with pytest.raises(UserError, match="are of 'test', not of 'lrisc'"):
+        find_weights(str(folder / "net"), "lrisc")
+    release(folder, "other", state, {"system": "test"})
+    with pytest.raises(UserError, match="2 of them: name one"):
+        find_weights(str(folder), "test")
+    with pytest.raises(UserError, match="no weights 'nowhere/net'"):
+        find_weights("nowhere/net", "test")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.lrisc.rate import pool_tokens, quantise, solve_beta
+from models.lrisc.rate import fixed_levels, pool_tokens, quantise, solve_beta
 from models.lrisc.ratemap import decode_map, encode_map
 
 LEVELS = torch.tensor([2.0, 4, 8, 16, 32, 48, 64, 96])
@@ -95,3 +95,29 @@ def test_damaged_maps_give_levels_or_say_so(data):
     assert levels.shape == (6, 5)
     assert levels.min() >= 0
     assert levels.max() < 16
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 1200))
+def test_fixed_levels_fill_the_budget_with_two_neighbouring_levels(rows, columns, dimensions):
+    values = torch.tensor([2.0, 4, 6, 12])
+    levels = fixed_levels((rows, columns), torch.tensor([dimensions]), values)[0]
+    count, spent = rows * columns, int(values[levels].sum())
+    assert levels.shape == (rows, columns)
+    assert levels.max() - levels.min() <= 1
+    if dimensions < 2 * count:
+        assert (levels == 0).all()
+    elif dimensions >= 12 * count:
+        assert (levels == 3).all()
+    else:
+        step = values[min(3, int(levels.min()) + 1)] - values[levels.min()]
+        assert dimensions - step < spent <= dimensions
+
+
+def test_fixed_levels_are_spread_evenly_and_know_no_image():
+    values, shape = torch.tensor([8.0, 12, 16]), (32, 48)
+    total = torch.tensor([10 * 32 * 48, 13 * 32 * 48])
+    half, quarter = fixed_levels(shape, total, values)
+    for levels, share in ((half == 1, 0.5), (quarter == 2, 0.25)):
+        blocks = torch.nn.functional.avg_pool2d(levels.float()[None], 8)
+        torch.testing.assert_close(blocks, torch.full_like(blocks, share), atol=0.05, rtol=0)
+    assert torch.equal(half, fixed_levels(shape, total[:1], values)[0])

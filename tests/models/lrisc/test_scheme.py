@@ -41,6 +41,18 @@ def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
+def exported(model: Lrisc, tmp_path: Path):
+    """Writes weights of a variant as an export does; gives their folder."""
+
+    def write(name: str = "mine", **variant: object) -> Path:
+        config = {"model": model.config.to_mapping(), "variant": variant, "defaults": {"steps": 2, "gamma": 0.5}}
+        release(tmp_path / name, name, model.state_dict(), {"system": "lrisc", "config": config})
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
 def image(photographs) -> torch.Tensor:
     return photographs[:1] / 2 + 0.5
 
@@ -206,3 +218,74 @@ def test_one_name_per_meaning():
     assert LriscScheme("gamma=0.80", "steps=3").name == LriscScheme("steps=3").name == "lrisc:steps=3"
     with pytest.raises(UserError, match="each once"):
         LriscScheme("seed=1", "seed=2")
+
+
+def test_own_weights_come_from_a_folder_or_file(weights, exported, image):
+    folder = exported()
+    by_folder, by_file = (LriscScheme(f"weights={place}") for place in (folder, folder / "mine.safetensors"))
+    assert (by_folder.steps, by_folder.gamma) == (2, 0.5)
+    assert by_folder.name == LriscScheme("steps=2", f"weights={folder}/").name == f"lrisc:weights={folder}"
+    assert by_folder.fingerprint() == by_file.fingerprint()
+    assert LriscScheme("gamma=0.1", f"weights={folder}").name == f"lrisc:weights={folder}:gamma=0.1"
+    assert LriscScheme("weights=lrisc-compact").name == "lrisc"
+    trips = [transmit(one, image, Fraction(1, 12), load_channel("awgn"), 10.0) for one in (by_folder, by_file)]
+    assert torch.equal(trips[0].decoded.images, trips[1].decoded.images)
+
+
+@pytest.mark.usefixtures("weights")
+def test_weights_that_are_not_there_are_explained(tmp_path):
+    with pytest.raises(UserError, match="no weights"):
+        LriscScheme(f"weights={tmp_path}/none")
+    with pytest.raises(UserError, match="each once"):
+        LriscScheme("weights=")
+
+
+def test_fixed_rates_need_no_map(weights, exported):
+    """All of the budget but the header and less than one step goes to the latents; nothing is billed for a map."""
+    scheme, guided, state = LriscScheme(f"weights={exported(rates='fixed')}"), LriscScheme(), LinkState("awgn", 7.0)
+    for size, cbr in (((64, 96), Fraction(1, 16)), ((37, 50), Fraction(1, 24)), ((64, 96), Fraction(1, 150))):
+        budget = channel_uses(cbr, size)
+        sent = scheme.encode(pictures(*size), budget, state)
+        symbols, ledger = sent.symbols[0], sent.ledgers[0]
+        assert len(symbols) == ledger.total == budget
+        assert ledger.side_information == 0
+        assert ledger.payload > 0
+        other = guided.encode(pictures(*size), budget, state).ledgers[0]
+        if other.payload:  # with a map, the smallest of these budgets carries nothing at all
+            assert ledger.header + ledger.crc < other.header + other.crc + other.side_information
+        if cbr < Fraction(1, 128):  # the highest level leaves none unspent below
+            assert ledger.padding <= 3 + 8
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 12.0])
+def test_fixed_rates_arrive(exported, image, snr_db):
+    scheme = LriscScheme(f"weights={exported(rates='fixed')}")
+    trip = transmit(scheme, image, Fraction(1, 80), load_channel("awgn"), snr_db)
+    assert trip.decoded.outage == [False]
+    sent = scheme._receive_latent(trip.reception.received[0], (64, 64), trip.reception.state)
+    clean = scheme.model.transform(image * 2 - 1)
+    assert float((sent - clean).square().mean()) < float(clean.square().mean())
+    tiny = transmit(scheme, pictures(16, 16), Fraction(1, 96), load_channel("awgn"), 10.0)
+    assert tiny.decoded.outage == [True]
+
+
+def test_without_the_snr_module_it_has_no_say(exported, image):
+    folder = exported(snr_module=False)
+    trips = []
+    for value in (None, float("nan")):
+        scheme = LriscScheme(f"weights={folder}")
+        if value is not None:
+            for part in (scheme.model.encoder.snr, scheme.model.decoder.snr):
+                for parameter in part.parameters():
+                    parameter.fill_(value)
+        trips.append(transmit(scheme, image, Fraction(1, 24), load_channel("awgn"), 9.0))
+    assert torch.equal(trips[0].decoded.images, trips[1].decoded.images)
+    full = transmit(LriscScheme(f"weights={exported('full')}"), image, Fraction(1, 24), load_channel("awgn"), 9.0)
+    assert not torch.equal(full.decoded.images, trips[0].decoded.images)
+
+
+def test_variants_that_are_none_are_refused(exported):
+    with pytest.raises(UserError, match="entropy, fixed"):
+        LriscScheme(f"weights={exported(rates='none')}")
+    with pytest.raises(UserError, match="unknown key 'snr' in 'variant'"):
+        LriscScheme(f"weights={exported(snr=False)}")
