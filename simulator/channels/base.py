@@ -71,7 +71,10 @@ class Channel(Protocol):
     name: str
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> Realisation:
-        """Draw gains for `num_symbols` uses at average Es/N0 `snr_db`; the same key gives the same prefix."""
+        """Draw gains for `num_symbols` uses at average Es/N0 `snr_db`.
+
+        The same key gives the same gains at every SNR, and for fewer symbols the first of them.
+        """
         ...
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:

@@ -168,16 +168,17 @@ class SystemLevel(PathModel):
         self._block = cache(self._build)
 
     def _build(self, batch: int) -> Any:
-        """Sionna's block; it is tied to the batch size that it meets first."""
+        """Sionna's block, one per batch size."""
         from sionna.phy.channel import tr38901
 
-        antenna = _antenna(self._carrier_hz)
-        switches = {"enable_pathloss": False, "enable_shadow_fading": False, "direction": "downlink"}
-        arguments = switches | {"ut_array": antenna, "bs_array": antenna, "device": "cpu"}
-        if self._scenario == "rma":
-            return tr38901.RMa(self._carrier_hz, **arguments)
-        block = {"umi": tr38901.UMi, "uma": tr38901.UMa}[self._scenario]
-        return block(self._carrier_hz, o2i_model="low", **arguments)
+        with sionna_seeded(0):
+            antenna = _antenna(self._carrier_hz)
+            switches = {"enable_pathloss": False, "enable_shadow_fading": False, "direction": "downlink"}
+            arguments = switches | {"ut_array": antenna, "bs_array": antenna, "device": "cpu"}
+            if self._scenario == "rma":
+                return tr38901.RMa(self._carrier_hz, **arguments)
+            block = {"umi": tr38901.UMi, "uma": tr38901.UMa}[self._scenario]
+            return block(self._carrier_hz, o2i_model="low", **arguments)
 
     def _sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         from sionna.phy.channel import gen_single_sector_topology
@@ -187,6 +188,7 @@ class SystemLevel(PathModel):
         terminal, station, terminal_turn, station_turn, velocity, indoor = topology
         upright = (torch.zeros_like(terminal_turn), torch.zeros_like(station_turn))
         block = self._block(batch)
+        block.reset_topology()  # a block that has a topology draws its next one in another order
         block.set_topology(terminal, station, *upright, velocity, indoor, los="random")
         return block(num_times, rate_hz)
 
