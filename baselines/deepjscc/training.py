@@ -57,6 +57,12 @@ class DeepJsccTrainee:
         psnr_db = float((-10 * mse.detach().log10()).mean())
         return (mse + EASY_MSE).log().mean(), {"psnr_db": psnr_db}
 
+    @property
+    def measure(self) -> str:
+        """What the score of `validate` is."""
+        snrs = ", ".join(f"{snr_db:g}" for snr_db in VALIDATION_SNR_DB)
+        return f"PSNR, mean over AWGN at {snrs} dB (and 10 dB at other ratios)"
+
     def validate(self, model: nn.Module, images: torch.Tensor) -> dict[str, float]:
         assert isinstance(model, DeepJsccNet)
         own = max(self.uses)

@@ -45,6 +45,11 @@ class Trainee(Protocol):
         """Measure `model` (a copy of `self.model` with EMA weights): "score" (higher is better), "psnr_db" and more."""
         ...
 
+    @property
+    def measure(self) -> str:
+        """What "score" is. Scores of different measures do not compare."""
+        ...
+
     def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
         """Return a picture [3, H, W] in [0, 1] for TensorBoard, or None."""
         ...

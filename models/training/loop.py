@@ -5,6 +5,7 @@ that diverges or turns grey. A run which was interrupted and resumed equals one 
 when the budget is in steps.
 """
 
+import copy
 import math
 import os
 import signal
@@ -81,7 +82,7 @@ class _Session:
         self.validation_images = validation_batch(held_out, config.validation_images, config.validation_crop)
         self.validation_images = self.validation_images.to(accelerator.device)
         self.learner = Learner(trainee, self.training, config, accelerator)
-        self.elapsed_before = 0.0
+        self.elapsed_before, self.remeasure = 0.0, False
         self.best: dict[str, float] = {}
         self.validation: dict[str, float] = {}
         self.hardware = environment()["machine"] | {"processes": accelerator.num_processes}
@@ -105,6 +106,7 @@ class _Session:
             raise UserError(f"'{path}' was trained on other images; give the same --data or name another --out")
         self.learner.restore(checkpoint)
         self.elapsed_before, self.best, self.validation = record["elapsed_s"], record["best"], record["validation"]
+        self.remeasure = bool(self.best) and record.get("measure") != self.trainee.measure
 
     def train(self) -> RunResult:
         """Take steps until the budget is spent."""
@@ -115,6 +117,8 @@ class _Session:
         console = Console(self.run_dir, learner.step) if main else None
         if console and learner.step:
             print(f"     step {learner.step:6d}  continued after {self.elapsed_before / 60:.1f} minutes", flush=True)
+            if self.remeasure:
+                self._measure_best(console)
         collapse = CollapseDetector(self.validation_images, config.collapse_after)
         gflop = learner.count_gflop() if console else 0.0
         due = {"log": 0.0, "validate": config.validate_every_s, "checkpoint": config.checkpoint_every_s}
@@ -185,8 +189,19 @@ class _Session:
             "skipped": self.learner.skipped,
             "best": self.best,
             "validation": self.validation,
+            "measure": self.trainee.measure,
             "hardware": self.hardware,
         }
+
+    @torch.no_grad()
+    def _measure_best(self, console: Console) -> None:
+        """Bring the best score so far to today's scale: the checkpoint is of a time when another was in use."""
+        model = copy.deepcopy(self.learner.ema_model)
+        model.load_state_dict(load_checkpoint(self.run_dir / BEST).part("ema"))
+        step = self.best["step"]
+        self.best = dict(self.trainee.validate(model, self.validation_images), step=step)
+        save_checkpoint(self.run_dir / BEST, {f"ema.{k}": v for k, v in model.state_dict().items()}, self._record())
+        console.validation(int(step), self.best, best=True)
 
     @torch.no_grad()
     def _validate(self, console: Console, collapse: CollapseDetector) -> None:

@@ -3,32 +3,22 @@
 Stage 1 trains g_e, h_e, h_d and the diffusion decoder without a channel; stage 2 trains f_e and f_d with the rest
 frozen, first at 10 dB without the SNR module, then with it at every SNR; stage 3 fine-tunes everything at every SNR and
 every bandwidth ratio.
-
-Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
-spent. Three of these start from zeros (gamma = 0) and learn distortion alone: the one network then has a distortion end
-(gamma = 0) and a perception end. The other two see uniform n, one of them the true x_n, one the x_n that the sampler
-itself would make: trained on true x_n alone it would trust them, and its errors would add up over steps.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.diffusion import add_noise, loss_weight
-from models.lrisc.entropy import add_uniform
-from models.lrisc.losses import bits_per_pixel, distortion_perception
-from models.lrisc.rate import pool_tokens, solve_beta
-from models.lrisc.unet import Condition
-from models.pretrained import load_pretrained
+from models.lrisc.config import LriscConfig, Variant
+from models.pretrained import find_weights
 from models.training.data import ImageStore, training_batch
-from models.training.fading import fading_strength
 from models.training.session import Stage, State, System, stage_loop
+from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.configuration import build, check_keys
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
@@ -36,172 +26,6 @@ from simulator.randomness import derive_key
 
 # Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
 SMALLEST_BF16_CROP = 64
-SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
-VALIDATION_CBR, VALIDATION_SNR_DB = 1 / 16, 10.0
-TRAINED_MODULES = {
-    1: ("transform", "entropy", "denoiser"),
-    2: ("encoder", "decoder"),
-    3: ("transform", "entropy", "encoder", "decoder", "denoiser"),
-}
-
-KNOWN_LIMITS = [
-    "trained over AWGN at 0 to 20 dB and CBR 1/96 to 1/8; beyond them it runs, but was not trained for it",
-    "trained for hours on CPU cores or minutes on a GPU, not for the weeks that the paper reports",
-    "textures are plausible rather than true at low SNR and CBR: not for measurement or evidence",
-]
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """What one stage optimises (the `loss:` section of its YAML).
-
-    Attributes:
-        rate_weight: lambda of eq. (11), per bit per pixel.
-        perception: eta of eq. (11) at the end of the stage.
-        perception_from: progress at which eta leaves zero; it has reached its value a fifth of the stage later.
-        clean_share: share of the batch whose channel-free reconstruction (the bar terms of eq. 11) is trained too.
-        gamma: size of x_N for the images that learn perception.
-        snr_db: lowest and highest Es/N0.
-        cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
-        adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
-        coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
-        fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
-    """
-
-    rate_weight: float = 0.05
-    perception: float = 0.5
-    perception_from: float = 0.3
-    clean_share: float = 0.25
-    gamma: float = 0.8
-    snr_db: tuple[float, float] = (0.0, 20.0)
-    cbr: tuple[float, float] = (1 / 96, 1 / 8)
-    adapt_from: float = 0.0
-    coarse_maps: float = 0.2
-    fading: float = 0.0
-
-
-class LriscTrainee:
-    """One stage of Algorithm 1 for the training loop."""
-
-    def __init__(self, model: Lrisc, stage: int, config: StageConfig, lpips: LpipsNet) -> None:
-        if stage not in TRAINED_MODULES:
-            raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
-        self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The modules that this stage does not freeze."""
-        modules = [getattr(self.model, name) for name in TRAINED_MODULES[self.stage]]
-        return [{"params": [p for module in modules for p in module.parameters()]}]
-
-    def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
-        x = images * 2 - 1
-        z = self.model.transform(x)
-        noisy = add_uniform(z, generator)
-        latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
-        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
-        eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
-        figures = {"bpp": float(bpp.detach())}
-        loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
-        if self.stage != 2:
-            clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
-            terms = self._reconstruction_loss(x[:clean], noisy[:clean], eta, generator)
-            loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
-        if self.stage != 1:
-            received = self._over_channel(z, latent_bits.sum(dim=1), progress, generator)
-            terms = self._reconstruction_loss(x, received, eta, generator)
-            loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
-        return loss, figures
-
-    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Tensor:
-        """Send latents at random SNRs and bandwidth ratios."""
-        config, batch = self.config, len(z)
-        adapt = progress >= config.adapt_from
-        snr_db = _uniform(batch, *config.snr_db, generator) if adapt else torch.full((batch,), 10.0, device=z.device)
-        if _uniform(1, 0, 1, generator).item() < config.coarse_maps:
-            bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
-        group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
-        log_cbr = _uniform(batch // group, math.log(config.cbr[0]), math.log(config.cbr[1]), generator)
-        dimensions = log_cbr.exp() * 2 * 3 * STRIDE**2
-        together = bits.detach().float().reshape(batch // group, -1, bits.shape[-1])
-        beta = solve_beta(together, self.model.levels, dimensions).repeat_interleave(group)
-        levels = self.model.choose_levels(bits, beta)
-        strength = None
-        if adapt and config.fading:
-            shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
-            strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
-        return self.model.over_channel(z, levels, snr_db, generator, strength, adapt)
-
-    def _reconstruction_loss(self, x: Tensor, z: Tensor, eta: float, generator: torch.Generator) -> Tensor:
-        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
-        batch = len(x)
-        place = torch.arange(batch, device=x.device)
-        from_zeros, own = (place % 8 < 6) & (place % 2 == 0), place % 8 == 7
-        at_start = place % 8 < 6
-        time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
-        size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
-        noise, condition = noise * size[:, None, None, None], self.model.condition(z)
-        clean = self._own_images(x, noise, condition, own)
-        estimate = self.model.denoiser(add_noise(clean, noise, time), condition, time)
-        weight = torch.where(at_start | own, 1.0, loss_weight(time))
-        perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
-        return distortion_perception(x, estimate, weight, perception, self._perceptual)
-
-    @torch.no_grad()
-    def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
-        """x, with what one step makes of the noise in place of the images that `own` [B] marks."""
-        some = own.nonzero()[:, 0]
-        if not len(some):
-            return x
-        part = Condition(condition.linear[some], [level[some] for level in condition.maps])
-        shown = self.model.denoiser(noise[some], part, torch.ones(len(some), device=x.device))
-        return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
-
-    def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
-        return self.lpips.to(image.device).batch_distance(image, estimate.to(image.dtype))
-
-    @torch.no_grad()
-    def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
-        """Quality at both ends of the decoder, over AWGN at 10 dB and CBR 1/16 (stage 1: without a channel)."""
-        assert isinstance(model, Lrisc)
-        figures: dict[str, list[float]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": [], "bpp": []}
-        for index, image in enumerate(images):
-            x = image[None] * 2 - 1
-            received, bits = self._receive(model, x, index)
-            noise = _noise(x.shape, index).to(x.device)
-            plain = model.generate(received, torch.zeros_like(x), steps=1)
-            sharp = model.generate(received, self.config.gamma * noise, steps=1)
-            figures["psnr_db"].append(_psnr_db(x, plain))
-            figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
-            figures["lpips"].append(float(self._perceptual(x, sharp)))
-            figures["bpp"].append(float(bits.sum()) / x[0, 0].numel())
-        means = {name: sum(values) / len(values) for name, values in figures.items()}
-        # A decibel counts as much as 0.02 of LPIPS: about how the two move against each other.
-        return {"score": means["psnr_db"] - 50 * means["lpips"], **means}
-
-    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """The latent that the decoder gets of one validation image, and the bits of its vectors."""
-        latent = model.analyse(x)
-        if self.stage == 1:
-            return latent.z.round(), latent.bits
-        dimensions = torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device)
-        levels = model.choose_levels(latent.bits, solve_beta(latent.bits, model.levels, dimensions))
-        generator = torch.Generator(x.device).manual_seed(index)
-        snr_db = torch.full((1,), VALIDATION_SNR_DB, device=x.device)
-        return model.over_channel(latent.z, levels, snr_db, generator), latent.bits
-
-    @torch.no_grad()
-    def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
-        """Source above output for four validation images, [3, 2 H, 4 W] in [0, 1]."""
-        assert isinstance(model, Lrisc)
-        columns = []
-        for index, image in enumerate(images[:4]):
-            x = image[None] * 2 - 1
-            received, _ = self._receive(model, x, index)
-            output = model.generate(received, self.config.gamma * _noise(x.shape, index).to(x.device), steps=1)
-            columns.append(torch.cat([x[0], output[0]], dim=1))
-        return torch.cat(columns, dim=2) / 2 + 0.5
 
 
 class LriscSystem(System):
@@ -209,28 +33,67 @@ class LriscSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "name", "notes", "model", "defaults", "loop", "stages"), "the configuration")
+        check_keys(
+            config, ("system", "name", "notes", "model", "variant", "defaults", "loop", "stages"), "the configuration"
+        )
         if config.get("system") != "lrisc" or not config.get("stages") or not config.get("name"):
             raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
-        model = LriscConfig.from_mapping(config.get("model") or {})
+        base = _base_config(config)
+        model, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
         defaults = config.get("defaults") or {}
         check_keys(defaults, ("steps", "gamma"), "'defaults'")
         card = {
             "system": "lrisc",
-            "config": {"model": model.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8, **defaults}},
-            "known_limits": KNOWN_LIMITS,
+            "config": {
+                "model": model.to_mapping(),
+                "variant": asdict(variant),
+                "defaults": {"steps": 1, "gamma": 0.8, **defaults},
+            },
             "notes": list(config.get("notes") or ()),
         }
         last = len(config["stages"])
         return [
-            _stage(config, model, options, number, config["name"] if number == last else None, card)
+            _stage(config, model, variant, options, number, config["name"] if number == last else None, card)
             for number, options in enumerate(config["stages"], 1)
         ]
+
+
+def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections `model` and `variant`: what the file leaves out is that of the released weights it starts from."""
+    start = config["stages"][0].get("start")
+    card = find_weights(start, "lrisc").card()["config"] if isinstance(start, str) else {}
+    return {section: config.get(section) or card.get(section) or {} for section in ("model", "variant")}
+
+
+def known_limits(algorithm: int, loss: StageConfig, variant: Variant) -> list[str]:
+    """What a model card says of weights whose last stage was this one."""
+    cbrs = " to ".join(str(Fraction(cbr).limit_denominator(1000)) for cbr in loss.cbr)
+    channel = "over AWGN"
+    if loss.fading:
+        channel = (
+            f"over AWGN for {1 - loss.fading:.0%} and Rayleigh or Rician fading for {loss.fading:.0%} of the images"
+        )
+    trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
+    limits = [
+        "trained without a channel: f_e and f_d are not"
+        if algorithm == 1
+        else f"{trained}; beyond them it runs, but was not trained for it",
+        "how long it was trained stands under 'training'; the paper reports a million steps for stage 1 alone",
+        "textures are plausible rather than true at low SNR and CBR: not for measurement or evidence",
+    ]
+    if not variant.snr_module:
+        limits.append("an ablation: f_e and f_d bypass the SNR module")
+    if variant.rates == "fixed":
+        limits.append("an ablation: every vector gets the same rate, whatever its entropy")
+    if not loss.perception:
+        limits.append("an ablation: trained without LPIPS")
+    return limits
 
 
 def _stage(
     config: Mapping[str, Any],
     model_config: LriscConfig,
+    variant: Variant,
     options: Mapping[str, Any],
     number: int,
     release: str | None,
@@ -249,15 +112,19 @@ def _stage(
 
     def make(store: ImageStore, weights: State | None) -> LriscTrainee:
         torch.manual_seed(derive_key("lrisc", "initial weights"))
-        model = Lrisc(model_config)
+        model = Lrisc(model_config, variant)
+        before = variant
         if isinstance(start, str):
-            weights = load_pretrained(start)[0]
+            weights, released = find_weights(start, "lrisc").load()
+            before = Variant.from_mapping(released["config"].get("variant") or {})
         if weights is None:
             model.start_linear(_statistics_images(store, 128))
         else:
             model.load_state_dict(weights)
         if algorithm == 2:
             model.start_jscc(_statistics_images(store, 256))
+        elif before.rates != variant.rates:  # vectors of a level are others now, and so are their variances
+            model.measure_power(_statistics_images(store, 256))
         return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
     return Stage(
@@ -266,7 +133,7 @@ def _stage(
         loop=loop,
         start=start if isinstance(start, int) else None,
         release=release,
-        card=card,
+        card=dict(card) | {"known_limits": known_limits(algorithm, loss, variant)},
     )
 
 
@@ -274,15 +141,3 @@ def _statistics_images(store: ImageStore, crop: int) -> Tensor:
     """Crops in [-1, 1] from which the linear starts take their axes and variances."""
     crops = [training_batch(store.at_least(crop), 0, step, 16, crop) for step in range(2**17 // crop**2 * 8)]
     return torch.cat(crops) * 2 - 1
-
-
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
-
-
-def _noise(shape: torch.Size, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _psnr_db(image: Tensor, estimate: Tensor) -> float:
-    return float(-10 * ((image - estimate).square().mean() / 4).log10())

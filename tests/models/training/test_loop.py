@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.checkpoint import load_checkpoint
+from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.data import ImageStore
 from models.training.learner import LoopConfig
 from models.training.loop import BEST, CHECKPOINT, run
@@ -48,6 +48,8 @@ class DenoiserTrainee:
     def validate(self, model, images):
         psnr = float(-10 * (model(images).detach() - images).square().mean().log10())
         return {"score": psnr, "psnr_db": psnr}
+
+    measure = "PSNR"
 
     def pictures(self, model, images):
         return model(images)[0]
@@ -106,6 +108,19 @@ def test_training_learns_and_keeps_the_best(tmp_path, store):
     best = load_checkpoint(tmp_path / BEST)
     assert best.record["best"]["step"] == result.best["step"]
     assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_best_of_another_measure_is_measured_anew(tmp_path, store):
+    """A checkpoint of a time when scores were larger does not keep today's weights from being the best."""
+    run(DenoiserTrainee(), store, config(steps=6), tmp_path)
+    for name in (CHECKPOINT, BEST):
+        old = load_checkpoint(tmp_path / name)
+        record = {key: value for key, value in old.record.items() if key != "measure"}
+        save_checkpoint(tmp_path / name, old.tensors, record | {"best": {"score": 1e6, "psnr_db": 1e6, "step": 6.0}})
+    result = run(DenoiserTrainee(), store, config(steps=40, learning_rate=1e-3), tmp_path)
+    assert result.best["score"] < 100
+    assert load_checkpoint(tmp_path / BEST).record["best"] == result.best
+    assert load_checkpoint(tmp_path / CHECKPOINT).record["measure"] == "PSNR"
 
 
 def test_finished_run_is_left_alone(tmp_path, store):

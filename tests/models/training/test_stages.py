@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.config import LriscConfig
+from models.lrisc.config import LriscConfig, Variant
+from models.pretrained import release
 from models.training.checkpoint import load_checkpoint
 from models.training.data import ImageStore, training_batch
 from models.training.learner import LoopConfig
 from models.training.loop import CHECKPOINT, run
 from models.training.session import read_config
-from models.training.stages import TRAINED_MODULES, LriscSystem, LriscTrainee, StageConfig
+from models.training.stages import LriscSystem, known_limits
+from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.errors import UserError
 
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
@@ -169,10 +171,26 @@ def test_validation_is_repeatable_and_sees_the_channel(trainee, store):
     one = trainee(3)
     first, second = one.validate(one.model, images), one.validate(one.model, images)
     assert first == second
-    assert set(first) == {"score", "psnr_db", "lpips", "psnr_db_perceptual", "bpp"}
+    per_snr = {f"{name}_at_{snr}_db" for name in ("psnr_db", "lpips") for snr in (0, 5, 10, 15)}
+    assert set(first) == {"score", "psnr_db", "lpips", "psnr_db_perceptual", "bpp"} | per_snr
+    for name in ("psnr_db", "lpips"):
+        mean = sum(first[f"{name}_at_{snr}_db"] for snr in (0, 5, 10, 15)) / 4
+        assert first[name] == pytest.approx(mean, rel=1e-5)
+    assert first["score"] == pytest.approx(first["psnr_db"] - 50 * first["lpips"], rel=1e-5)
     clean = trainee(1)
-    assert clean.validate(clean.model, images)["psnr_db"] != first["psnr_db"]
-    assert one.pictures(one.model, images).shape == (3, 128, 128)
+    figures = clean.validate(clean.model, images)
+    assert figures["psnr_db"] != first["psnr_db"]
+    assert set(figures) == {"score", "psnr_db", "lpips", "psnr_db_perceptual", "bpp"}
+    assert clean.measure != one.measure
+    assert one.pictures(one.model, images).shape == (3, 5 * 64, 2 * 64)
+
+
+def test_validation_of_the_linear_codec_falls_with_the_snr(trainee, store):
+    one = trainee(3, awake=False)
+    figures = one.validate(one.model, training_batch(store, 0, 0, 2, 64))
+    psnrs = [figures[f"psnr_db_at_{snr}_db"] for snr in (0, 5, 10, 15)]
+    assert psnrs == sorted(psnrs)
+    assert psnrs[3] > psnrs[0] + 1
 
 
 @pytest.mark.parametrize("stage", [1, 3])
@@ -243,3 +261,78 @@ def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     weights = {key: value + 1 for key, value in first.state_dict().items()}
     second = stages[2].make(wide, weights).model.state_dict()
     assert [key for key, value in second.items() if not torch.equal(value, weights[key])] == []
+
+
+def test_without_the_snr_module_it_is_not_trained(trainee, store):
+    one = trainee(3)
+    one.model.variant = Variant(snr_module=False)
+    freeze(one)
+    backward(one, store, progress=1.0, steps=2)
+    assert all(p.grad is None for name, p in one.model.named_parameters() if ".snr." in name)
+    assert all(math.isfinite(value) for value in one.validate(one.model, training_batch(store, 0, 0, 1, 64)).values())
+
+
+def test_at_fixed_rates_all_vectors_of_an_image_share(trainee, store, monkeypatch):
+    one = trainee(3)
+    one.model.variant = Variant(rates="fixed")
+    seen = []
+    over_channel = one.model.over_channel
+
+    def spy(z, levels, *rest):
+        seen.append(levels)
+        return over_channel(z, levels, *rest)
+
+    monkeypatch.setattr(one.model, "over_channel", spy)
+    backward(one, store, progress=1.0, steps=4)
+    for levels in torch.cat(seen):
+        assert levels.max() - levels.min() <= 1
+    assert len(torch.cat(seen).unique()) > 1
+
+
+@pytest.mark.parametrize("name", ["control", "no-snr-module", "fixed-rate", "no-lpips"])
+def test_ablations_differ_from_their_control_in_one_thing(name):
+    folder = Path("experiments/train/ablations")
+    ours, control = (read_config(folder / f"{one}.yaml") for one in (name, "control"))
+    (stage,) = LriscSystem().stages(ours)
+    assert stage.release == name
+    assert stage.loop == LriscSystem().stages(control)[0].loop
+    changed = {key for key in ours.keys() | control.keys() if ours.get(key) != control.get(key)} - {"name"}
+    assert changed == {"control": set(), "no-lpips": {"stages"}}.get(name, {"variant"})
+    assert any("ablation" in limit for limit in stage.card["known_limits"]) == (name != "control")
+    fixed = {"rates": "fixed" if name == "fixed-rate" else "entropy", "snr_module": name != "no-snr-module"}
+    assert stage.card["config"]["variant"] == fixed
+
+
+@pytest.fixture
+def own_weights(started, tmp_path) -> Path:
+    config = {"model": started.config.to_mapping(), "variant": {"snr_module": False}, "defaults": {}}
+    release(tmp_path, "own", started.state_dict(), {"system": "lrisc", "config": config})
+    return tmp_path
+
+
+def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights, store, config, monkeypatch):
+    monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
+    stage = {"algorithm": 3, "start": str(own_weights), "loop": {"steps": 1}}
+    file = {"system": "lrisc", "name": "more", "stages": [stage]}
+    (made,) = LriscSystem().stages(file)
+    assert made.card["config"]["model"] == config.to_mapping()
+    assert made.card["config"]["variant"]["snr_module"] is False
+    wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
+    same = made.make(wide, None).model.state_dict()
+    refitted = LriscSystem().stages(file | {"variant": {"rates": "fixed"}})[0].make(wide, None).model.state_dict()
+    changed = {name for name in same if not torch.equal(same[name], refitted[name])}
+    assert changed
+    assert all(name.startswith("allocation.") for name in changed)
+
+
+def test_limits_on_the_card_are_those_of_the_last_stage():
+    mixture = StageConfig(fading=0.25, snr_db=(0, 18), cbr=(0.0125, 0.11))
+    first = known_limits(3, mixture, Variant())[0]
+    assert first.startswith(
+        "trained over AWGN for 75% and Rayleigh or Rician fading for 25% of the images at 0 to 18 dB"
+    )
+    assert "CBR 1/80 to 11/100;" in first
+    assert known_limits(3, StageConfig(), Variant())[0].startswith(
+        "trained over AWGN at 0 to 20 dB and CBR 1/96 to 1/8;"
+    )
+    assert known_limits(1, mixture, Variant())[0] == "trained without a channel: f_e and f_d are not"

@@ -1,0 +1,218 @@
+"""LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1, and the validation that picks weights.
+
+Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
+spent. Three of these start from zeros (gamma = 0) and learn distortion alone: the one network then has a distortion end
+(gamma = 0) and a perception end. The other two see uniform n, one of them the true x_n, one the x_n that the sampler
+itself would make: trained on true x_n alone it would trust them, and its errors would add up over steps.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.lrisc.codec import Lrisc
+from models.lrisc.config import STRIDE
+from models.lrisc.diffusion import add_noise, loss_weight
+from models.lrisc.entropy import add_uniform
+from models.lrisc.losses import bits_per_pixel, distortion_perception
+from models.lrisc.rate import pool_tokens
+from models.lrisc.unet import Condition
+from models.training.fading import fading_strength
+from simulator.errors import UserError
+from simulator.lpips_net import LpipsNet
+
+SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
+VALIDATION_CBR, VALIDATION_SNRS_DB = 1 / 16, (0.0, 5.0, 10.0, 15.0)
+SCORE_PER_LPIPS = 50  # a decibel counts as much as 0.02 of LPIPS: about how the two move against each other
+TRAINED_MODULES = {
+    1: ("transform", "entropy", "denoiser"),
+    2: ("encoder", "decoder"),
+    3: ("transform", "entropy", "encoder", "decoder", "denoiser"),
+}
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What one stage optimises (the `loss:` section of its YAML).
+
+    Attributes:
+        rate_weight: lambda of eq. (11), per bit per pixel.
+        perception: eta of eq. (11) at the end of the stage.
+        perception_from: progress at which eta leaves zero; it has reached its value a fifth of the stage later.
+        clean_share: share of the batch whose channel-free reconstruction (the bar terms of eq. 11) is trained too.
+        gamma: size of x_N for the images that learn perception.
+        snr_db: lowest and highest Es/N0.
+        cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
+        adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
+        coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
+        fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
+    """
+
+    rate_weight: float = 0.05
+    perception: float = 0.5
+    perception_from: float = 0.3
+    clean_share: float = 0.25
+    gamma: float = 0.8
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    cbr: tuple[float, float] = (1 / 96, 1 / 8)
+    adapt_from: float = 0.0
+    coarse_maps: float = 0.2
+    fading: float = 0.0
+
+
+class LriscTrainee:
+    """One stage of Algorithm 1 for the training loop."""
+
+    def __init__(self, model: Lrisc, stage: int, config: StageConfig, lpips: LpipsNet) -> None:
+        if stage not in TRAINED_MODULES:
+            raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
+        self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The modules that this stage does not freeze."""
+        modules = [getattr(self.model, name) for name in TRAINED_MODULES[self.stage]]
+        return [{"params": [p for module in modules for p in module.parameters()]}]
+
+    def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
+        x = images * 2 - 1
+        z = self.model.transform(x)
+        noisy = add_uniform(z, generator)
+        latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
+        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
+        eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
+        figures = {"bpp": float(bpp.detach())}
+        loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
+        if self.stage != 2:
+            clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
+            terms = self._reconstruction_loss(x[:clean], noisy[:clean], eta, generator)
+            loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
+        if self.stage != 1:
+            received = self._over_channel(z, latent_bits.sum(dim=1), progress, generator)
+            terms = self._reconstruction_loss(x, received, eta, generator)
+            loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
+        return loss, figures
+
+    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+        """Send latents at random SNRs and bandwidth ratios."""
+        config, batch = self.config, len(z)
+        adapt = progress >= config.adapt_from
+        snr_db = _uniform(batch, *config.snr_db, generator) if adapt else torch.full((batch,), 10.0, device=z.device)
+        if _uniform(1, 0, 1, generator).item() < config.coarse_maps:
+            bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
+        group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
+        log_cbr = _uniform(batch // group, math.log(config.cbr[0]), math.log(config.cbr[1]), generator)
+        levels = self.model.share(bits, log_cbr.exp() * 2 * 3 * STRIDE**2, group)
+        strength = None
+        if adapt and config.fading:
+            shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
+            strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
+        return self.model.over_channel(z, levels, snr_db, generator, strength, adapt)
+
+    def _reconstruction_loss(self, x: Tensor, z: Tensor, eta: float, generator: torch.Generator) -> Tensor:
+        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
+        batch = len(x)
+        place = torch.arange(batch, device=x.device)
+        from_zeros, own = (place % 8 < 6) & (place % 2 == 0), place % 8 == 7
+        at_start = place % 8 < 6
+        time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
+        noise, condition = noise * size[:, None, None, None], self.model.condition(z)
+        clean = self._own_images(x, noise, condition, own)
+        estimate = self.model.denoiser(add_noise(clean, noise, time), condition, time)
+        weight = torch.where(at_start | own, 1.0, loss_weight(time))
+        perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
+        return distortion_perception(x, estimate, weight, perception, self._perceptual)
+
+    @torch.no_grad()
+    def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
+        """x, with what one step makes of the noise in place of the images that `own` [B] marks."""
+        some = own.nonzero()[:, 0]
+        if not len(some):
+            return x
+        part = Condition(condition.linear[some], [level[some] for level in condition.maps])
+        shown = self.model.denoiser(noise[some], part, torch.ones(len(some), device=x.device))
+        return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
+
+    def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
+        return self.lpips.to(image.device).batch_distance(image, estimate.to(image.dtype))
+
+    @property
+    def measure(self) -> str:
+        """What the score of `validate` is."""
+        if self.stage == 1:
+            return "PSNR - 50 LPIPS without a channel"
+        points = ", ".join(f"{snr_db:g}" for snr_db in VALIDATION_SNRS_DB)
+        return f"PSNR - 50 LPIPS, mean over AWGN at {points} dB and CBR {Fraction(VALIDATION_CBR)}"
+
+    @torch.no_grad()
+    def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
+        """Quality at both ends of the decoder: the mean over the points of `measure`, and the figures of each SNR."""
+        assert isinstance(model, Lrisc)
+        figures: dict[str, list[Tensor]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": []}
+        bits = 0.0
+        for index, image in enumerate(images):
+            received, latent_bits = self._receive(model, image[None] * 2 - 1, index)
+            x = (image[None] * 2 - 1).expand(len(received), -1, -1, -1)
+            plain = model.generate(received, torch.zeros_like(x), steps=1)
+            sharp = model.generate(received, self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x), steps=1)
+            figures["psnr_db"].append(_psnr_db(x, plain))
+            figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
+            figures["lpips"].append(self._perceptual(x, sharp))
+            bits += float(latent_bits.sum()) / x[0, 0].numel() / len(images)
+        means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
+        means["score"] = means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"]
+        points = {} if self.stage == 1 else dict(enumerate(VALIDATION_SNRS_DB))
+        return (
+            {name: float(means[name].mean()) for name in ("score", "psnr_db", "lpips", "psnr_db_perceptual")}
+            | {"bpp": bits}
+            | {f"psnr_db_at_{snr:g}_db": float(means["psnr_db"][place]) for place, snr in points.items()}
+            | {f"lpips_at_{snr:g}_db": float(means["lpips"][place]) for place, snr in points.items()}
+        )
+
+    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """The latents that the decoder gets of one validation image, one per point, and the bits of its vectors."""
+        latent = model.analyse(x)
+        if self.stage == 1:
+            return latent.z.round(), latent.bits
+        levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device))
+        received = [
+            model.over_channel(
+                latent.z,
+                levels,
+                torch.full((1,), snr_db, device=x.device),
+                torch.Generator(x.device).manual_seed(index),
+            )
+            for snr_db in VALIDATION_SNRS_DB
+        ]
+        return torch.cat(received), latent.bits
+
+    @torch.no_grad()
+    def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
+        """Four validation images, each above what is made of it at every point, [3, (1 + points) H, 4 W] in [0, 1]."""
+        assert isinstance(model, Lrisc)
+        columns = []
+        for index, image in enumerate(images[:4]):
+            x = image[None] * 2 - 1
+            received, _ = self._receive(model, x, index)
+            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received), -1, -1, -1)
+            columns.append(torch.cat([x[0], *model.generate(received, start, steps=1)], dim=1))
+        return torch.cat(columns, dim=2) / 2 + 0.5
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def _noise(shape: torch.Size, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
+    """Of each image in [-1, 1], [B]."""
+    return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()
