@@ -123,9 +123,9 @@ def figure_of(curves: Sequence[Curve], metrics: Sequence[str], x: str, title: st
                 axes[1].set_yticks([0, 1], ["0", "1"])
             _label_x(axes[-1], x, points)
         _explain(columns[0][0], outages, shaded=any(point.images > 1 for point in points))
-        columns_of_legend = 2 if len(metrics) == 1 else 4
         handles, names = columns[0][0].get_legend_handles_labels()
-        figure.legend(handles, names, title=title, loc="outside upper center", ncols=columns_of_legend)
+        across = 2 if len(metrics) == 1 else min(4, (len(names) + 1) // 2)
+        figure.legend(handles, names, title=title, loc="outside upper center", ncols=across)
     return figure
 
 
@@ -158,34 +158,34 @@ def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
 def _limit(axes: "Axes", curves: Sequence[Curve], metric: str, x: str) -> None:
     """Let the axis span what mostly arrives: curves fall out of it over their cliff, and a note says how far."""
     there = [(point, e) for curve in curves for point in curve.points if (e := point.metrics[metric])]
-    kept = [e for point, e in there if point.outage_rate <= MOSTLY_LOST]
-    values = [value for e in kept for value in (e.mean, e.low, e.high) if value is not None]
-    if not values or len(kept) == len(there):
+    kept = [e.mean for point, e in there if point.outage_rate <= MOSTLY_LOST]
+    kept += [bound for point, e in there if not point.outage_rate for bound in (e.low, e.high) if bound is not None]
+    if not kept or not any(point.outage_rate > MOSTLY_LOST for point, _ in there):
         return
-    margin = 0.06 * (max(values) - min(values)) or 1.0
-    bottom, top = min(values) - margin, max(values) + margin
+    margin = 0.06 * (max(kept) - min(kept)) or 1.0
+    bottom, top = min(kept) - margin, max(kept) + margin
     axes.set_ylim(bottom, top)
     for curve in curves:
         lost = [(_abscissa(p, x), e.mean) for p in curve.points if (e := p.metrics[metric]) and p.outage_rate == 1]
         outside = [(a, mean) for a, mean in lost if not bottom <= mean <= top]
         if outside:
-            _note_fall(axes, *max(outside), metric, curve.colour)
+            _note_fall(axes, *max(outside), metric)
 
 
-def _note_fall(axes: "Axes", a: float, mean: float, metric: str, colour: str) -> None:
-    """Say at the edge of the axes, left of where a curve left them, at which value it goes on."""
+def _note_fall(axes: "Axes", a: float, mean: float, metric: str) -> None:
+    """Say at the edge of the axes, right of where a curve left them, at which value it goes on."""
     bottom, top = axes.get_ylim()
     value = f"{mean:.0f} dB" if metric == "psnr_db" else f"{mean:.2f}"
-    common: dict[str, Any] = {"textcoords": "offset points", "color": colour, "fontsize": 6.5, "ha": "right"}
+    common: dict[str, Any] = {"textcoords": "offset points", "color": "#555555", "fontsize": 6.5}
     if mean < bottom:
-        axes.annotate(f"↓ {value}", (a, bottom), (-3, 3), va="bottom", **common)
+        axes.annotate(f"↓ {value}", (a, bottom), (4, 3), va="bottom", **common)
     else:
-        axes.annotate(f"↑ {value}", (a, top), (-3, -3), va="top", **common)
+        axes.annotate(f"↑ {value}", (a, top), (4, -3), va="top", **common)
 
 
 def _plot_outages(axes: "Axes", curve: Curve, x: str) -> None:
     points = sorted(curve.points, key=lambda point: _abscissa(point, x))
-    if not curve.bound or any(point.outage_rate for point in points):
+    if any(point.outage_rate for point in points):  # the others would hide each other at 0
         where, rates = [_abscissa(point, x) for point in points], [point.outage_rate for point in points]
         axes.plot(where, rates, f"{curve.marker}{curve.line}", color=curve.colour, linewidth=1, markersize=2.5)
 
@@ -197,7 +197,11 @@ def _metric_label(metric: str, backbones: set[str]) -> str:
 
 def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:
     if x == "snr":
-        axes.set_xlabel("$E_s/N_0$ (dB)")
+        from matplotlib.ticker import MaxNLocator
+
+        average = "" if {point.channel for point in points} == {"awgn"} else "Average "
+        axes.set_xlabel(f"{average}$E_s/N_0$ (dB)")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
         return
     axes.set_xlabel("CBR, all costs billed (channel uses per source value)")
     targets = sorted({point.cbr_target for point in points})

@@ -106,7 +106,7 @@ def _title(channel: str, fixed: float, x: str, curves: Sequence[Curve]) -> str:
     condition = f"CBR {cbr_label(fixed)}" if x == "snr" else f"$E_s/N_0$ = {fixed:g} dB"
     counts = {point.images for curve in curves for point in curve.points}
     images = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
-    return f"{channel}, {condition}, {images} image{'' if images == '1' else 's'}"
+    return f"{'AWGN' if channel == 'awgn' else channel}, {condition}, {images} image{'' if images == '1' else 's'}"
 
 
 def save(figure: "Figure", folder: Path, name: str) -> list[Path]:

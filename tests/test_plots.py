@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from test_statistics import row
 
 from simulator.curves import figure_of, make_curves
 from simulator.errors import UserError
-from simulator.plots import draw, remove_figures
+from simulator.plots import draw, draw_panels, remove_figures
 from simulator.store import Results
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
@@ -87,3 +88,33 @@ def test_nothing_to_draw(tmp_path):
     with pytest.raises(UserError, match="nothing to draw"):
         draw([Results(Path("run"), META, [], 5)], tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
+
+
+def test_variants_share_a_hue_and_get_lighter():
+    names = ("a", "b", "b:x", "b:y", "limit")
+    colours = [curve.colour for curve in make_curves([results(schemes=names)])]
+    assert len(set(colours)) == 5
+    brightness = [sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in colours]
+    assert brightness[1] < brightness[2] < brightness[3]
+    assert colours[:2] == [curve.colour for curve in make_curves([results(schemes=("a", "b"))])]
+
+
+def test_a_cliff_leaves_the_frame_and_does_not_stretch_it():
+    fallen = results(outage_below=3, schemes=("s",))
+    lost = [replace(one, psnr_db=12.0) if one.outage else one for one in fallen.rows]
+    steady = [replace(one, scheme="t", outage=False) for one in fallen.rows]
+    both = replace(fallen, rows=[*lost, *steady])
+    upper, _ = figure_of(make_curves([both]), ("psnr_db",), "snr", "title", set()).axes
+    assert 20 < upper.get_ylim()[0] < 27.5
+    assert [text.get_text() for text in upper.texts] == ["↓ 12 dB"]
+
+
+def test_panels_side_by_side_leave_out_what_is_not_there(tmp_path):
+    one = results(cbrs=(1 / 24, 1 / 16))
+    paths = draw_panels(one, tmp_path, "figure", ("psnr_db", "lpips"), "snr", {"s": "A scheme"})
+    assert [path.name for path in paths[::2]] == ["figure-psnr-awgn-cbr-1-24.png", "figure-psnr-awgn-cbr-1-16.png"]
+    with_lpips = replace(one, rows=[replace(row, lpips=0.2, cbr_target=1 / 16) for row in one.rows])
+    (png, _) = draw_panels(with_lpips, tmp_path, "figure", ("psnr_db", "lpips"), "snr", {})
+    assert png.name == "figure-psnr-lpips.png"
+    assert Image.open(png).width == 2 * 3.5 * 200
+    assert draw_panels(one, tmp_path, "figure", ("lpips",), "snr", {}) == []

@@ -1,0 +1,79 @@
+"""Differences of the same images, means over SNRs that both have, and BD-rates where there are curves."""
+
+from dataclasses import replace
+
+import pytest
+from test_statistics import row
+
+from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
+from simulator.errors import UserError
+from simulator.statistics import BILL_COLUMNS, bills, paired_difference
+from simulator.tables import bd_rates_csv, bills_csv, differences_csv
+
+
+def sent(scheme, snr, gain, lpips=0.2, cbr=1 / 16, images="abcd"):
+    """Rows of images that are 10 dB apart, `gain` and a little of their own above that."""
+    own = {"a": 0.0, "b": 0.1, "c": -0.1, "d": 0.2}
+    return [
+        replace(
+            row(image, psnr_db=20.0 + 10 * index + gain * (1 + own[image]), snr_db=snr, scheme=scheme, lpips=lpips),
+            cbr_target=cbr,
+            cbr=cbr,
+        )
+        for index, image in enumerate(images)
+    ]
+
+
+def test_differences_are_paired_and_relative_where_that_means_something():
+    rows = [*sent("new", 5.0, 1.0, lpips=0.1), *sent("old", 5.0, 0.0, lpips=0.2)]
+    psnr, lpips = differences(rows, "old", ("psnr_db", "lpips"))
+    assert psnr.estimate.mean == pytest.approx(1.05)
+    assert 0.7 < psnr.estimate.low < psnr.estimate.high < 1.4  # the images themselves are 10 dB apart
+    assert (psnr.percent, lpips.percent) == (None, pytest.approx(-50.0))
+    assert tuple(psnr.record()) == DIFFERENCE_COLUMNS
+    assert differences_csv([psnr]).splitlines()[1].startswith("new,old,awgn,5,0.0625,psnr_db,4,1.050000,")
+
+
+def test_mean_over_snrs_takes_those_that_both_have():
+    rows = [*sent("new", 0.0, 1.0), *sent("new", 5.0, 3.0), *sent("new", 7.0, 50.0)]
+    rows += [*sent("old", 0.0, 0.0), *sent("old", 5.0, 0.0), *sent("old", 6.0, 0.0, images="ab")]
+    found = differences(rows, "old", ("psnr_db",))
+    assert [one.snr_db for one in found] == [0.0, 5.0, None]
+    assert found[-1].estimate.mean == pytest.approx(2 * 1.05)
+    assert ",,0.0625," in differences_csv(found).splitlines()[-1]
+
+
+def test_images_that_only_one_has_do_not_count():
+    rows = [*sent("new", 0.0, 1.0), *sent("old", 0.0, 0.0, images="abc")]
+    (one,) = differences(rows, "old", ("psnr_db",))
+    assert one.images == 3
+    assert one.estimate.mean == pytest.approx(
+        paired_difference({"a": 1.0, "b": 1.1, "c": 0.9}, dict.fromkeys("abc", 0.0)).mean
+    )
+
+
+def test_bd_rate_of_half_the_rate_for_the_same_quality():
+    curve = {1 / 48: 0.0, 1 / 24: 2.0, 1 / 12: 4.0, 1 / 6: 6.0}
+    old = [one for cbr, gain in curve.items() for one in sent("old", 10.0, gain, cbr=cbr)]
+    new = [one for cbr, gain in curve.items() for one in sent("new", 10.0, gain, cbr=cbr / 2)]
+    psnr, lpips = bd_rates([*old, *new], "old", ("psnr_db", "lpips"))
+    assert psnr.bd_rate_percent == pytest.approx(-50.0)
+    assert lpips.bd_rate_percent is None  # it does not change with rate
+    assert tuple(psnr.record()) == BD_RATE_COLUMNS
+    assert bd_rates_csv([lpips]).splitlines()[1] == "new,old,awgn,10,lpips,"
+    assert bd_rates(sent("old", 0.0, 0.0) + sent("new", 0.0, 0.0), "old") == []
+
+
+def test_nothing_to_compare_with():
+    with pytest.raises(UserError, match="no rows of 'other' to compare with; the results have: new"):
+        differences(sent("new", 0.0, 1.0), "other")
+    with pytest.raises(UserError, match="nothing to compare with 'old'"):
+        differences([*sent("new", 0.0, 1.0), *sent("old", 5.0, 0.0)], "old")
+
+
+def test_bills_are_shares_of_what_was_sent():
+    (bill,) = bills([replace(row("a"), payload=60, header=20, padding=20), replace(row("b"), payload=100, header=0)])
+    assert bill.shares["payload"] == pytest.approx(0.8)
+    assert sum(bill.shares.values()) == pytest.approx(1.0)
+    assert tuple(bill.record()) == BILL_COLUMNS
+    assert bills_csv([bill]).splitlines()[0] == ",".join(BILL_COLUMNS)

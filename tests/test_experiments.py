@@ -1,0 +1,113 @@
+"""The format: what ships is valid, and nothing that the format lacks is swallowed."""
+
+from fractions import Fraction
+from importlib.resources import files
+
+import pytest
+import yaml
+
+from simulator.errors import UserError
+from simulator.experiments import choose_experiments, experiment_names, read_experiment, scaled_down
+
+GOOD = {"title": "T", "schemes": ["toy"], "snr": [0, 5]}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads an experiment made of `GOOD` and changes to it."""
+
+    def read(**changes):
+        path = tmp_path / "mine.yaml"
+        content = {key: value for key, value in (GOOD | changes).items() if value is not None}
+        path.write_text(yaml.safe_dump(content))
+        return read_experiment(str(path))
+
+    return read
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_experiments_that_ship_are_valid(name):
+    experiment = read_experiment(name)
+    assert experiment.name == name
+    assert experiment.grid.images == "kodak"
+
+
+def test_the_papers_figures_ship():
+    assert {"figure4", "figure5", "figure6", "sampler"} <= set(experiment_names())
+    assert [one.name for one in choose_experiments(["all"])] == experiment_names()
+    assert [one.name for one in choose_experiments(["figure5", "figure4", "figure5"])] == ["figure5", "figure4"]
+
+
+def test_every_key_of_the_format_is_read(read):
+    experiment = read(
+        schemes=["toy", {"scheme": "toy:x", "label": "X", "snr": "0:1:0.5"}],
+        snr="-5:5:5",
+        cbr=["1/16", "1/48"],
+        channels=["awgn", "rayleigh"],
+        images="samples",
+        only=["astronaut"],
+        crop=64,
+        realisations=3,
+        seed=7,
+        lpips="none",
+        x="cbr",
+        figures=[["psnr_db", "lpips"], "pictures"],
+        reference="toy",
+    )
+    grid = experiment.grid
+    assert (grid.snrs_of("toy"), grid.snrs_of("toy:x")) == ((-5.0, 0.0, 5.0), (0.0, 0.5, 1.0))
+    assert grid.cbrs == (Fraction(1, 48), Fraction(1, 16))
+    assert (grid.schemes, grid.channels, grid.images) == (("toy", "toy:x"), ("awgn", "rayleigh"), "samples")
+    assert (grid.only, grid.crop, grid.realisations, grid.seed, grid.lpips) == (("astronaut",), 64, 3, 7, "none")
+    assert (experiment.labels, experiment.x, experiment.reference) == ({"toy:x": "X"}, "cbr", "toy")
+    assert (experiment.figures, experiment.pictures) == ((("psnr_db", "lpips"),), True)
+    small = scaled_down(experiment, "kodak", 2).grid
+    assert (small.images, small.only, small.limit) == ("kodak", (), 2)
+    assert scaled_down(experiment, None, 1).grid.only == ("astronaut",)
+
+
+def test_readme_describes_every_key():
+    from simulator.experiments import _GRID, _OUTPUTS
+
+    text = (files("experiments") / "README.md").read_text()
+    assert all(f"| `{key}` |" in text for key in (*_GRID, *_OUTPUTS))
+
+
+BAD = {
+    "unknown key": ({"sceme": ["toy"]}, "unknown key 'sceme'"),
+    "unknown key of a scheme": ({"schemes": [{"scheme": "toy", "lable": "T"}]}, "unknown key 'lable'"),
+    "missing key": ({"snr": None}, "needs 'snr'"),
+    "scheme without name": ({"schemes": [{"label": "T"}]}, "lacks its name"),
+    "scheme that is a number": ({"schemes": [3]}, "must be a mapping"),
+    "no schemes": ({"schemes": []}, "must be a list"),
+    "SNR to the base of 60": ({"snr": 315}, r"is the number 315; write a list .* or a range in quotes"),
+    "SNR backwards": ({"snr": "15:0"}, "'snr' in .*write the lower SNR first"),
+    "CBR of 1": ({"cbr": ["1"]}, r"'cbr' in .*\(0, 1/2\]"),
+    "CBR as a number": ({"cbr": [0.1]}, "it must be text"),
+    "realisations": ({"realisations": 0}, "whole number of at least 1"),
+    "crop": ({"crop": 8}, "whole number of at least 16"),
+    "seed": ({"seed": True}, "whole number of at least 0"),
+    "axis": ({"x": "time"}, "known: snr, cbr"),
+    "metric": ({"figures": [["vmaf"]]}, "known: psnr_db, ms_ssim, lpips"),
+    "figures as text": ({"figures": "pictures"}, "must be a list"),
+    "backbone": ({"lpips": "resnet"}, "known: alex"),
+    "reference": ({"reference": "other"}, "must be among its schemes"),
+    "title": ({"title": 4}, "it must be text"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_refusals_are_one_line(read, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(UserError, match=r"no experiment 'figure9'; known: .*figure4"):
+        read_experiment("figure9")
+    with pytest.raises(UserError, match=r"nonesuch\.yaml"):
+        read_experiment(str(tmp_path / "nonesuch.yaml"))
+    (tmp_path / "figure4.yaml").write_text(yaml.safe_dump(GOOD))
+    with pytest.raises(UserError, match="two experiments are called 'figure4'"):
+        choose_experiments(["figure4", str(tmp_path / "figure4.yaml")])
