@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulator import selftest
-from simulator.channels import flat
+from simulator.channels import flat, ofdm, paths
 from simulator.errors import UserError
 from simulator.phy import mcs, qam
 
@@ -14,9 +14,17 @@ def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
 
 
-@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast", "rician", "tdl-c", "cdl-d", "umi"])
 def test_channels_pass(name: str) -> None:
     assert all(check.passed for check in selftest.check_channel(name))
+
+
+def test_faults_of_a_multipath_channel_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ofdm, "noise_variance", lambda snr_db: 2 * 10 ** (-snr_db / 10))
+    assert [check.passed for check in selftest.check_channel("tdl-a")] == [False, True]
+    right = paths.Paths.response
+    monkeypatch.setattr(paths.Paths, "response", lambda self, frequencies: 2 * right(self, frequencies))
+    assert [check.passed for check in selftest.check_channel("tdl-a")] == [False, False]
 
 
 def test_noise_on_each_real_dimension_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,12 +96,16 @@ def fade(symbols: torch.Tensor, gain: torch.Tensor, variance: float, key: int) -
 
     if not len(symbols):
         return symbols
-    fill = (0, -len(symbols) % DRAW_BLOCK)
-    faded = torch.nn.functional.pad(gain, fill) * torch.nn.functional.pad(symbols, fill)
     with sionna_seeded(key):
         awgn = AWGN(device="cpu")
-        blocks = [awgn(block, variance) for block in faded.split(DRAW_BLOCK)]
+        pairs = zip(gain.split(DRAW_BLOCK), symbols.split(DRAW_BLOCK), strict=True)
+        blocks = [awgn(_fill(gains) * _fill(block), variance) for gains, block in pairs]
     return torch.cat(blocks)[: len(symbols)]
+
+
+def _fill(block: torch.Tensor) -> torch.Tensor:
+    """Pad [k] values with zeros to a whole draw block."""
+    return block if len(block) == DRAW_BLOCK else torch.nn.functional.pad(block, (0, DRAW_BLOCK - len(block)))
 
 
 def load_channel(spec: str) -> Channel:

@@ -44,19 +44,19 @@ class OfdmChannel:
         estimator: the receiver's; None if the receiver is told the gains.
         """
         self.name = name
-        self._model = model
-        self._grid = grid
+        self.model = model
+        self.grid = grid
         self._estimator = estimator
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> OfdmRealisation:
         """Draw the gains of `num_symbols` data symbols and of the pilots in their slots; time runs on over slots."""
-        grid = self._grid
+        grid = self.grid
         slots = grid.slots(num_symbols)
         gains = [torch.zeros(0, dtype=torch.complex64)]
         pilots = [torch.zeros((0, grid.pilots_per_slot), dtype=torch.complex64)]
         if slots:
             num_times = -(-slots // BLOCK_SLOTS) * BLOCK_SLOTS * SLOT_SYMBOLS
-            paths = self._model.draw(num_times, grid.symbol_s, derive_key(key, "gain"))
+            paths = self.model.draw(num_times, grid.symbol_s, derive_key(key, "gain"))
             for response in self._responses(paths):
                 gains.append(response[:, grid.data_positions].reshape(-1))
                 pilots.append(response[:, grid.pilot_positions])
@@ -65,8 +65,8 @@ class OfdmChannel:
 
     def survey(self, num_symbols: int, count: int, key: int) -> tuple[torch.Tensor, int]:
         """|h|^2 of `count` realisations of `num_symbols` uses, sampled: once per slot, on a comb of subcarriers."""
-        grid = self._grid
-        gains, delays = self._model.draw_many(count, grid.slots(num_symbols), SLOT_SYMBOLS * grid.symbol_s, key)
+        grid = self.grid
+        gains, delays = self.model.draw_many(count, grid.slots(num_symbols), SLOT_SYMBOLS * grid.symbol_s, key)
         frequencies = grid.frequencies[:: max(1, grid.subcarriers // _SURVEYED_SUBCARRIERS)]
         links = zip(gains, delays, strict=True)
         response = torch.stack([Paths(gain.T, delay).response(frequencies) for gain, delay in links])
@@ -75,7 +75,7 @@ class OfdmChannel:
     def _responses(self, paths: Paths) -> Iterator[torch.Tensor]:
         """Frequency response of each block, complex64 [BLOCK_SLOTS, resource elements of a slot]."""
         for gains in paths.gains.split(BLOCK_SLOTS * SLOT_SYMBOLS):
-            yield Paths(gains, paths.delays).response(self._grid.frequencies).reshape(BLOCK_SLOTS, -1)
+            yield Paths(gains, paths.delays).response(self.grid.frequencies).reshape(BLOCK_SLOTS, -1)
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         """Send complex64 [K] symbols; pilots, guard and prefix are the overhead.
@@ -89,9 +89,9 @@ class OfdmChannel:
         received = fade(symbols, gain, noise, realisation.noise_key)
         variance = torch.full((count,), noise)
         if self._estimator is not None and count:
-            gain, error = self._estimate(self._estimator, realisation, self._grid.slots(count))
+            gain, error = self._estimate(self._estimator, realisation, self.grid.slots(count))
             gain, variance = gain[:count], variance + error[:count]
-        return Received(received, gain, variance, self._grid.overhead(count))
+        return Received(received, gain, variance, self.grid.overhead(count))
 
     def _estimate(
         self, estimator: Estimator, realisation: OfdmRealisation, slots: int

@@ -58,7 +58,7 @@ class PathModel(ABC):
     """A multipath model: draws paths keyed by a seed, and knows their second-order statistics."""
 
     @abstractmethod
-    def _sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Sionna's gains [batch, ..., P, T] and delays [batch, ..., P]."""
 
     @abstractmethod
@@ -68,13 +68,13 @@ class PathModel(ABC):
     def draw(self, num_times: int, interval_s: float, key: int) -> Paths:
         """Draw the paths of one link at `num_times` instants `interval_s` apart, keyed by `key`."""
         with sionna_seeded(key):
-            gains, delays = self._sample(1, num_times, 1 / interval_s)
+            gains, delays = self.sample(1, num_times, 1 / interval_s)
         return Paths(gains.reshape(-1, num_times).T.contiguous(), delays.reshape(-1).double())
 
     def draw_many(self, count: int, num_times: int, interval_s: float, key: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw the paths of `count` links at once: gains complex64 [count, P, T], delays float64 [count, P]."""
         with sionna_seeded(key):
-            gains, delays = self._sample(count, num_times, 1 / interval_s)
+            gains, delays = self.sample(count, num_times, 1 / interval_s)
         return gains.reshape(count, -1, num_times), delays.reshape(count, -1).double()
 
     def _measure(self, num_times: int, interval_s: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,7 +102,7 @@ class Tdl(PathModel):
         with sionna_seeded(0):
             return TDL(*self._arguments, min_speed=self._speed_m_s, device="cpu")
 
-    def _sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._block(batch, num_times, rate_hz)
 
     def covariance(self, num_times: int, interval_s: float, frequencies: torch.Tensor) -> Covariance:
@@ -142,7 +142,7 @@ class Cdl(PathModel):
             ends = {"ut_array": antenna, "bs_array": antenna, "direction": "downlink"}
             return CDL(*self._arguments, **ends, min_speed=speed, max_speed=speed, device="cpu")
 
-    def _sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._block(batch, num_times, rate_hz)
 
     def covariance(self, num_times: int, interval_s: float, frequencies: torch.Tensor) -> Covariance:
@@ -180,7 +180,7 @@ class SystemLevel(PathModel):
             block = {"umi": tr38901.UMi, "uma": tr38901.UMa}[self._scenario]
             return block(self._carrier_hz, o2i_model="low", **arguments)
 
-    def _sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         from sionna.phy.channel import gen_single_sector_topology
 
         speed = {"min_ut_velocity": self._speed_m_s, "max_ut_velocity": self._speed_m_s}

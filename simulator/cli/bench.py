@@ -1,4 +1,4 @@
-"""`bench ldpc` and `bench mcs`: benchmarks whose figures are ratios and thresholds, not only times."""
+"""`bench ldpc`, `bench mcs` and `bench channels`: figures that are ratios and thresholds, not only times."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from simulator.errors import UserError
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
-    verb = subparsers.add_parser("bench", help="measure decoders and MCS thresholds")
+    verb = subparsers.add_parser("bench", help="measure decoders, MCS thresholds and channels")
     targets = verb.add_subparsers(dest="target", metavar="TARGET", required=True)
 
     ldpc = targets.add_parser("ldpc", help="our LDPC decoder against Sionna's: throughput ratio and BLER")
@@ -28,6 +28,16 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     mcs.add_argument("--write", type=Path, metavar="FILE", help="write the table as JSON, as the program ships it")
     add_json(mcs)
     mcs.set_defaults(run=run, measure=_mcs)
+
+    channels = targets.add_parser("channels", help="symbols per second of each channel beside bare Sionna blocks")
+    text = "channels to measure, separated by commas (default: one of each kind)"
+    channels.add_argument("--channel", metavar="SPEC,...", help=text)
+    text = "data symbols per realisation (default: 73728, a Kodak image at CBR 1/16)"
+    channels.add_argument("--symbols", type=positive_int, default=73_728, metavar="N", help=text)
+    text = "realisations of which the fastest counts (default: 10)"
+    channels.add_argument("--repeats", type=positive_int, default=10, metavar="N", help=text)
+    add_json(channels)
+    channels.set_defaults(run=run, measure=_channels)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +105,38 @@ def _mcs(args: argparse.Namespace) -> None:
         print(json.dumps(table))
     elif not args.write:
         _print_thresholds(table)
+
+
+def _channels(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulator.channels.benchmark import CHANNELS, compare_channels
+
+    specs = tuple(args.channel.split(",")) if args.channel is not None else CHANNELS
+    with Console(stderr=True).status("drawing") as status:
+        measured = compare_channels(specs, args.symbols, args.repeats, lambda spec: status.update(f"drawing: {spec}"))
+        runs = list(measured)
+    load = os.getloadavg()[0]
+    if args.json:
+        rows = [asdict(one) | {"cost": one.cost} for one in runs]
+        print(json.dumps({"symbols": args.symbols, "load": load, "runs": rows}))
+        return
+    title = f"{args.symbols} data symbols per realisation, one thread, processor time; load {load:.1f}"
+    table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("channel", "Msymbols/s", "bare Sionna", "time / bare"):
+        table.add_column(column, justify="left" if column == "channel" else "right", no_wrap=True)
+    for one in runs:
+        figures = (
+            one.symbols_per_second / 1e6,
+            one.bare_symbols_per_second and one.bare_symbols_per_second / 1e6,
+            one.cost,
+        )
+        table.add_row(one.channel, *("-" if figure is None else f"{figure:.2f}" for figure in figures))
+    table.caption = "bare: Sionna's draw, response and noise without keys, grid, interleaver or channel estimation"
+    Console().print(table)
 
 
 def _write(target: Path, text: str) -> None:
