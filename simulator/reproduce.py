@@ -9,8 +9,8 @@ from simulator.experiments import Experiment
 from simulator.pictures import draw_pictures
 from simulator.plots import draw_panels
 from simulator.statistics import bills, summarise
-from simulator.store import Results, check_folder, explained
-from simulator.sweep import FIGURES, SUMMARY, run_sweep
+from simulator.store import Results
+from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
 from simulator.tables import (
     bd_rates_csv,
     bills_csv,
@@ -33,8 +33,6 @@ def run_experiment(
 ) -> Results:
     """Run what is missing of an experiment and write everything that it asks for into `folder`.
 
-    What an earlier run wrote beside its rows is removed first, so that nothing there ever belongs to other rows.
-
     Args:
         experiment: what to run.
         folder, fresh, notify, progress: as `run_sweep` takes them.
@@ -42,19 +40,18 @@ def run_experiment(
     Raises:
         UserError: what `run_sweep` raises.
     """
-    check_folder(folder)
-    with explained(folder):
-        _remove_outputs(folder, experiment.name)
-    return run_sweep(experiment.grid, folder, fresh, notify, progress, partial(_present, experiment))
+    outputs = Outputs(partial(_remove, experiment.name), partial(_write, experiment))
+    return run_sweep(experiment.grid, folder, fresh, notify, progress, outputs)
 
 
-def _remove_outputs(folder: Path, name: str) -> None:
+def _remove(name: str, folder: Path) -> None:
     for path in [*(folder / table for table in TABLES), *(folder / FIGURES).glob(f"{name}-*")]:
         path.unlink(missing_ok=True)
 
 
-def _present(experiment: Experiment, results: Results) -> None:
+def _write(experiment: Experiment, results: Results) -> None:
     rows, folder = results.rows, results.folder
+    _remove(experiment.name, folder)  # of an earlier version of the experiment, which may have asked for more
     points = summarise(rows)
     labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
     write_text(folder / SUMMARY, summary_csv(points))

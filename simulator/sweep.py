@@ -111,10 +111,30 @@ class PlannedRow:
     key: str
 
 
-def write_summary_and_figures(results: Results) -> None:
-    """Write what every sweep leaves beside its rows."""
+@dataclass(frozen=True)
+class Outputs:
+    """What is made of a sweep's rows.
+
+    Attributes:
+        remove: deletes from a folder what belongs to rows that are about to change.
+        write: writes into the results' folder what shall be read and looked at.
+    """
+
+    remove: Callable[[Path], None]
+    write: Callable[[Results], None]
+
+
+def _remove_summary_and_figures(folder: Path) -> None:
+    (folder / SUMMARY).unlink(missing_ok=True)
+    remove_figures(folder / FIGURES)
+
+
+def _write_summary_and_figures(results: Results) -> None:
     write_text(results.folder / SUMMARY, summary_csv(summarise(results.rows)))
     draw([results], results.folder / FIGURES)
+
+
+SUMMARY_AND_FIGURES = Outputs(_remove_summary_and_figures, _write_summary_and_figures)
 
 
 def run_sweep(
@@ -123,7 +143,7 @@ def run_sweep(
     fresh: bool = False,
     notify: Callable[[str], None] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    present: Callable[[Results], None] = write_summary_and_figures,
+    outputs: Outputs = SUMMARY_AND_FIGURES,
 ) -> Results:
     """Run what is missing of a sweep and write summary, figures and provenance into `folder`.
 
@@ -133,7 +153,7 @@ def run_sweep(
         fresh: forget earlier rows.
         notify: is told in one line what the user should know (a scheme or a metric left out).
         progress: is told (rows done, rows planned) at the start and whenever rows were stored.
-        present: writes into the results' folder what shall be read and looked at.
+        outputs: what is made of the rows.
 
     Raises:
         UserError: bad configuration, unusable folder, full disk, dead worker; finished rows are kept.
@@ -152,8 +172,7 @@ def run_sweep(
         if missing:
             _note_small_images(inputs.images, notify)
             with explained(folder):
-                (folder / SUMMARY).unlink(missing_ok=True)  # never beside rows that it does not summarise
-                remove_figures(folder / FIGURES)
+                outputs.remove(folder)  # never beside rows that they do not show
                 write_json(folder / PROVENANCE, _meta(config, inputs) | environment())
         executor = choose_executor(config, len(missing))
         make_worker = partial(Worker, config.device, inputs.lpips)
@@ -164,7 +183,7 @@ def run_sweep(
                 progress(done, len(planned))
         results = store.results()
         with explained(folder):
-            present(results)
+            outputs.write(results)
     return results
 
 

@@ -78,6 +78,9 @@ def test_old_figures_go_with_the_experiment(reproduce, tmp_path):
     assert reproduce("--limit", "1", figures=[["psnr_db"], ["psnr_db", "psnr_db"]]) == 0
     mine = tmp_path / "out" / "toys" / "figures" / "mine.png"
     mine.write_text("x")
+    before = sorted(tmp_path.rglob("*.*"))
+    assert reproduce("--limit", "1", schemes=["nonesuch"], reference=None) == 2
+    assert sorted(tmp_path.rglob("*.*")) == before
     assert reproduce("--limit", "1", figures=[["psnr_db"]], reference=None) == 0
     assert {path.name for path in mine.parent.iterdir()} == {"toys-psnr.png", "toys-psnr.pdf", "mine.png"}
     assert not (tmp_path / "out" / "toys" / "differences.csv").exists()
