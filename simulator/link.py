@@ -144,7 +144,7 @@ class Reception:
             ]
         height, width = (int(n) for n in metadata["size"].split("x"))
         state = LinkState(metadata["channel"], float(metadata["snr_db"]))
-        return cls(received, (height, width), state, tuple(map(int, metadata["control"].split())))
+        return cls(received, (height, width), state, tuple(map(int, metadata.get("control", "").split())))
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,15 @@ class Bound(Protocol):
 
 @dataclass(frozen=True)
 class Trip:
-    """The outcome of one batch. A bound has no transmission and no reception."""
+    """The outcome of one batch. A bound has no transmission and no reception.
+
+    Attributes:
+        snr_db: what Es/N0 came out at for each image: mean |gain|^2 / no over its symbols; NaN if none were sent.
+    """
 
     decoded: Decoded
     ledgers: list[SymbolLedger]
+    snr_db: list[float]
     transmission: Transmission | None = None
     reception: Reception | None = None
 
@@ -288,21 +293,20 @@ def transmit(
         draws = [channel.realise(budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images, budget, draws)
         _check_shown(scheme.name, decoded, images)
-        return Trip(decoded, ledgers)
+        return Trip(decoded, ledgers, [one.snr_db for one in draws])
     known = tuple(channel.realise(budget, snr_db, key) for key in keys) if genie else ()
     transmission = scheme.encode(images, budget, replace(state, realisations=known))
     _check(scheme.name, transmission, len(images), budget)
     _check_control(scheme.name, transmission, genie)
-    received = [
-        channel.send(symbols, channel.realise(len(symbols), snr_db, key))
-        for symbols, key in zip(transmission.symbols, keys, strict=True)
-    ]
+    pairs = zip(transmission.symbols, keys, strict=True)
+    realised = [channel.realise(len(symbols), snr_db, key) for symbols, key in pairs]
+    received = [channel.send(symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
     bills = zip(transmission.ledgers, received, strict=True)
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     reception = Reception(received, size, state, transmission.control)
     decoded = scheme.decode(reception)
     _check_shown(scheme.name, decoded, images)
-    return Trip(decoded, ledgers, transmission, reception)
+    return Trip(decoded, ledgers, [one.snr_db for one in realised], transmission, reception)
 
 
 def _check(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
@@ -325,7 +329,9 @@ def _check_control(name: str, transmission: Transmission, genie: bool) -> None:
     """Nothing but an MCS index goes beside the channel, and only from a genie."""
     control = transmission.control
     if len(control) != (len(transmission.symbols) if genie else 0):
-        raise SchemeError(f"{name}: {len(control)} numbers beside the channel; a genie sends one per image, others none")
+        raise SchemeError(
+            f"{name}: {len(control)} numbers beside the channel; a genie sends one per image, others none"
+        )
     if not all(isinstance(one, int) and 0 <= one < CONTROL_VALUES for one in control):
         raise SchemeError(f"{name}: what goes beside the channel must be whole numbers in 0..{CONTROL_VALUES - 1}")
 

@@ -20,7 +20,8 @@ from simulator.errors import UserError
 DATABASE = "results.sqlite"
 LOCK = ".lock"
 APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
-LAYOUT = 1  # of the tables
+LAYOUT = 2  # of the tables; layout 1 had no snr_db_realised
+_READABLE = (1, LAYOUT)
 ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
 
 
@@ -31,6 +32,8 @@ class Row:
     Attributes:
         key: hash of everything that determines the row.
         cbr_target, cbr, cbr_payload: channel uses per source value: allowed, billed in full, billed for payload only.
+        snr_db, snr_db_realised: Es/N0 on average over channel draws, and what it came out at in this one; None if
+            nothing was sent, or if the row is older than the column.
         psnr_db, ms_ssim, lpips: quality of the shown image; None where the metric does not exist.
         outage: nothing could be decoded.
         payload .. pilots: the bill, in complex channel uses.
@@ -44,6 +47,7 @@ class Row:
     cbr_target: float
     image: str
     realisation: int
+    snr_db_realised: float | None
     psnr_db: float
     ms_ssim: float | None
     lpips: float | None
@@ -130,9 +134,11 @@ class Store:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Write finished rows; they survive whatever comes next."""
-        marks = ", ".join("?" * len(COLUMNS))
+        names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
         with self._transaction() as connection:
-            connection.executemany(f"INSERT OR REPLACE INTO rows VALUES ({marks})", [astuple(row) for row in rows])
+            connection.executemany(
+                f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})", [astuple(row) for row in rows]
+            )
 
     def results(self) -> Results:
         """The finished rows of the plan."""
@@ -242,7 +248,7 @@ def _check_ours(path: Path, any_layout: bool = False) -> None:
     if not ours:
         raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
     layout = int.from_bytes(header[60:64], "big")
-    if layout != LAYOUT and not any_layout:
+    if layout not in _READABLE and not any_layout:
         what_to_do = "sweep with --fresh or another --out"
         raise UserError(f"'{path}' has layout {layout}, this program reads {LAYOUT}; {what_to_do}")
 
@@ -260,6 +266,8 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         rest = ", ".join(name for name in COLUMNS if name != "key")
         connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}) WITHOUT ROWID")
+        for name in set(COLUMNS) - _columns(connection):
+            connection.execute(f"ALTER TABLE rows ADD COLUMN {name}")
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute("COMMIT")
@@ -272,6 +280,11 @@ def _create(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    """Columns that the table of rows has; fewer than ours in a database of an older layout."""
+    return {name for _, name, *_ in connection.execute("PRAGMA table_info(rows)")}
+
+
 def _read_only(path: Path, mode: str) -> Results:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)
     try:
@@ -281,7 +294,8 @@ def _read_only(path: Path, mode: str) -> Results:
 
 
 def _read(connection: sqlite3.Connection, folder: Path) -> Results:
-    names = ", ".join(f"rows.{name}" for name in COLUMNS)
+    there = _columns(connection)
+    names = ", ".join(f"rows.{name}" if name in there else "NULL" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
     records = (dict(zip(COLUMNS, values, strict=True)) for values in found)
     rows = [Row(**{**record, "outage": bool(record["outage"])}) for record in records]

@@ -21,6 +21,7 @@ _FORMATS |= {f"psnr_db{suffix}": ".4f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"{metric}{suffix}": ".6f" for metric in ("ms_ssim", "lpips") for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {name: ".6f" for name in ("difference", "difference_lo", "difference_hi")}
 _FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f"} | {item: ".6f" for item in LEDGER_ITEMS}
+_FORMATS |= {"snr_db_realised": ".4f"}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
 
 QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)

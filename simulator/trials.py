@@ -1,5 +1,6 @@
 """The work of one process: send images over the air at one point of the grid, and measure what arrives."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Worker:
                 cbr_target=float(task.cbr),
                 image=one.name,
                 realisation=task.realisation,
+                snr_db_realised=trip.snr_db[index] if math.isfinite(trip.snr_db[index]) else None,
                 psnr_db=quality.psnr_db,
                 ms_ssim=quality.ms_ssim,
                 lpips=quality.lpips,
@@ -112,6 +114,7 @@ class _Stopwatch:
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
         self.name = scheme.name
+        self.genie = getattr(scheme, "genie", False)
         self._spent = [0.0, 0.0]
 
     def fingerprint(self) -> str:

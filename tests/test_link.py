@@ -1,6 +1,7 @@
 """The link holds schemes to its contract, and its randomness depends on names alone."""
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,6 +103,17 @@ def test_an_image_meets_the_same_channel_in_any_batch(images: torch.Tensor, name
         assert torch.equal(alone.received[0].gain, together.received[index].gain)
 
 
+def test_a_trip_tells_the_snr_that_came_out(images: torch.Tensor) -> None:
+    channel = load_channel("rayleigh")
+    trip = transmit(Analog(), images, Fraction(1, 8), channel, 7.0)
+    expected = [7.0 + 20 * math.log10(abs(complex(one.gain[0]))) for one in trip.reception.received]
+    assert trip.snr_db == pytest.approx(expected, abs=1e-4)
+    bound = transmit(load_scheme("bpg-capacity"), images[:1], Fraction(1, 8), channel, 7.0)
+    assert bound.snr_db == pytest.approx(trip.snr_db[:1], abs=1e-4)
+    nothing = Analog(lambda sent: Transmission([one[:0] for one in sent.symbols], [SymbolLedger()] * 3))
+    assert all(map(math.isnan, transmit(nothing, images, Fraction(1, 8), channel, 7.0).snr_db))
+
+
 def test_every_name_is_part_of_the_channel_key(images: torch.Tensor) -> None:
     base = dict(channel="awgn", snr_db=10.0, realisation=0, seed=0)
     other = dict(channel="rayleigh", snr_db=10.5, realisation=1, seed=1)
@@ -175,6 +187,7 @@ def test_the_channel_adds_its_overhead_to_the_bill(images: torch.Tensor) -> None
     trip = transmit(Analog(), images, Fraction(1, 8), Piloted(), 10.0)
     assert [ledger.pilots for ledger in trip.ledgers] == [7, 7, 7]
     assert trip.ledgers[0].total == channel_uses(Fraction(1, 8), SIZE) + 7
+    assert trip.ledgers[0].data == channel_uses(Fraction(1, 8), SIZE)
 
 
 @settings(max_examples=20)
@@ -202,3 +215,55 @@ def test_unknown_schemes_and_options_are_one_line(spec: str) -> None:
     with pytest.raises(UserError, match="known: ") as refusal:
         load_scheme(spec)
     assert "\n" not in str(refusal.value)
+
+
+class Curious(Analog):
+    """Notes down what it is told, and says something beside the channel."""
+
+    name = "curious"
+
+    def __init__(self, genie: bool | None, *control: int) -> None:
+        super().__init__()
+        self.control = control
+        self.told: list[LinkState] = []
+        if genie is not None:
+            self.genie = genie
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        self.told.append(state)
+        return replace(super().encode(images, budget, state), control=self.control)
+
+    def decode(self, reception: Reception) -> Decoded:
+        self.told.append(reception.state)
+        return super().decode(reception)
+
+
+@pytest.mark.parametrize("genie", [None, False])
+def test_nobody_but_a_genie_is_told_the_realisation(images: torch.Tensor, genie: bool | None) -> None:
+    scheme = Curious(genie)
+    trip = transmit(scheme, images, Fraction(1, 8), load_channel("rayleigh-fast"), 7.0)
+    assert [state.realisations for state in scheme.told] == [(), ()]
+    assert trip.reception.control == ()
+
+
+def test_a_genie_is_told_what_the_image_meets_and_its_receiver_is_not(images: torch.Tensor, tmp_path: Path) -> None:
+    scheme = Curious(True, 0, 31, 7)
+    trip = transmit(scheme, images, Fraction(1, 8), load_channel("rayleigh-fast"), 7.0)
+    at_transmitter, at_receiver = scheme.told
+    for known, received in zip(at_transmitter.realisations, trip.reception.received, strict=True):
+        assert torch.equal(known.gain, received.gain)
+    assert at_receiver.realisations == ()
+    trip.reception.save(tmp_path / "one.safetensors")
+    assert Reception.load(tmp_path / "one.safetensors").control == trip.reception.control == (0, 31, 7)
+
+
+@pytest.mark.parametrize(("genie", "control"), [(False, (1, 2, 3)), (True, ()), (True, (1, 2)), (True, (1, 2, 32))])
+def test_nothing_but_an_mcs_index_goes_beside_the_channel(images: torch.Tensor, genie: bool, control) -> None:
+    with pytest.raises(SchemeError, match=r"curious: .*beside the channel"):
+        transmit(Curious(genie, *control), images, Fraction(1, 8), load_channel("awgn"), 7.0)
+
+
+def test_the_stopwatch_of_a_sweep_hides_no_genie() -> None:
+    from simulator.trials import _Stopwatch
+
+    assert [_Stopwatch(Curious(genie)).genie for genie in (None, False, True)] == [False, False, True]

@@ -47,6 +47,7 @@ def row(image="a", realisation=0, psnr_db=30.0, snr_db=0.0, scheme="s", outage=F
         cbr_target=1 / 16,
         image=image,
         realisation=realisation,
+        snr_db_realised=snr_db,
         psnr_db=psnr_db,
         ms_ssim=None,
         lpips=lpips,

@@ -92,9 +92,24 @@ def test_damaged_database_is_said_and_can_be_started_over(tmp_path):
 def test_database_of_another_version_is_said(tmp_path):
     with Store(tmp_path) as store:
         store._connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(UserError, match="has layout 9, this program reads 1"):
+    with pytest.raises(UserError, match="has layout 9, this program reads 2"):
         Store(tmp_path)
     Store(tmp_path, fresh=True).close()
+
+
+def test_rows_of_the_first_layout_are_kept_and_joined_by_new_ones(tmp_path):
+    with Store(tmp_path) as store:
+        store.set_plan(KEYS, {})
+        store.add(ROWS[:2])
+        store._connection.execute("ALTER TABLE rows DROP COLUMN snr_db_realised")
+        store._connection.execute("PRAGMA user_version = 1")
+    old = [replace(one, snr_db_realised=None) for one in ROWS[:2]]
+    assert load_results(tmp_path).rows == old
+    with Store(tmp_path) as store:
+        assert store.finished() == set(KEYS[:2])
+        store.add(ROWS[2:])
+        assert store._connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert load_results(tmp_path).rows == [*old, ROWS[2]]
 
 
 def test_folder_that_is_a_file(tmp_path):
@@ -133,7 +148,7 @@ def test_results_can_be_read_where_nothing_can_be_written(tmp_path, monkeypatch)
 
 
 def test_public_record_ends_with_the_key():
-    assert list(public_record(ROWS[0]))[:7] == [
-        *("scheme", "channel", "snr_db", "cbr_target", "image", "realisation", "psnr_db")
+    assert list(public_record(ROWS[0]))[:8] == [
+        *("scheme", "channel", "snr_db", "cbr_target", "image", "realisation", "snr_db_realised", "psnr_db")
     ]
     assert list(public_record(ROWS[0]))[-1] == "key"
