@@ -68,7 +68,7 @@ def test_blocks_are_those_that_pixel_shuffle_makes(photographs):
         ({"jscc_heads": 5}, "multiple of jscc_heads 5"),
         ({"transform_patch": 2}, "a stride of 8; it must be 16"),
         ({"transform_channels": [64, 96]}, "a stride of 8; it must be 16"),
-        ({"latent_chanels": 3}, "unknown model setting latent_chanels"),
+        ({"latent_chanels": 3}, "unknown key 'latent_chanels' in 'model'"),
     ],
 )
 def test_impossible_configurations_are_explained(values, match):
