@@ -1,7 +1,8 @@
 """`bpg-ldpc`: the classical chain of BPG, NR LDPC code and QAM.
 
 The budget is filled by one transport block per image: the length of the BPG file, the file, zeros. The receiver
-derives the block's format from the number of symbols and, with adaptive MCS, the link's SNR; nothing is signalled.
+derives the block's format from the number of symbols and, with adaptive MCS, channel and average SNR; nothing is
+signalled. Only with `adaptation=genie` the MCS comes beside the channel.
 """
 
 import hashlib
@@ -11,12 +12,12 @@ import torch
 
 from baselines import bpg
 from baselines.options import full_name, read_options
+from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
-from simulator.phy.fading import Fading
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
-from simulator.phy.mcs import MCS_TABLE, select_mcs, thresholds
+from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import (
     TransportFormat,
@@ -30,55 +31,71 @@ _CHOICES = {
     "mcs": ("adaptive", *(mcs.name for mcs in MCS_TABLE)),
     "chroma": ("444", "420"),
     "decoder": ("layered", "sionna"),
+    "adaptation": ("average", "genie"),
 }
-_FADING: dict[str, Fading] = {"awgn": "none", "rayleigh": "block", "rayleigh-fast": "fast"}
-_REVISION = 2  # of what this file puts into a transport block, and of how it chooses the MCS
+_REVISION = 3  # of what this file puts into a transport block, and of how it chooses the MCS
 
 
 class BpgLdpc:
-    """BPG + 5G LDPC + QAM with the best MCS for the link's SNR, or a fixed one.
+    """BPG + 5G LDPC + QAM with the best MCS for the link, or a fixed one.
 
     An image is lost, as a whole, if a CRC fails or if not even BPG's coarsest file fits the transport block. The
-    adaptive MCS knows the channel's name and average SNR: it keeps outages below 1 % over AWGN and about there over
-    fast fading, and at 10 % over block fading, which is also assumed of any channel that it does not know.
+    adaptive MCS keeps outages below 1 % over AWGN, and at 10 % or less over any fading channel whose average SNR allows
+    it, which it knows by name and average SNR (`simulator.adaptation`). `adaptation=genie` is told what each image is
+    about to meet: the bound for a link that measures the channel before it sends.
     """
 
     def __init__(self, *options: str) -> None:
-        """Options: an MCS such as `16qam-1/2` (default `adaptive`), `chroma=420`, `decoder=sionna`.
+        """Options: an MCS such as `16qam-1/2` (default `adaptive`), `chroma=420`, `decoder=sionna`, `adaptation=genie`.
 
         Raises:
-            UserError: unknown option.
+            UserError: unknown option, or a fixed MCS that shall be adapted.
         """
         chosen = read_options("bpg-ldpc", options, _CHOICES, bare="mcs")
         self.name = full_name("bpg-ldpc", chosen, _CHOICES, bare="mcs")
+        self.genie = chosen["adaptation"] == "genie"
         self._mcs = {mcs.name: mcs for mcs in MCS_TABLE}.get(chosen["mcs"])
+        if self._mcs and self.genie:
+            raise UserError(f"scheme 'bpg-ldpc': adaptation=genie chooses the MCS itself; leave out '{self._mcs.name}'")
         self._chroma = chosen["chroma"]
         self._decoder = SionnaDecoder() if chosen["decoder"] == "sionna" else LayeredDecoder()
 
     def fingerprint(self) -> str:
         """Digest of the codec's version, the decoder's settings, the framing and the thresholds that choose the MCS."""
-        parts = (bpg.identity(), self._decoder, _REVISION, None if self._mcs else thresholds()["snr_db"])
+        rules = None if self._mcs else (adaptation.REVISION, thresholds()["snr_db"])
+        parts = (bpg.identity(), self._decoder, _REVISION, rules)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
         """Fill `budget` symbols per image of float32 [B, 3, H, W] with its finest BPG file that fits."""
-        form = self._format(budget, state)
+        if not self.genie:
+            symbols, ledgers = self._encode(images, budget, self._choose(budget, state))
+            return Transmission(symbols, ledgers)
+        chosen = [adaptation.choose_mcs_for(state.channel, state.snr_db, budget, one) for one in state.realisations]
+        sent = [self._encode(image[None], budget, mcs) for image, mcs in zip(images, chosen, strict=True)]
+        control = tuple(MCS_TABLE.index(mcs) for mcs in chosen)
+        return Transmission([symbols[0] for symbols, _ in sent], [ledgers[0] for _, ledgers in sent], control)
+
+    def _encode(self, images: torch.Tensor, budget: int, mcs: Mcs) -> tuple[list[torch.Tensor], list[SymbolLedger]]:
+        """Symbols and bills of images that share an MCS."""
+        form = _format(budget, mcs)
         if form is None:
-            return Transmission([torch.zeros(0, dtype=torch.complex64)] * len(images), [SymbolLedger()] * len(images))
+            return [torch.zeros(0, dtype=torch.complex64)] * len(images), [SymbolLedger()] * len(images)
         files = [self._compress(to_uint8(image), form) for image in images]
         bits = encode_transport_blocks([_frame(file, form) for file in files], form)
         symbols = torch.from_numpy(map_bits(bits, form.bits_per_symbol))
-        return Transmission([_limit_power(one) for one in symbols], [_bill(file, form) for file in files])
+        return [_limit_power(one) for one in symbols], [_bill(file, form) for file in files]
 
     def decode(self, reception: Reception) -> Decoded:
         """Decode each image's transport block; its CRCs decide whether there is an image."""
         size, received = reception.image_size, reception.received
         shown, outage = [outage_image(size)] * len(received), [True] * len(received)
-        by_length: dict[int, list[int]] = {}
+        alike: dict[tuple[int, int], list[int]] = {}
         for index, one in enumerate(received):
-            by_length.setdefault(len(one.symbols), []).append(index)
-        for length, indices in by_length.items():
-            form = self._format(length, reception.state)
+            signalled = reception.control[index] if self.genie else -1
+            alike.setdefault((len(one.symbols), signalled), []).append(index)
+        for (length, signalled), indices in alike.items():
+            form = _format(length, MCS_TABLE[signalled] if self.genie else self._choose(length, reception.state))
             if form is None:
                 continue
             llrs = _demap([received[index] for index in indices], form)
@@ -89,13 +106,9 @@ class BpgLdpc:
                     shown[index], outage[index] = image, False
         return Decoded(torch.stack(shown), outage)
 
-    def _format(self, num_symbols: int, state: LinkState) -> TransportFormat | None:
-        """The format that both ends derive; None if no transport block fits."""
-        try:
-            fading = _FADING.get(state.channel, "block")
-            return transport_format(num_symbols, self._mcs or select_mcs(state.snr_db, num_symbols, fading))
-        except UserError:
-            return None
+    def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
+        """The MCS that both ends know without being told."""
+        return self._mcs or adaptation.choose_mcs(state.channel, state.snr_db, num_symbols)
 
     def _compress(self, rgb: np.ndarray, form: TransportFormat) -> bytes:
         """The finest BPG file that fits beside the header, or nothing."""
@@ -103,6 +116,14 @@ class BpgLdpc:
             return bpg.encode_to_size(rgb, form.payload_bytes - _header_bytes(form), self._chroma).data
         except bpg.BpgDoesNotFit:
             return b""
+
+
+def _format(num_symbols: int, mcs: Mcs) -> TransportFormat | None:
+    """The transport block that fills `num_symbols`; None if none fits."""
+    try:
+        return transport_format(num_symbols, mcs)
+    except UserError:
+        return None
 
 
 def _header_bytes(form: TransportFormat) -> int:

@@ -1,5 +1,6 @@
 """Data that tests may use when the machine has it. Tests run on every core, one thread each."""
 
+import math
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy start their threads
@@ -47,3 +48,32 @@ def photographs(tmp_path: Path) -> Path:
         coarse = generator.integers(0, 256, (5, 6, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(folder / f"p{index}.png")
     return folder
+
+
+class RayleighLaw:
+    """Fast Rayleigh fading in closed form: integrals over the exponential law of |h|^2."""
+
+    powers_db = tuple(10 * math.log10(-math.log1p(-(index + 0.5) / 500)) for index in range(500))
+
+    def lost(self, snr_db: float, bits_per_symbol: int) -> float:
+        """Bits that a QAM symbol loses on average at average Es/N0 `snr_db`."""
+        from simulator.phy.miesm import lost_bits
+
+        return sum(lost_bits(snr_db + one, bits_per_symbol) for one in self.powers_db) / len(self.powers_db)
+
+    def needed(self, awgn_snr_db: float, bits_per_symbol: int) -> float:
+        """Average Es/N0 that gives the mutual information of `awgn_snr_db` over AWGN."""
+        from simulator.phy.miesm import lost_bits
+
+        target = lost_bits(awgn_snr_db, bits_per_symbol)
+        low, high = awgn_snr_db, awgn_snr_db + 12
+        while high - low > 0.01:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.lost(middle, bits_per_symbol) > target else (low, middle)
+        return high
+
+
+@pytest.fixture(scope="session")
+def rayleigh_law() -> RayleighLaw:
+    """What theory says of fast Rayleigh fading."""
+    return RayleighLaw()

@@ -12,11 +12,13 @@ rates are fixed there is no map, and the header is the scale alone.
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from models.lrisc.ratemap import decode_map, encode_map
+from simulator.adaptation import outlook
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.phy.mcs import MCS_TABLE, Mcs
@@ -33,9 +35,11 @@ _HEADER = struct.Struct(">hBH")
 _SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
 _CRC_BITS = 16  # of a short transport block
-# The map must arrive when the latents still make a picture: this much below the label, more where gains move.
-SAFETY_MARGIN_DB = {"awgn": 1.0}
-FADING_MARGIN_DB = 10.0
+_CANDIDATES = tuple(mcs for mcs in MCS_TABLE if mcs.bits_per_symbol == 2)
+# The map must arrive when the latents still make a picture: this much below the label over AWGN, and over fading in
+# all but this share of the transmissions, as far as the lowest rate can do that.
+SAFETY_MARGIN_DB = 1.0
+OUTAGE_TARGET = 0.02
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,31 @@ class SideInformation:
     scale_db: float
 
 
-def safe_mcs(num_bytes: int, state: LinkState) -> Mcs:
-    """The MCS that carries `num_bytes`: the fastest 4-QAM (of power exactly one) with a margin below the link's SNR.
+def safe_mcs(num_bytes: int, state: LinkState, start: int = 0) -> Mcs:
+    """The MCS that carries `num_bytes` from symbol `start` on: the fastest 4-QAM (of power exactly one) that is safe.
 
     It depends on the length because short codes are weak: a header of 5 bytes needs 2 dB more than a long block.
     """
-    margin = SAFETY_MARGIN_DB.get(state.channel, FADING_MARGIN_DB)
-    candidates = [mcs for mcs in MCS_TABLE if mcs.bits_per_symbol == 2]
-    info_bits = 8 * num_bytes + _CRC_BITS
-    usable = [mcs for mcs in candidates if mcs.threshold_db(info_bits=info_bits) + margin <= state.snr_db]
-    return max(usable or candidates[:1], key=lambda mcs: mcs.spectral_efficiency)
+    if state.channel != "awgn":
+        return _safe_over_fading(num_bytes, state.channel, state.snr_db, start)
+    needed = {mcs: mcs.threshold_db(info_bits=8 * num_bytes + _CRC_BITS) for mcs in _CANDIDATES}
+    usable = [mcs for mcs in _CANDIDATES if needed[mcs] + SAFETY_MARGIN_DB <= state.snr_db]
+    return max(usable or _CANDIDATES[:1], key=lambda mcs: mcs.spectral_efficiency)
+
+
+@lru_cache(maxsize=4096)
+def _safe_over_fading(num_bytes: int, channel: str, snr_db: float, start: int) -> Mcs:
+    """The fastest 4-QAM whose outage is at most `OUTAGE_TARGET`, or else the one of least outage."""
+    forms = {mcs: smallest_format(num_bytes, mcs) for mcs in _CANDIDATES}
+    ahead = outlook(channel, snr_db, start + max(form.num_symbols for form in forms.values()))
+    outage = {
+        mcs: ahead.outage(mcs, form.num_blocks, form.block_bits, start, start + form.num_symbols)
+        for mcs, form in forms.items()
+    }
+    usable = [mcs for mcs in _CANDIDATES if outage[mcs] <= OUTAGE_TARGET]
+    if not usable:
+        return min(_CANDIDATES, key=lambda mcs: outage[mcs])
+    return max(usable, key=lambda mcs: mcs.spectral_efficiency)
 
 
 def header_format(state: LinkState) -> TransportFormat:
@@ -78,7 +97,7 @@ def scale_format(state: LinkState) -> TransportFormat:
 def map_format(num_bytes: int, state: LinkState) -> TransportFormat:
     """The transport block of a map of `num_bytes`."""
     num_bytes = max(1, num_bytes)
-    return smallest_format(num_bytes, safe_mcs(num_bytes, state))
+    return smallest_format(num_bytes, safe_mcs(num_bytes, state, start=header_format(state).num_symbols))
 
 
 def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:

@@ -20,6 +20,7 @@ from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
 from models.lrisc.planning import plan_fixed, plan_transmission
 from models.pretrained import find_weights, load_pretrained
+from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
@@ -28,7 +29,7 @@ from simulator.randomness import derive_key
 
 WEIGHTS = "lrisc-compact"
 TRAINED_SNR_DB = (0.0, 20.0)
-_REVISION = 2  # of what this file and airframe.py put on the air and take from it
+_REVISION = 3  # of what this file and airframe.py put on the air and take from it
 _OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
@@ -66,8 +67,8 @@ class LriscScheme:
         return self
 
     def fingerprint(self) -> str:
-        """Hash of the weights, the thresholds that protect header and map, and the receiver's settings."""
-        table = hashlib.sha256(repr(thresholds()["snr_db"]).encode()).hexdigest()
+        """Hash of the weights, of what protects header and map, and the receiver's settings."""
+        table = hashlib.sha256(repr((thresholds()["snr_db"], adaptation.REVISION)).encode()).hexdigest()
         parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed]
         if self.model.variant != Variant():
             parts.append(self.model.variant)

@@ -7,9 +7,11 @@ from functools import cache
 from importlib.resources import files
 from math import ceil, sqrt
 
+import numpy as np
+from scipy.special import ndtr, ndtri
+
 from simulator.errors import UserError
 from simulator.phy.basegraph import MAX_BLOCK_BITS
-from simulator.phy.fading import Fading, faded_snr_db
 
 # Code rates per bits per symbol; their thresholds lie about 0.5 dB apart.
 CODE_RATES = {
@@ -43,15 +45,27 @@ class Mcs:
         """Info bits per channel use."""
         return float(self.bits_per_symbol * self.code_rate)
 
+    def num_blocks(self, num_symbols: int) -> int:
+        """How many code blocks a transport block over ``num_symbols`` channel uses has, to within one."""
+        limit = MAX_BLOCK_BITS[2 if self.code_rate <= Fraction(1, 4) else 1]
+        return ceil(max(1.0, num_symbols * self.spectral_efficiency) / limit)
+
     def block_bits(self, num_symbols: int) -> int:
         """About how many info bits each code block has when a transport block fills ``num_symbols`` channel uses."""
-        limit = MAX_BLOCK_BITS[2 if self.code_rate <= Fraction(1, 4) else 1]
-        total = max(1.0, num_symbols * self.spectral_efficiency)
-        return ceil(total / ceil(total / limit))
+        return ceil(max(1.0, num_symbols * self.spectral_efficiency) / self.num_blocks(num_symbols))
 
     def required_snr_db(self, info_bits: int = _TYPICAL_INFO_BITS) -> float:
         """Es/N0 in dB from which adaptive links use the MCS: its threshold for BLER 1e-3 and `MARGIN_DB`."""
         return self.threshold_db(1e-3, info_bits) + MARGIN_DB
+
+    def block_error_rate(self, snr_db: np.ndarray, info_bits: int) -> np.ndarray:
+        """BLER of a code block of ``info_bits`` over AWGN at each Es/N0 in dB: Q((SNR - middle) / width).
+
+        The finite-length scaling law (`simulator.phy.waterfall`) through both measured thresholds.
+        """
+        common, rare = (self.threshold_db(bler, info_bits) for bler in (1e-2, 1e-3))
+        width = (rare - common) / float(ndtri(1e-2) - ndtri(1e-3))
+        return ndtr((common - snr_db) / width + float(ndtri(1e-2)))
 
     def threshold_db(self, bler: float = 1e-3, info_bits: int = _TYPICAL_INFO_BITS) -> float:
         """Es/N0 in dB at which a code block of ``info_bits`` has ``bler`` (0.01 or 0.001) over AWGN.
@@ -82,17 +96,15 @@ def parse_mcs(name: str) -> Mcs:
     raise UserError(f"unknown MCS '{name}': expected one of {', '.join(mcs.name for mcs in MCS_TABLE)}")
 
 
-def select_mcs(snr_db: float, num_symbols: int | None = None, fading: Fading = "none") -> Mcs:
-    """The MCS of highest spectral efficiency whose required SNR is at most ``snr_db`` (average Es/N0).
+def select_mcs(snr_db: float, num_symbols: int | None = None) -> Mcs:
+    """The MCS of highest spectral efficiency whose required SNR is at most ``snr_db`` (Es/N0 over AWGN).
 
     ``num_symbols``: channel uses of the transport block; short blocks need more SNR. Without it, blocks of image size
-    are assumed. ``fading``: how the gain moves within a transport block (`simulator.phy.fading`). Below the lowest
-    required SNR the most robust MCS is returned: the caller's outage is then likely.
+    are assumed. Below the lowest required SNR the most robust MCS is returned: the caller's outage is then likely.
     """
 
     def needed(mcs: Mcs) -> float:
-        info_bits = _TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols)
-        return faded_snr_db(mcs.required_snr_db(info_bits), mcs.bits_per_symbol, fading)
+        return mcs.required_snr_db(_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
 
     usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db]
     if not usable:

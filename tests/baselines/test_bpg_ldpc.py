@@ -113,9 +113,19 @@ torch.save((decoded.images, decoded.outage), sys.argv[3])
 """
 
 
-def test_a_fresh_process_decodes_the_reception_alone(images: torch.Tensor, tmp_path: Path) -> None:
-    spec = "bpg-ldpc:16qam-1/2:chroma=420"
-    trip = transmit(BpgLdpc(*spec.split(":")[1:]), images, CBR, load_channel("rayleigh-fast"), 22.0)
+@pytest.mark.parametrize(
+    ("spec", "channel"),
+    [
+        ("bpg-ldpc:16qam-1/2:chroma=420", "rayleigh-fast"),
+        ("bpg-ldpc:adaptation=genie", "rayleigh"),
+        ("bpg-ldpc", "tdl-c"),
+    ],
+)
+def test_a_fresh_process_decodes_the_reception_alone(
+    images: torch.Tensor, tmp_path: Path, spec: str, channel: str
+) -> None:
+    trip = transmit(BpgLdpc(*spec.split(":")[1:]), images, CBR, load_channel(channel), 22.0)
+    assert trip.decoded.outage == [False, False]
     trip.reception.save(tmp_path / "reception.safetensors")
     arguments = [spec, str(tmp_path / "reception.safetensors"), str(tmp_path / "decoded.pt")]
     subprocess.run([sys.executable, "-c", DECODE, *arguments], check=True, cwd=tmp_path, timeout=120)
@@ -166,6 +176,25 @@ def test_adaptation_expects_fading(images: torch.Tensor) -> None:
         )
         expected = lost * 2 * draws
         assert abs(outages - expected) <= spread * (expected * (1 - lost)) ** 0.5
+
+
+def test_a_genie_loses_almost_nothing_and_sends_more(images: torch.Tensor) -> None:
+    channel, draws = load_channel("rayleigh"), 15
+    lost = {"average": 0, "genie": 0}
+    carried = {"average": 0.0, "genie": 0.0}
+    for adaptation in lost:
+        for realisation in range(draws):
+            trip = transmit(BpgLdpc(f"adaptation={adaptation}"), images, CBR, channel, 18.0, realisation)
+            lost[adaptation] += sum(trip.decoded.outage)
+            carried[adaptation] += sum(measure(*pair).psnr_db for pair in zip(images, trip.decoded.images, strict=True))
+    assert lost["genie"] <= 1  # 0.7 % of the gains lie below the lowest rate's threshold
+    assert carried["genie"] > carried["average"] + 2 * draws  # 1 dB each
+    assert transmit(BpgLdpc("adaptation=genie"), images, CBR, AWGN, 9.0).transmission.control == (14, 14)
+
+
+def test_a_genie_takes_no_fixed_mcs() -> None:
+    with pytest.raises(UserError, match="leave out '4qam-1/2'"):
+        BpgLdpc("4qam-1/2", "adaptation=genie")
 
 
 def test_noise_alone_is_an_outage() -> None:
