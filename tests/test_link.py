@@ -92,7 +92,7 @@ def test_description_has_both_bandwidth_ratios() -> None:
     assert set(ITEMS) < set(record)
 
 
-@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rician-fast", "tdl-c:csi=lmmse:subcarriers=48", "cdl-d", "umi"])
 def test_an_image_meets_the_same_channel_in_any_batch(images: torch.Tensor, name: str) -> None:
     channel = load_channel(name)
     together = transmit(Analog(), images, Fraction(1, 8), channel, 7.0).reception
