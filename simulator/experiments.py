@@ -11,8 +11,8 @@ from simulator.configuration import check_keys, read_configuration
 from simulator.curves import BACKBONES
 from simulator.errors import UserError
 from simulator.grids import parse_cbr, parse_snrs
+from simulator.inputs import SweepConfig
 from simulator.statistics import METRICS
-from simulator.sweep import SweepConfig
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ import torch
 
 from simulator.channels import load_channel
 from simulator.curves import STYLE
+from simulator.inputs import SweepConfig, choose_images
 from simulator.link import load_scheme, transmit
 from simulator.plots import save
 from simulator.store import Results, Row
-from simulator.sweep import SweepConfig, choose_images
 from simulator.tables import cbr_label
 from simulator.trials import on_device
 

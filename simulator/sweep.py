@@ -6,96 +6,31 @@ grid reuses a smaller one.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from simulator.channels import Channel, load_channel
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses
-from simulator.images import NamedImage, group_by_size, load_image_set
-from simulator.link import Bound, Scheme, check_supported, load_scheme
-from simulator.metrics import MS_SSIM_MIN_SIDE, LpipsNet, LpipsUnavailable
+from simulator.images import NamedImage, group_by_size
+from simulator.inputs import Inputs, SweepConfig, load_inputs
+from simulator.link import Bound, Scheme
+from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
-from simulator.plugins import plugin_names
 from simulator.provenance import environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
-from simulator.trials import Task, Worker, check_device, on_device
+from simulator.trials import Task, Worker
 
-Named = TypeVar("Named", Channel, Scheme | Bound)
-
-BUILT_IN = ("bpg-ldpc", "deepjscc", "lrisc", "bpg-capacity")
 MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"
 PROVENANCE = "provenance.json"
 FIGURES = "figures"
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """What to simulate. `workers` and `batch` change the time it takes, never a result.
-
-    Attributes:
-        snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every built-in one that is there.
-        own_snrs_db: by scheme, SNRs in place of `snrs_db`: finer ones around a cliff, say.
-        images, crop: image set and side of the centre crop, as `simulator.images.load_image_set` takes them.
-        only: names of the images to take; none means all.
-        limit: take no more images than this.
-        realisations: channel draws per image.
-        seed: seed of all channel draws.
-        device: where learned schemes run.
-        lpips: backbone of LPIPS, or "none".
-        workers: processes.
-        batch: images per unit of work, and per call of a scheme that runs on an accelerator.
-    """
-
-    snrs_db: tuple[float, ...]
-    cbrs: tuple[Fraction, ...] = (Fraction(1, 16),)
-    schemes: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ("awgn",)
-    own_snrs_db: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    images: str = "samples"
-    crop: int | None = None
-    only: tuple[str, ...] = ()
-    limit: int | None = None
-    realisations: int = 1
-    seed: int = 0
-    device: str = "cpu"
-    lpips: str = "alex"
-    workers: int = 1
-    batch: int = 1
-
-    def snrs_of(self, scheme: str) -> tuple[float, ...]:
-        """The SNRs in dB at which a scheme is sent."""
-        return self.own_snrs_db.get(scheme, self.snrs_db)
-
-    def record(self) -> dict[str, Any]:
-        """The configuration, JSON-serialisable."""
-        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs]}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a configuration names, loaded and checked.
-
-    Attributes:
-        schemes, channels: by specification, which may differ from the name that results bear.
-        images: in the order of the set.
-        lpips: backbone, or "none".
-        lpips_fingerprint: digest of its weights.
-    """
-
-    schemes: dict[str, Scheme | Bound]
-    channels: dict[str, Channel]
-    images: list[NamedImage]
-    lpips: str
-    lpips_fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -192,78 +127,10 @@ def choose_executor(config: SweepConfig, num_rows: int) -> Executor:
     return LocalProcesses(config.workers) if min(config.workers, num_rows) > 1 else InProcess()
 
 
-def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
-    """Load and check everything that a configuration names, before any work is done.
-
-    Raises:
-        UserError: unknown scheme, channel or image set, a device that is not there, a CBR that a scheme lacks.
-    """
-    check_device(config.device)
-    channels = _unique({spec: load_channel(spec) for spec in config.channels})
-    images = choose_images(config)
-    schemes = _unique(_load_schemes(config, notify))
-    return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify))
-
-
-def choose_images(config: SweepConfig) -> list[NamedImage]:
-    """The images of the set that a configuration asks for, in the order of the set.
-
-    Raises:
-        UserError: no such set, or no such image in it.
-    """
-    images = load_image_set(config.images, config.crop)
-    if missing := sorted(set(config.only) - {image.name for image in images}):
-        there = ", ".join(image.name for image in images[:30])
-        raise UserError(f"image set '{config.images}' has no image '{missing[0]}'; it has: {there}")
-    return [image for image in images if not config.only or image.name in config.only][: config.limit]
-
-
-def _unique(loaded: dict[str, Named]) -> dict[str, Named]:
-    """Of several specifications that mean the same, the first."""
-    first: dict[str, tuple[str, Named]] = {}
-    for spec, one in loaded.items():
-        first.setdefault(one.name, (spec, one))
-    return dict(first.values())
-
-
-def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[str, Scheme | Bound]:
-    """The schemes asked for, else the built-in ones that are installed, have their weights and support every CBR."""
-    if config.schemes:
-        return {spec: _load(spec, config) for spec in config.schemes}
-    schemes = {}
-    for name in BUILT_IN:
-        if name in plugin_names("simulator.schemes"):
-            try:
-                schemes[name] = _load(name, config)
-            except (UserError, ImportError) as error:
-                notify(f"left out {name}: {error}")
-    if not schemes:
-        raise UserError("no built-in scheme can run this; name one with --scheme, or install the package again")
-    return schemes
-
-
-def _load(spec: str, config: SweepConfig) -> Scheme | Bound:
-    scheme = on_device(load_scheme(spec), config.device)
-    for cbr in config.cbrs:
-        check_supported(scheme, cbr)
-    return scheme
-
-
 def _note_small_images(images: list[NamedImage], notify: Callable[[str], None]) -> None:
     small = sum(min(image.size) < MS_SSIM_MIN_SIDE for image in images)
     if small:
         notify(f"no MS-SSIM for {small} of {len(images)} images: it needs sides of at least {MS_SSIM_MIN_SIDE} pixels")
-
-
-def _find_lpips(name: str, notify: Callable[[str], None]) -> tuple[str, str]:
-    """Backbone and fingerprint; ("none", "none") with a note when it cannot be had."""
-    if name == "none":
-        return ("none", "none")
-    try:
-        return (name, LpipsNet(name).fingerprint)
-    except LpipsUnavailable as error:
-        notify(f"the LPIPS column stays empty: {error}")
-        return ("none", "none")
 
 
 def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:

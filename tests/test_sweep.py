@@ -6,11 +6,12 @@ from fractions import Fraction
 
 import pytest
 
-from simulator import sweep
+from simulator import inputs, sweep
 from simulator.errors import SchemeError, UserError
+from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
 from simulator.store import load_results
-from simulator.sweep import SUMMARY, SweepConfig, load_inputs, plan, run_sweep, tasks
+from simulator.sweep import SUMMARY, plan, run_sweep, tasks
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
 
@@ -176,13 +177,13 @@ def test_unsupported_ratio_is_refused_before_any_work(config, tmp_path):
 
 
 def test_default_schemes_are_those_that_can_run(config, monkeypatch):
-    monkeypatch.setattr(sweep, "BUILT_IN", ("toy", "toy-picky", "not-installed"))
+    monkeypatch.setattr(inputs, "BUILT_IN", ("toy", "toy-picky", "not-installed"))
     notes = []
     wanted = replace(config, schemes=(), cbrs=(Fraction(1, 8),))
     assert list(load_inputs(wanted, notes.append).schemes) == ["toy"]
     assert len(notes) == 1
     assert notes[0].startswith("left out toy-picky: ")
-    monkeypatch.setattr(sweep, "BUILT_IN", ())
+    monkeypatch.setattr(inputs, "BUILT_IN", ())
     with pytest.raises(UserError, match="no built-in scheme can run this"):
         load_inputs(wanted, notes.append)
 
@@ -191,7 +192,7 @@ def test_missing_lpips_is_said_once_and_leaves_the_column_empty(config, tmp_path
     def refuse(name):
         raise LpipsUnavailable("no backbone")
 
-    monkeypatch.setattr(sweep, "LpipsNet", refuse)
+    monkeypatch.setattr(inputs, "LpipsNet", refuse)
     notes = []
     wanted = replace(config, schemes=("toy",), channels=("awgn",), lpips="alex")
     results = run_sweep(wanted, tmp_path, notify=notes.append)

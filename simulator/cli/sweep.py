@@ -64,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
     from simulator.executors import single_threaded
 
     single_threaded()
+    from simulator.inputs import SweepConfig
     from simulator.statistics import summarise
-    from simulator.sweep import FIGURES, SUMMARY, SweepConfig, run_sweep
+    from simulator.sweep import FIGURES, SUMMARY, run_sweep
     from simulator.tables import print_table, summary_table, to_json
 
     config = SweepConfig(
