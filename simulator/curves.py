@@ -130,7 +130,7 @@ def figure_of(curves: Sequence[Curve], metrics: Sequence[str], x: str, title: st
 
 
 def _abscissa(point: Point, x: str) -> float:
-    return point.snr_db if x == "snr" else point.cbr
+    return {"snr": point.snr_db, "cbr": point.cbr, "cbr-data": point.cbr_data}[x]
 
 
 def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
@@ -203,9 +203,10 @@ def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:
         axes.set_xlabel(f"{average}$E_s/N_0$ (dB)")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
         return
-    axes.set_xlabel("CBR, all costs billed (channel uses per source value)")
+    billed = "all costs billed" if x == "cbr" else "without pilots, guard and prefix"
+    axes.set_xlabel(f"CBR, {billed} (channel uses per source value)")
     targets = sorted({point.cbr_target for point in points})
-    if len(targets) <= 6:
+    if len(targets) <= 6 and max(_abscissa(point, x) for point in points) < 1.05 * targets[-1]:
         axes.set_xticks(targets, [cbr_label(target) for target in targets])
 
 

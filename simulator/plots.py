@@ -22,7 +22,8 @@ def draw(results: Sequence[Results], folder: Path, x: str | None = None) -> list
     Args:
         results: one or more results folders, in one figure.
         folder: where PNG and PDF go; made when missing.
-        x: "snr" or "cbr"; None takes CBR if there is only one SNR and several CBRs.
+        x: "snr", "cbr" or "cbr-data" (without what the channel spends on pilots, guard and prefix); None takes CBR if
+            there is only one SNR and several CBRs.
 
     Returns:
         The files written.
@@ -83,7 +84,7 @@ def _grouped(curves: Sequence[Curve], x: str) -> Iterator[tuple[str, float, list
 
 
 def _condition(fixed: float, x: str) -> str:
-    return f"snr-{fixed:g}dB" if x == "cbr" else f"cbr-{cbr_label(fixed)}"
+    return f"cbr-{cbr_label(fixed)}" if x == "snr" else f"snr-{fixed:g}dB"
 
 
 def _short(metric: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ METRICS = ("psnr_db", "ms_ssim", "lpips")
 SUMMARY_COLUMNS = (
     *("scheme", "channel", "snr_db", "cbr_target", "images", "realisations"),
     *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),
-    *("outage_rate", "cbr", "cbr_payload"),
+    *("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload"),
 )
 LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
 BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
@@ -40,8 +41,10 @@ class Point:
 
     Attributes:
         metrics: by name (`psnr_db`, `ms_ssim`, `lpips`); None if no image has the metric.
-        outage_rate: fraction of trips after which nothing could be decoded.
-        cbr, cbr_payload: mean channel uses per source value, billed in full and for payload only.
+        outage_rate, outage_rate_lo, outage_rate_hi: fraction of trips after which nothing could be decoded, and its
+            95 % interval.
+        cbr, cbr_data, cbr_payload: mean channel uses per source value: billed in full, without what the channel spends
+            on pilots, guard bands and prefixes, and for payload only.
         encode_s, decode_s: mean seconds per image; None for a bound.
     """
 
@@ -53,7 +56,10 @@ class Point:
     realisations: int
     metrics: dict[str, Estimate | None]
     outage_rate: float
+    outage_rate_lo: float
+    outage_rate_hi: float
     cbr: float
+    cbr_data: float
     cbr_payload: float
     encode_s: float | None
     decode_s: float | None
@@ -84,17 +90,49 @@ def _point(identity: Identity, rows: list[Row]) -> Point:
         # Keyed, so that a point's interval does not depend on which other points there are.
         key = derive_key("bootstrap", *identity, metric)
         estimates[metric] = bootstrap_mean(list(by_image.values()), key) if by_image else None
+    rate, low, high = outage_interval(rows)
     return Point(
         *identity,
         images=len({row.image for row in rows}),
         realisations=len({row.realisation for row in rows}),
         metrics=estimates,
-        outage_rate=_mean([float(row.outage) for row in rows]),
+        outage_rate=rate,
+        outage_rate_lo=low,
+        outage_rate_hi=high,
         cbr=_mean([row.cbr for row in rows]),
+        cbr_data=_mean([row.cbr * _data_share(row) for row in rows]),
         cbr_payload=_mean([row.cbr_payload for row in rows]),
         encode_s=_mean_seconds([row.encode_s for row in rows]),
         decode_s=_mean_seconds([row.decode_s for row in rows]),
     )
+
+
+def _data_share(row: Row) -> float:
+    """What part of a row's bill the budget limits: all but pilots, guard bands and prefixes."""
+    total = sum(getattr(row, item) for item in LEDGER_ITEMS)
+    return (total - row.pilots) / total if total else 1.0
+
+
+def outage_interval(rows: Sequence[Row]) -> tuple[float, float, float]:
+    """Outage rate of images x realisations, and its 95 % interval.
+
+    Trips of one image fail together as far as the image is to blame (its file does not fit), and apart as far as the
+    channel is. So Wilson's interval, which holds for rare outages too, is taken over as many independent trips as the
+    spread between images leaves: their number over the design effect, the variance of the images' rates over what it
+    would be if all trips were independent. Images must have equally many realisations for this to be exact.
+
+    Sources: Wilson, "Probable inference", JASA 22, 1927; Kish, "Survey Sampling", 1965.
+    """
+    rates = list(image_means(rows, lambda row: float(row.outage)).values())
+    rate, trips = _mean([float(row.outage) for row in rows]), len(rows)
+    effect = 1.0
+    if len(rates) > 1 and 0 < rate < 1:
+        between = float(np.var(rates, ddof=1)) / len(rates)
+        effect = max(1.0, between / (rate * (1 - rate) / trips))
+    z2 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2 * effect / trips
+    middle = (rate + z2 / 2) / (1 + z2)
+    half = (z2 * rate * (1 - rate) + z2**2 / 4) ** 0.5 / (1 + z2)
+    return rate, max(0.0, middle - half) if rate else 0.0, min(1.0, middle + half) if rate < 1 else 1.0
 
 
 def _mean_seconds(values: Sequence[float | None]) -> float | None:

@@ -16,7 +16,8 @@ from simulator.store import PUBLIC_COLUMNS, Row, public_record
 if TYPE_CHECKING:
     from rich.table import Table
 
-_FORMATS = {"snr_db": ".10g", "cbr_target": ".10g", "cbr": ".10g", "cbr_payload": ".10g", "outage_rate": ".6f"}
+_FORMATS = {"snr_db": ".10g", "cbr_target": ".10g", "cbr": ".10g", "cbr_data": ".10g", "cbr_payload": ".10g"}
+_FORMATS |= {f"outage_rate{suffix}": ".6f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"psnr_db{suffix}": ".4f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"{metric}{suffix}": ".6f" for metric in ("ms_ssim", "lpips") for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {name: ".6f" for name in ("difference", "difference_lo", "difference_hi")}

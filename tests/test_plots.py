@@ -48,6 +48,8 @@ def test_axis_is_cbr_when_only_cbr_varies(tmp_path):
     both = draw([results(cbrs=(1 / 24, 1 / 16))], tmp_path)
     assert [path.name for path in both[::2]] == ["psnr-vs-snr-awgn-cbr-1-24.png", "psnr-vs-snr-awgn-cbr-1-16.png"]
     assert len(draw([results(cbrs=(1 / 24, 1 / 16))], tmp_path, "cbr")) == 2 * 3
+    data = draw([results(cbrs=(1 / 24, 1 / 16), snrs=(10.0,))], tmp_path, "cbr-data")
+    assert data[0].name == "psnr-vs-cbr-data-awgn-snr-10dB.png"
 
 
 def test_old_figures_are_removed_and_nothing_else(tmp_path):

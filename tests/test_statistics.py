@@ -1,6 +1,7 @@
 """Intervals against normal theory and Bjontegaard deltas against a published implementation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from simulator.statistics import (
     bd_rate,
     bootstrap_mean,
     image_means,
+    outage_interval,
     paired_difference,
     summarise,
 )
@@ -151,3 +153,40 @@ def test_summary_of_a_point_does_not_depend_on_the_others():
     rows = [row(image, snr_db=snr, psnr_db=30 + snr + i) for i, image in enumerate("abc") for snr in (0.0, 1.0)]
     alone = summarise([one for one in rows if one.snr_db == 1.0])
     assert summarise(rows)[1:] == alone
+
+
+def test_rare_outages_have_an_interval_too():
+    """Wilson's interval by hand: 0 of 20 is below 3.84 / 23.84, 2 of 20 between 2.8 and 30.1 %."""
+    assert outage_interval([row(str(i)) for i in range(20)]) == (0, 0, pytest.approx(0.1611, abs=1e-4))
+    assert outage_interval([row(str(i), outage=True) for i in range(20)])[1:] == (pytest.approx(0.8389, abs=1e-4), 1)
+    rows = [row("a", realisation, outage=realisation < 2) for realisation in range(20)]
+    assert outage_interval(rows) == (0.1, pytest.approx(0.0279, abs=1e-4), pytest.approx(0.3010, abs=1e-4))
+
+
+def test_images_that_fail_whatever_the_channel_count_once():
+    """Four of eight images never fit: 160 trips say no more than 8."""
+    rows = [row(str(i), realisation, outage=i % 2 == 0) for i in range(8) for realisation in range(20)]
+    alone = outage_interval([row(str(i), outage=i % 2 == 0) for i in range(8)])
+    assert outage_interval(rows)[1:] == pytest.approx(alone[1:], abs=1e-9)
+    channel = [row(str(i), realisation, outage=realisation % 2 == 0) for i in range(8) for realisation in range(20)]
+    width = [high - low for _, low, high in (outage_interval(rows), outage_interval(channel))]
+    assert width[0] > 3 * width[1]
+
+
+@pytest.mark.parametrize("probability", [0.03, 0.1, 0.5])
+def test_outage_intervals_cover_what_they_promise(probability):
+    generator = np.random.default_rng(3)
+    lost = generator.random((300, 5, 20)) < probability
+    covered = 0
+    for trips in lost:
+        rows = [row(str(i), j, outage=bool(trips[i, j])) for i in range(5) for j in range(20)]
+        _, low, high = outage_interval(rows)
+        covered += low <= probability <= high
+    assert covered >= 0.92 * 300
+
+
+def test_bandwidth_without_what_the_channel_spends():
+    piloted = replace(row(), cbr=0.08, payload=50, header=10, pilots=20)
+    (point,) = summarise([piloted])
+    assert (point.cbr, point.cbr_data) == (0.08, pytest.approx(0.06))
+    assert summarise([row()])[0].cbr_data == row().cbr

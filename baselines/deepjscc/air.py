@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+REVISION = 1  # of what this file puts on the air and takes from it
 REFERENCE_SHARE = 1 / 32  # of the energy, when the latents have their average power
 REFERENCE_EVERY = 256  # channel uses per reference use
 PRIOR_DEVIATION = 0.5  # of the transmit amplitude around 1, over natural images

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from baselines.deepjscc.air import demodulate, modulate, reference_uses
+from baselines.deepjscc.air import REVISION, demodulate, modulate, reference_uses
 from baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
 from models.pretrained import load_pretrained, read_card
 from simulator.channels import Received
@@ -51,8 +51,8 @@ class DeepJscc:
         return self
 
     def fingerprint(self) -> str:
-        """Hashes of the weights."""
-        return "-".join(card["sha256"][:16] for card in self._cards.values())
+        """Hashes of the weights, and how they are brought on the air."""
+        return "-".join([*(card["sha256"][:16] for card in self._cards.values()), f"air{REVISION}"])
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""

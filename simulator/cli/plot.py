@@ -15,8 +15,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Draw every metric of one or more results folders as PNG and PDF; several folders share figures.",
     )
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
-    text = "horizontal axis (default: cbr if there are several CBRs at a single SNR, else snr)"
-    parser.add_argument("--x", choices=("snr", "cbr"), help=text)
+    text = (
+        "horizontal axis (default: cbr if there are several CBRs at a single SNR, else snr); cbr-data leaves out what "
+    )
+    text += "the channel spends on pilots, guard and prefix"
+    parser.add_argument("--x", choices=("snr", "cbr", "cbr-data"), help=text)
     text = "folder for the figures (default: RESULTS/figures, or ./figures for several RESULTS)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=text)
     add_json(parser)

@@ -152,6 +152,23 @@ def test_reported_variance_is_that_of_the_noise():
     assert float(error) == pytest.approx(float(seen.variance[sent].mean()), rel=0.02)
 
 
+def test_noise_of_an_imperfect_estimate_counts_symbol_by_symbol():
+    """Where the receiver reports more noise the decoder must hear of it, and the amplitude reference be trusted less."""
+    latents = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    symbols, gain = modulate(latents, 1024), torch.ones(1, 1024, dtype=torch.complex64)
+    plain, told = torch.full((1, 1024), 0.01), torch.full((1, 1024), 0.01)
+    told[:, 600:] *= 4
+    seen, known = (demodulate(symbols, gain, variance, (8, 16, 16)).variance.flatten() for variance in (plain, told))
+    ratio = known / seen
+    assert set(ratio.round().tolist()) == {1.0, 4.0}
+    assert float((ratio.round() == 4).float().mean()) == pytest.approx(424 / 1024, abs=0.01)
+    # A reference that is nothing but noise says nothing: the amplitude stays at its prior, 1.
+    lost, payload = plain.clone(), 3 * symbols[:, reference_uses(1024) :]
+    lost[:, : reference_uses(1024)] = 1e6
+    energy = float(demodulate(3 * symbols, gain, lost, (8, 16, 16)).noisy.square().sum())
+    assert energy == pytest.approx(float(payload.abs().square().sum()), rel=1e-3)
+
+
 def test_linear_start_with_all_latents_is_lossless():
     images = smooth_images(4, 64, 64) + 0.05 * torch.rand(4, 3, 64, 64)
     net = DeepJsccNet(NetConfig(uses=384, **SMALL))
