@@ -153,7 +153,7 @@ def test_reported_variance_is_that_of_the_noise():
 
 
 def test_noise_of_an_imperfect_estimate_counts_symbol_by_symbol():
-    """Where the receiver reports more noise the decoder must hear of it, and the amplitude reference be trusted less."""
+    """Where the receiver reports more noise, decoder and amplitude reference must hear of it."""
     latents = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
     symbols, gain = modulate(latents, 1024), torch.ones(1, 1024, dtype=torch.complex64)
     plain, told = torch.full((1, 1024), 0.01), torch.full((1, 1024), 0.01)
