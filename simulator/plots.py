@@ -68,11 +68,12 @@ def draw_panels(
     backbones = {results.meta.get("lpips", {}).get("net", "none")} - {"none"}
     there = [one for one in metrics if any(point.metrics[one] for curve in curves for point in curve.points)]
     groups = list(_grouped(curves, x)) if there else []
+    several_channels, several_values = (len({group[axis] for group in groups}) > 1 for axis in (0, 1))
     written = []
     for channel, fixed, chosen in groups:
         figure = figure_of(chosen, there, x, _title(channel, fixed, x, chosen), backbones)
-        several = (channel, _condition(fixed, x)) if len(groups) > 1 else ()
-        written += save(figure, folder, "-".join((name, *map(_short, there), *several)))
+        said = [channel] * several_channels + [_condition(fixed, x)] * several_values
+        written += save(figure, folder, "-".join((name, *map(_short, there), *said)))
     return written
 
 
