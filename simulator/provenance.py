@@ -18,11 +18,14 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit, command line, machine and time of this process, JSON-serialisable; home paths become `~`."""
+    """Versions, commit, command line, machine and time of this process, JSON-serialisable.
+
+    Of absolute paths only the last part is kept: results get published, and where they were made is nobody's business.
+    """
     return {
         "program": __version__,
         "commit": commit(),
-        "command": [_without_home(part) for part in ["simulator", *sys.argv[1:]]],
+        "command": ["simulator", *map(_without_place, sys.argv[1:])],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -72,6 +75,7 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _without_home(text: str) -> str:
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
+def _without_place(argument: str) -> str:
+    """The argument, or `--option=value`, with the last part only of an absolute path."""
+    option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
