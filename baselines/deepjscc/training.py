@@ -10,7 +10,7 @@ from torch import nn
 
 from baselines.deepjscc.air import Observation, demodulate, modulate
 from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
-from models.pretrained import load_pretrained
+from models.pretrained import find_weights
 from models.training.data import ImageStore
 from models.training.fading import fading_strength
 from models.training.session import Stage, System, stage_loop
@@ -172,12 +172,13 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
-            weights = load_pretrained(start)[0]
+            weights = find_weights(start, "deepjscc").load()[0]
         model = linear_start(net, store) if weights is None else derive(net, weights)
         return DeepJsccTrainee(model, ratios, float(fading))
 
+    met = f"AWGN, {fading:.0%} of the images on Rayleigh or Rician fading" if fading else "AWGN"
     limits = [
-        "trained for MSE on AWGN at 0 to 20 dB; other channels and SNRs run, but were not trained for",
+        f"trained for MSE on {met}, at 0 to 20 dB; other channels and SNRs run, but were not trained for",
         "trained for minutes on a CPU; longer training and larger nets give more",
     ]
     return Stage(
@@ -187,4 +188,5 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping
         start=start if isinstance(start, int) else None,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
+        origin=find_weights(start, "deepjscc").card() if isinstance(start, str) else None,
     )

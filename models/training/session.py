@@ -4,6 +4,7 @@ A `System` (entry point group `simulator.trainers`) turns a configuration into `
 `RUN/stage-N`, starts from the best weights of an earlier one, and may be released under a name.
 """
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from simulator.cache import write_atomically
 from simulator.configuration import build, check_keys, read_configuration
 from simulator.errors import UserError
 
+ORIGIN = "origin.json"
 State = Mapping[str, torch.Tensor]
 
 
@@ -37,6 +39,7 @@ class Stage:
         start: number of the stage it starts from, counted from 1; None is from nothing.
         release: name of the released weights; None when it is a step on the way.
         card: what the model card says beside the training record ("model", "known_limits", ...).
+        origin: the model card of the released weights that it starts from, if it does.
     """
 
     title: str
@@ -45,6 +48,7 @@ class Stage:
     start: int | None = None
     release: str | None = None
     card: Mapping[str, Any] | None = None
+    origin: Mapping[str, Any] | None = None
 
 
 class System(ABC):
@@ -99,6 +103,7 @@ class System(ABC):
             one = stages[number - 1]
             weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
             tell(f"stage {number}: {one.title}")
+            _keep_origin(one, run_dir / f"stage-{number}" / ORIGIN)
             results.append(run(one.make(training, weights), store, budget, run_dir / f"stage-{number}", resume))
         return results
 
@@ -139,6 +144,8 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
         record = load_checkpoint(run_dir / f"stage-{step}" / CHECKPOINT).record
         options = {key: value for key, value in record["config"].items() if not key.endswith("_every_s")}
         history.insert(0, {"stage": stages[step - 1].title, **_figures(record), "loop": options})
+        if (origin := run_dir / f"stage-{step}" / ORIGIN).exists():
+            history = json.loads(origin.read_text())["training"] + history
         step = stages[step - 1].start
     best = best_weights(run_dir, number).record
     return {
@@ -149,6 +156,12 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
         "measure": best.get("measure", "unknown"),
         "training": history,
     }
+
+
+def _keep_origin(stage: Stage, file: Path) -> None:
+    """Keep the card of the weights that a stage starts from: a release of the same name will replace it."""
+    if stage.origin is not None and not file.exists():
+        write_atomically(file, json.dumps(stage.origin).encode())
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, Any]:

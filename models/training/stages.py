@@ -134,6 +134,7 @@ def _stage(
         start=start if isinstance(start, int) else None,
         release=release,
         card=dict(card) | {"known_limits": known_limits(algorithm, loss, variant)},
+        origin=find_weights(start, "lrisc").card() if isinstance(start, str) else None,
     )
 
 

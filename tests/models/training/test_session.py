@@ -71,6 +71,23 @@ def test_export_gives_weights_that_the_scheme_takes(inputs, run_dir, tmp_path):
     assert trip.decoded.images.shape == image.shape
 
 
+def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, run_dir, tmp_path):
+    config, images = inputs
+    DeepJsccSystem().export(config, run_dir, tmp_path)
+    first = json.loads((tmp_path / "deepjscc-1-48.json").read_text())["training"]
+    start = tmp_path / "deepjscc-1-48"
+    stage = f"  - {{uses: 16, start: {start}, fading: 0.5, release: deepjscc-1-48, loop: {{steps: 3}}}}\n"
+    again = tmp_path / "again.yaml"
+    again.write_text(CONFIG[: CONFIG.index("stages:")] + "stages:\n" + stage)
+    DeepJsccSystem().train(again, [images], tmp_path / "run")
+    for _ in range(2):  # released over the weights that it started from, and once more
+        DeepJsccSystem().export(again, tmp_path / "run", tmp_path)
+    card = json.loads((tmp_path / "deepjscc-1-48.json").read_text())
+    assert card["training"][:2] == first
+    assert [entry["steps"] for entry in card["training"]] == [30, 10, 3]
+    assert "50% of the images" in card["known_limits"][0]
+
+
 def test_finished_stages_are_not_run_again(inputs, run_dir):
     config, images = inputs
     before = (run_dir / "stage-1" / CHECKPOINT).read_bytes()
