@@ -293,6 +293,7 @@ def transmit(
         draws = [channel.realise(budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images, budget, draws)
         _check_shown(scheme.name, decoded, images)
+        ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
     known = tuple(channel.realise(budget, snr_db, key) for key in keys) if genie else ()
     transmission = scheme.encode(images, budget, replace(state, realisations=known))
@@ -307,6 +308,12 @@ def transmit(
     decoded = scheme.decode(reception)
     _check_shown(scheme.name, decoded, images)
     return Trip(decoded, ledgers, [one.snr_db for one in realised], transmission, reception)
+
+
+def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:
+    """The bill of a bound, with what the channel spends beside as many symbols."""
+    sent = channel.send(torch.zeros(bill.total, dtype=torch.complex64), realisation)
+    return bill + SymbolLedger(pilots=sent.overhead)
 
 
 def _check(name: str, transmission: Transmission, num_images: int, budget: int) -> None:

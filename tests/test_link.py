@@ -114,6 +114,13 @@ def test_a_trip_tells_the_snr_that_came_out(images: torch.Tensor) -> None:
     assert all(map(math.isnan, transmit(nothing, images, Fraction(1, 8), channel, 7.0).snr_db))
 
 
+def test_a_bound_pays_for_pilots_like_a_scheme(images: torch.Tensor) -> None:
+    channel = load_channel("tdl-a")
+    bound = transmit(load_scheme("bpg-capacity"), images, Fraction(1, 8), channel, 30.0)
+    scheme = transmit(Analog(), images, Fraction(1, 8), channel, 30.0)
+    assert [bill.pilots for bill in bound.ledgers] == [bill.pilots for bill in scheme.ledgers] == [1058] * 3
+
+
 def test_every_name_is_part_of_the_channel_key(images: torch.Tensor) -> None:
     base = dict(channel="awgn", snr_db=10.0, realisation=0, seed=0)
     other = dict(channel="rayleigh", snr_db=10.5, realisation=1, seed=1)
