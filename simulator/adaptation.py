@@ -29,6 +29,7 @@ FLAT_DRAWS = 2000  # of a channel with one gain per transmission, where a draw c
 # Mean information, in bits per symbol, that ergodic draws differ by.
 _ERGODIC_DEVIATION = 0.02
 _MAX_STRETCHES = 2048
+_SHORT = 1 << 14
 _ESTIMATES = 4
 _ESTIMATED_SYMBOLS = 8192
 
@@ -119,8 +120,13 @@ def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     if hasattr(channel, "survey"):
         power, stretch = _survey(name, num_symbols)
         samples = power.shape[-1]
-        snr = power.astype(np.float64) / noise_variance(snr_db)
-        return _outlook([_lost(one.ravel(), samples, loss) for one in snr], stretch)
+        if (
+            num_symbols <= _SHORT
+        ):  # a short code block meets some of the samples, by chance more bad ones than good ones
+            pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
+            power, samples, stretch = power[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
+        snr = power.reshape(len(power), -1).astype(np.float64) / noise_variance(snr_db)
+        return _outlook([_lost(one, samples, loss) for one in snr], stretch)
     if _is_flat(channel, num_symbols):
         snr = _flat_power(name) / noise_variance(snr_db)
         return _outlook(list(mean_lost_bits(snr / loss, 1).T[:, :, None]), num_symbols)

@@ -36,8 +36,8 @@ _SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
 _CRC_BITS = 16  # of a short transport block
 _CANDIDATES = tuple(mcs for mcs in MCS_TABLE if mcs.bits_per_symbol == 2)
-# The map must arrive when the latents still make a picture: this much below the label over AWGN, and over fading in
-# all but this share of the transmissions, as far as the lowest rate can do that.
+# The map must arrive when the latents still make a picture: this much below the label, and there, over fading, in all
+# but this share of the transmissions, as far as the lowest rate can do that.
 SAFETY_MARGIN_DB = 1.0
 OUTAGE_TARGET = 0.02
 
@@ -73,7 +73,7 @@ def safe_mcs(num_bytes: int, state: LinkState, start: int = 0) -> Mcs:
 def _safe_over_fading(num_bytes: int, channel: str, snr_db: float, start: int) -> Mcs:
     """The fastest 4-QAM whose outage is at most `OUTAGE_TARGET`, or else the one of least outage."""
     forms = {mcs: smallest_format(num_bytes, mcs) for mcs in _CANDIDATES}
-    ahead = outlook(channel, snr_db, start + max(form.num_symbols for form in forms.values()))
+    ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(form.num_symbols for form in forms.values()))
     outage = {
         mcs: ahead.outage(mcs, form.num_blocks, form.block_bits, start, start + form.num_symbols)
         for mcs, form in forms.items()

@@ -65,7 +65,8 @@ class Channel(Protocol):
 
     A method is optional: `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation
     what it would find in `count` realisations faster than drawing them does. It returns |h|^2 as float32 [count, S, n]:
-    n samples that stand for each of S stretches, which cover `num_symbols` uses; and the symbols per stretch.
+    n samples, which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
+    and the symbols per stretch.
     """
 
     name: str
