@@ -29,20 +29,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "capacity-cache"))
 
 
-@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast"])
+@pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast", "tdl-c:csi=lmmse"])
 def test_the_file_is_the_finest_within_the_capacity(images: torch.Tensor, name: str) -> None:
     channel = load_channel(name)
     trip = transmit(BpgCapacity(), images, CBR, channel, 12.0, realisation=3)
     assert trip.transmission is None
     for index, image in enumerate(images):
         key = channel_key(image, channel.name, 12.0, 3, 0)
-        capacity_bits = int(channel.realise(trip.ledgers[index].total, 12.0, key).capacity_bits)
+        capacity_bits = int(channel.realise(trip.ledgers[index].data, 12.0, key).capacity_bits)
         encoded = bpg.encode_to_size(to_uint8(image), capacity_bits // 8)
         assert torch.equal(trip.decoded.images[index], to_float(bpg.decode(encoded.data)))
         assert len(bpg.encode(to_uint8(image), encoded.qp - 1)) > capacity_bits // 8
         used = 8 * len(encoded.data) / capacity_bits
-        assert trip.ledgers[index].payload == pytest.approx(used * trip.ledgers[index].total, abs=1)
-        assert trip.ledgers[index].total == 3 * 96 * 96 // 8
+        assert trip.ledgers[index].payload == pytest.approx(used * trip.ledgers[index].data, abs=1)
+        assert trip.ledgers[index].data == 3 * 96 * 96 // 8
 
 
 def test_no_chain_of_the_same_codec_beats_it(images: torch.Tensor) -> None:
