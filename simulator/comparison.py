@@ -95,7 +95,10 @@ def differences(rows: Iterable[Row], reference: str, metrics: Sequence[str] = ME
                     snr_db = chosen[0] if len(chosen) == 1 else None
                     found.append(_difference((scheme, reference, channel, snr_db, cbr, metric), first, second))
     if not found:
-        raise UserError(f"nothing to compare with '{reference}': no other scheme has the same channel, SNR and CBR")
+        raise UserError(
+            f"nothing to compare with '{reference}': no other scheme has {' or '.join(metrics)} "
+            "of the same images at the same channel, SNR and CBR"
+        )
     return found
 
 

@@ -84,20 +84,32 @@ def read_experiment(name: str) -> Experiment:
         if key not in config:
             raise UserError(f"{where} needs '{key}'; experiments/README.md describes the format")
     schemes = [_scheme(one, where) for one in _list(config["schemes"], f"'schemes' in {where}")]
+    for spec, count in Counter(one["scheme"] for one in schemes).items():
+        if count > 1:
+            raise UserError(f"'schemes' in {where} has '{spec}' {count} times; name it once")
     drawn = _list(config.get("figures", []), f"'figures' in {where}", empty=True)
-    reference = config.get("reference")
-    if reference is not None and reference not in [one["scheme"] for one in schemes]:
-        raise UserError(f"'reference' in {where} is '{reference}'; it must be among its schemes")
+    grid, reference = _grid(config, schemes, where), config.get("reference")
+    if reference is not None:
+        _check_reference(reference, grid, where)
     return Experiment(
         name=path.stem,
         title=_text(config["title"], f"'title' in {where}"),
-        grid=_grid(config, schemes, where),
+        grid=grid,
         labels={one["scheme"]: _text(one["label"], f"'label' in {where}") for one in schemes if "label" in one},
         x=_choice(config.get("x", "snr"), ("snr", "cbr"), f"'x' in {where}"),
         figures=tuple(_metrics(one, f"'figures' in {where}") for one in drawn if one != PICTURES),
         pictures=PICTURES in drawn,
         reference=reference,
     )
+
+
+def _check_reference(reference: Any, grid: SweepConfig, where: str) -> None:
+    """A comparison that cannot be made is refused before the sweep, not after it."""
+    if reference not in grid.schemes:
+        raise UserError(f"'reference' in {where} is '{reference}'; it must be among its schemes")
+    own = set(grid.snrs_of(reference))
+    if all(own.isdisjoint(grid.snrs_of(scheme)) for scheme in grid.schemes if scheme != reference):
+        raise UserError(f"'reference' in {where} is '{reference}', but no other scheme shares an SNR with it; add one")
 
 
 def _grid(config: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> SweepConfig:
@@ -171,7 +183,7 @@ def _list(value: Any, where: str, empty: bool = False) -> Sequence[Any]:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise UserError(f"{where} is {value!r}; it must be text")
+        raise UserError(f"{where} is {value!r}; it must be text, in quotes where it looks like a number")
     return value
 
 

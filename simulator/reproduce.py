@@ -1,15 +1,18 @@
 """From an experiment to its results folder: the sweep, then every table, comparison and figure that it asks for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from simulator.comparison import bd_rates, differences
+from simulator.errors import UserError
 from simulator.experiments import Experiment
+from simulator.inputs import load_inputs
 from simulator.pictures import draw_pictures
 from simulator.plots import draw_panels
 from simulator.statistics import bills, summarise
-from simulator.store import Results
+from simulator.store import Results, check_folder
 from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
 from simulator.tables import (
     bd_rates_csv,
@@ -22,6 +25,22 @@ from simulator.tables import (
 )
 
 TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv")
+
+
+def check_experiment(experiment: Experiment, folder: Path) -> None:
+    """Look up everything that an experiment names, so that no error in a later one waits until an earlier is done.
+
+    Raises:
+        UserError: what `run_experiment` would raise before its first row, or two schemes that are the same.
+    """
+    grid = experiment.grid
+    try:
+        check_folder(folder)
+        inputs = load_inputs(replace(grid, lpips="none"), lambda note: None)
+        if same := [spec for spec in grid.schemes if spec not in inputs.schemes]:
+            raise UserError(f"scheme '{same[0]}' is another one of the list, spelt differently; name it once")
+    except UserError as error:
+        raise UserError(f"experiment '{experiment.name}': {error}") from None
 
 
 def run_experiment(

@@ -92,6 +92,12 @@ BAD = {
     "figures as text": ({"figures": "pictures"}, "must be a list"),
     "backbone": ({"lpips": "resnet"}, "known: alex"),
     "reference": ({"reference": "other"}, "must be among its schemes"),
+    "reference alone": ({"reference": "toy"}, "no other scheme shares an SNR with it"),
+    "reference at other SNRs": (
+        {"schemes": ["toy", {"scheme": "toy:x", "snr": [7]}], "reference": "toy"},
+        "no other scheme shares an SNR with it",
+    ),
+    "scheme named twice": ({"schemes": ["toy", {"scheme": "toy", "label": "T"}]}, "has 'toy' 2 times"),
     "title": ({"title": 4}, "it must be text"),
 }
 

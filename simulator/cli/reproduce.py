@@ -35,7 +35,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run one experiment after the other; all are read before the first starts."""
+    """Run one experiment after the other; all are read and checked before the first starts."""
     import json
 
     from simulator.errors import UserError
@@ -43,20 +43,23 @@ def run(args: argparse.Namespace) -> int:
 
     single_threaded()
     from simulator.experiments import choose_experiments, scaled_down
-    from simulator.reproduce import run_experiment
+    from simulator.reproduce import check_experiment, run_experiment
     from simulator.statistics import summarise
     from simulator.tables import print_table, summary_table
 
     if args.out is None and (args.images or args.limit):
         raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
-    summaries = {}
+    summaries, chosen = {}, {}
     for experiment in choose_experiments(args.experiments):
-        chosen = scaled_down(experiment, args.images, args.limit)
-        chosen = replace(chosen, grid=replace(chosen.grid, device=args.device, workers=args.workers, batch=args.batch))
-        folder = (args.out or Path("results")) / experiment.name
+        small = scaled_down(experiment, args.images, args.limit)
+        grid = replace(small.grid, device=args.device, workers=args.workers, batch=args.batch)
+        chosen[(args.out or Path("results")) / experiment.name] = replace(small, grid=grid)
+    for folder, experiment in chosen.items():
+        check_experiment(experiment, folder)
+    for folder, experiment in chosen.items():
         with Monitor() as monitor:
             monitor.notify(f"{experiment.name}: {experiment.title}")
-            results = run_experiment(chosen, folder, args.fresh, monitor.notify, monitor.progress)
+            results = run_experiment(experiment, folder, args.fresh, monitor.notify, monitor.progress)
         points = summarise(results.rows)
         summaries[experiment.name] = [point.record() for point in points]
         if not args.json:

@@ -38,7 +38,7 @@ def reproduce(photographs, tmp_path):
         path = tmp_path / "toys.yaml"
         path.write_text(yaml.safe_dump(TOY | {"images": str(photographs)} | changes))
         try:
-            return main(["reproduce", str(path), "--workers", "1", "--out", str(tmp_path / "out"), *arguments])
+            return main(["reproduce", str(path), *arguments, "--workers", "1", "--out", str(tmp_path / "out")])
         except SystemExit as refusal:
             return refusal.code
 
@@ -119,11 +119,21 @@ def test_bad_input_is_one_line_and_leaves_nothing(reproduce, tmp_path, capfd):
     assert reproduce(speling=1) == 2
     assert_one_line(capfd, "unknown key 'speling'")
     assert reproduce(only=["p9"]) == 2
-    assert "no image 'p9'" in capfd.readouterr().err.splitlines()[-1]
+    assert_one_line(capfd, "experiment 'toys': ")
+    assert reproduce(schemes=["bpg-capacity", "bpg-capacity:chroma=444"], reference="bpg-capacity:chroma=444") == 2
+    assert_one_line(capfd, "spelt differently")
     assert main(["reproduce", "figure9"]) == 2
     assert_one_line(capfd, "no experiment 'figure9'")
     assert main(["reproduce", "figure4", "--limit", "1"]) == 2
     assert_one_line(capfd, "--out DIR")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_in_a_later_experiment_comes_before_the_first_starts(reproduce, tmp_path, capfd):
+    later = tmp_path / "later.yaml"
+    later.write_text(yaml.safe_dump({"title": "T", "schemes": ["toy"], "snr": [0], "images": str(tmp_path / "none")}))
+    assert reproduce(str(later)) == 2
+    assert_one_line(capfd, "experiment 'later': no image set")
     assert not (tmp_path / "out").exists()
 
 
