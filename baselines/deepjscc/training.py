@@ -131,6 +131,9 @@ def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet
     Args:
         config: of the new net; equal to the source's but for `uses`.
         source: state dict of the larger net.
+
+    Raises:
+        UserError: the source's net is smaller.
     """
     model = DeepJsccNet(config)
     state = {}
@@ -139,6 +142,8 @@ def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet
         if name == "decoder.up.weight":  # its last input is the reliability map, not a latent
             old = torch.cat([old[:, : tensor.shape[1] - 1], old[:, -1:]], 1)
         state[name] = old[tuple(slice(0, size) for size in tensor.shape)].clone()
+        if state[name].shape != tensor.shape:
+            raise UserError(f"a net of {config.uses} channel uses cannot start from a smaller one; start from a larger")
     model.load_state_dict(state)
     return model
 
@@ -172,7 +177,10 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
-            weights = find_weights(start, "deepjscc").load()[0]
+            weights, released = find_weights(start, "deepjscc").load()
+            theirs = released["model"]
+            if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
+                raise UserError(f"'{start}' has {other[0]} {theirs.get(other[0])}; say so in 'model' to start from it")
         model = linear_start(net, store) if weights is None else derive(net, weights)
         return DeepJsccTrainee(model, ratios, float(fading))
 

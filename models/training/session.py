@@ -103,7 +103,7 @@ class System(ABC):
             one = stages[number - 1]
             weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
             tell(f"stage {number}: {one.title}")
-            _keep_origin(one, run_dir / f"stage-{number}" / ORIGIN)
+            _keep_origin(one, run_dir / f"stage-{number}")
             results.append(run(one.make(training, weights), store, budget, run_dir / f"stage-{number}", resume))
         return results
 
@@ -158,10 +158,14 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
     }
 
 
-def _keep_origin(stage: Stage, file: Path) -> None:
+def _keep_origin(stage: Stage, folder: Path) -> None:
     """Keep the card of the weights that a stage starts from: a release of the same name will replace it."""
-    if stage.origin is not None and not file.exists():
-        write_atomically(file, json.dumps(stage.origin).encode())
+    if (folder / CHECKPOINT).exists():
+        return  # it began from what is kept already, whatever the file says by now
+    if stage.origin is None:
+        (folder / ORIGIN).unlink(missing_ok=True)
+    else:
+        write_atomically(folder / ORIGIN, json.dumps(stage.origin).encode())
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def _stage(
             before = Variant.from_mapping(released["config"].get("variant") or {})
         if weights is None:
             model.start_linear(_statistics_images(store, 128))
+        elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+            raise UserError(f"'model' is not that of the weights that stage {number} starts from; leave out 'model'")
         else:
             model.load_state_dict(weights)
         if algorithm == 2:

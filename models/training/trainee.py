@@ -63,6 +63,11 @@ class StageConfig:
     coarse_maps: float = 0.2
     fading: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("clean_share", "coarse_maps", "fading"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
+
 
 class LriscTrainee:
     """One stage of Algorithm 1 for the training loop."""

@@ -88,6 +88,27 @@ def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, 
     assert "50% of the images" in card["known_limits"][0]
 
 
+def test_weights_to_start_from_must_fit(inputs, tmp_path):
+    _, images = inputs
+    file, run_dir = tmp_path / "start.yaml", tmp_path / "run"
+
+    def train(start, uses, model=""):
+        text = CONFIG[CONFIG.index("loop:") : CONFIG.index("stages:")]
+        file.write_text(
+            f"system: deepjscc\n{model}{text}stages: [{{uses: {uses}, start: {start}, loop: {{steps: 1}}}}]\n"
+        )
+        DeepJsccSystem().train(file, [images], run_dir)
+
+    with pytest.raises(UserError, match="'deepjscc-1-48' has encoder_width 64"):
+        train("deepjscc-1-48", 16, "model: {encoder_width: 8}\n")
+    with pytest.raises(UserError, match="cannot start from a smaller one"):
+        train("deepjscc-1-48", 32)
+    train("deepjscc-1-24", 16)  # a start that failed leaves no trace in the history
+    assert json.loads((run_dir / "stage-1" / "origin.json").read_text())["name"] == "deepjscc-1-24"
+    train("deepjscc-1-16", 16)  # finished: it stays what it began with
+    assert json.loads((run_dir / "stage-1" / "origin.json").read_text())["name"] == "deepjscc-1-24"
+
+
 def test_finished_stages_are_not_run_again(inputs, run_dir):
     config, images = inputs
     before = (run_dir / "stage-1" / CHECKPOINT).read_bytes()

@@ -229,6 +229,7 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("loop.bach=3", "unknown key 'bach' in 'loop'"),
         ("stages.1.los={}", "unknown key 'los'"),
         ("stages.1.loss.lambda=1", "unknown key 'lambda' in 'loss' of stage 1"),
+        ("stages.1.loss.fading=2", "'fading' of 'loss' is 2.0; it must be a share from 0 to 1"),
         ("stages.1.algorithm=4", "must be 1, 2 or 3"),
         ("stages.2.start=2", "must be an earlier stage"),
         ("system=deepjscc", "not one for LRISC"),
@@ -261,6 +262,15 @@ def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     weights = {key: value + 1 for key, value in first.state_dict().items()}
     second = stages[2].make(wide, weights).model.state_dict()
     assert [key for key, value in second.items() if not torch.equal(value, weights[key])] == []
+
+
+def test_weights_of_another_size_are_refused(store, config):
+    wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
+    overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
+    overrides.append("stages.3.start=lrisc-compact")
+    last = LriscSystem().stages(read_config(Path("experiments/train/lrisc-paper.yaml"), overrides))[2]
+    with pytest.raises(UserError, match="leave out 'model'"):
+        last.make(wide, None)
 
 
 def test_without_the_snr_module_it_is_not_trained(trainee, store):
