@@ -70,8 +70,8 @@ class LinkState:
     """What both ends know before anything is sent: the channel's name and its average Es/N0.
 
     Attributes:
-        realisations: what each image of the batch is about to meet: given to `encode` of schemes that declare
-            `genie = True`, empty for all others and for every receiver.
+        realisations: gains and noise variance that each image of the batch is about to meet (not the noise: its key is
+            0): given to `encode` of schemes that declare `genie = True`, empty for all others and for every receiver.
     """
 
     channel: str
@@ -291,11 +291,11 @@ def transmit(
     genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
         draws = [channel.realise(budget, snr_db, key) for key in keys]
-        decoded, ledgers = scheme.reconstruct(images, budget, draws)
+        decoded, ledgers = scheme.reconstruct(images, budget, _without_noise(draws))
         _check_shown(scheme.name, decoded, images)
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
-    known = tuple(channel.realise(budget, snr_db, key) for key in keys) if genie else ()
+    known = _without_noise([channel.realise(budget, snr_db, key) for key in keys]) if genie else ()
     transmission = scheme.encode(images, budget, replace(state, realisations=known))
     _check(scheme.name, transmission, len(images), budget)
     _check_control(scheme.name, transmission, genie)
@@ -308,6 +308,11 @@ def transmit(
     decoded = scheme.decode(reception)
     _check_shown(scheme.name, decoded, images)
     return Trip(decoded, ledgers, [one.snr_db for one in realised], transmission, reception)
+
+
+def _without_noise(realisations: Sequence[Realisation]) -> tuple[Realisation, ...]:
+    """What a genie may be told: gains and noise variance. Who had the key could subtract the noise before it comes."""
+    return tuple(replace(one, noise_key=0) for one in realisations)
 
 
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:

@@ -259,6 +259,7 @@ def test_a_genie_is_told_what_the_image_meets_and_its_receiver_is_not(images: to
     at_transmitter, at_receiver = scheme.told
     for known, received in zip(at_transmitter.realisations, trip.reception.received, strict=True):
         assert torch.equal(known.gain, received.gain)
+    assert [known.noise_key for known in at_transmitter.realisations] == [0, 0, 0]  # nobody foresees noise
     assert at_receiver.realisations == ()
     trip.reception.save(tmp_path / "one.safetensors")
     assert Reception.load(tmp_path / "one.safetensors").control == trip.reception.control == (0, 31, 7)
