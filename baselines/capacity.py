@@ -16,7 +16,8 @@ _CHOICES = {"chroma": ("444", "420")}
 class BpgCapacity:
     """The finest BPG file of at most floor(C) bits, C the Shannon capacity of the channel uses that the image meets.
 
-    The code is told the realisation, needs no header and never fails; an outage is a C below BPG's coarsest file.
+    The code is told the realisation, needs no header and never fails; an outage is a C below BPG's coarsest file. Power
+    is the same on every symbol, as in the schemes that send BPG files: without water-filling over subcarriers.
     """
 
     def __init__(self, *options: str) -> None:
