@@ -14,7 +14,7 @@ from models.pretrained import find_weights
 from models.training.data import ImageStore
 from models.training.fading import fading_strength
 from models.training.session import Stage, System, stage_loop
-from simulator.configuration import check_keys
+from simulator.configuration import build, check_keys
 from simulator.errors import UserError
 from simulator.randomness import derive_key
 
@@ -161,13 +161,13 @@ class DeepJsccSystem(System):
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
 
 
-def _stage(config: Mapping[str, Any], sizes: Mapping[str, int], options: Mapping[str, Any], number: int) -> Stage:
+def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping[str, Any], number: int) -> Stage:
     check_keys(options, ("uses", "start", "fading", "loop", "release"), f"stage {number}")
     uses = options.get("uses")
     ratios: list[Any] = uses if isinstance(uses, list) else [uses]
     if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
         raise UserError(f"'uses' of stage {number} must be channel uses per 16x16 block, 16 or more, not {uses}")
-    net = NetConfig(uses=max(ratios), **sizes)
+    net = build(NetConfig, {**sizes, "uses": max(ratios)}, "'model'")
     start = options.get("start")
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")

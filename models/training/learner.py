@@ -93,9 +93,10 @@ class LoopConfig:
             raise UserError("the training budget is one of 'minutes' and 'steps'; set exactly one of them")
         if self.precision not in ("bf16", "fp32"):
             raise UserError(f"precision '{self.precision}' is unknown; use bf16 or fp32")
-        for name in ("batch", "crop", "learning_rate", "validation_images", "validation_crop"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"training option '{name}' is {getattr(self, name)}; it must be positive")
+        for name in ("minutes", "steps", "batch", "crop", "learning_rate", "validation_images", "validation_crop"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(f"training option '{name}' is {value}; it must be positive")
 
 
 class _LossModule(nn.Module):

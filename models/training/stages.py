@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.lrisc.codec import Lrisc
-from models.lrisc.config import LriscConfig, Variant
+from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.pretrained import find_weights
 from models.training.data import ImageStore, training_batch
 from models.training.session import Stage, State, System, stage_loop
@@ -107,6 +107,8 @@ def _stage(
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
+    if loop.crop % STRIDE or loop.validation_crop % STRIDE:
+        raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
         raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
 
