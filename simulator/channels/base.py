@@ -30,7 +30,7 @@ class Realisation:
 
     @property
     def capacity_bits(self) -> float:
-        """Sum over the K channel uses of log2(1 + |h|^2 / no), in bits: Shannon capacity at unit power."""
+        """Sum over the K channel uses of log2(1 + |h|^2 / no), in bits: capacity at unit power on every one."""
         snr = self.gain.abs().double().square() / self.noise_variance
         return float(torch.log2(1 + snr).sum())
 
