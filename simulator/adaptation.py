@@ -22,7 +22,6 @@ from simulator.randomness import derive_key
 REVISION = 1  # of how this file chooses; part of the fingerprint of every scheme that asks it
 # The operating point of LTE and NR links. Fewer outages would cost more quality in all other images than they save.
 OUTAGE_TARGET = 0.1
-GENIE_OUTAGE_TARGET = 0.01  # what noise alone may cost
 FIRST_DRAWS = 32  # enough where every transmission meets all that the channel has
 DRAWS = 200
 FLAT_DRAWS = 2000  # of a channel with one gain per transmission, where a draw costs a single symbol
@@ -95,12 +94,12 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
 
 
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:
-    """The fastest MCS that works in a realisation that the transmitter is told; the most robust if none does."""
+    """The MCS of most expected quality in a realisation that the transmitter is told; the most robust if none works."""
     if channel == "awgn":
         return select_mcs(snr_db, num_symbols)
     loss = estimation_loss(channel, snr_db)
     stretch = _stretch(num_symbols)
-    return _outlook([_lost(_snr(realisation), stretch, loss)], stretch).choose(num_symbols, GENIE_OUTAGE_TARGET)
+    return _outlook([_lost(_snr(realisation), stretch, loss)], stretch).choose(num_symbols)
 
 
 def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
@@ -120,9 +119,7 @@ def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     if hasattr(channel, "survey"):
         power, stretch = _survey(name, num_symbols)
         samples = power.shape[-1]
-        if (
-            num_symbols <= _SHORT
-        ):  # a short code block meets some of the samples, by chance more bad ones than good ones
+        if num_symbols <= _SHORT:  # a short code block may by chance meet more of the bad samples than of the good
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
             power, samples, stretch = power[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
         snr = power.reshape(len(power), -1).astype(np.float64) / noise_variance(snr_db)
@@ -164,18 +161,27 @@ def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int]:
 def estimation_loss(name: str, snr_db: float) -> float:
     """By which factor the receiver's channel estimate lowers the SNR: 1 with perfect knowledge, more with pilots.
 
-    Found by sending known symbols: the receiver says itself how much noise its estimate leaves.
+    Found by sending known symbols s. With u = (estimated gain) s, the part a u of what arrives, where a is fitted by
+    least squares, is signal to the receiver and the rest is noise. |u|^2 alone would not do: a noisy estimate is
+    larger than the gain.
     """
     channel: Channel = load_channel(name)
-    ratios = []
+    signal = noise = true = 0.0
     for index in range(_ESTIMATES):
         realisation = channel.realise(_ESTIMATED_SYMBOLS, snr_db, derive_key("estimation", name, index))
         generator = torch.Generator().manual_seed(derive_key("estimation symbols", index))
         signs = torch.randint(0, 2, (_ESTIMATED_SYMBOLS, 2), generator=generator) * 2.0 - 1
-        received = channel.send(torch.view_as_complex(signs) / 2**0.5, realisation)
-        seen = received.gain.abs().double().square() / received.noise_variance.double()
-        ratios.append(_snr(realisation)[: len(seen)] / np.maximum(seen.numpy(), 1e-12))
-    return float(max(1.0, np.median(np.concatenate(ratios))))
+        symbols = torch.view_as_complex(signs) / 2**0.5
+        received = channel.send(symbols, realisation)
+        if torch.equal(received.gain, realisation.gain):
+            return 1.0
+        expected, arrived = (received.gain * symbols).to(torch.complex128), received.symbols.to(torch.complex128)
+        power = expected.abs().square().sum()
+        scale = torch.vdot(expected, arrived) / power
+        signal += float(scale.abs().square() * power)
+        noise += float((arrived - scale * expected).abs().square().sum())
+        true += float(_snr(realisation).mean()) / _ESTIMATES
+    return max(1.0, true * noise / signal)
 
 
 def _snr(realisation: Realisation) -> np.ndarray:

@@ -137,6 +137,14 @@ def test_estimation_costs_what_the_receiver_says(strange) -> None:
     assert choose_mcs("wasteful", 13.01, 40_000) == choose_mcs("exact", 10.0, 40_000)
 
 
+@pytest.mark.parametrize("snr_db", [0.0, 10.0])
+def test_least_squares_cost_more_than_the_wiener_filter(snr_db: float) -> None:
+    """Their gains are too large by the noise in them, which is no signal."""
+    simple, wiener = (10 * math.log10(estimation_loss(f"tdl-c:csi={csi}", snr_db)) for csi in ("ls", "lmmse"))
+    assert wiener < 0.5
+    assert simple > 1.5
+
+
 def test_a_stranger_without_fading_is_like_awgn(strange) -> None:
     strange["still"] = Stranger()
     strange["still"].powers = (1.0, 1.0)
