@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from baselines import bpg
-from baselines.options import full_name, read_options
 from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
+from simulator.options import Choice, full_name, read_options
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
 from simulator.phy.qam import demap, map_bits
@@ -27,11 +27,11 @@ from simulator.phy.transport import (
 )
 from simulator.randomness import to_float, to_uint8
 
-_CHOICES = {
-    "mcs": ("adaptive", *(mcs.name for mcs in MCS_TABLE)),
-    "chroma": ("444", "420"),
-    "decoder": ("layered", "sionna"),
-    "adaptation": ("average", "genie"),
+_OPTIONS = {
+    "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE))),
+    "chroma": Choice(("444", "420")),
+    "decoder": Choice(("layered", "sionna")),
+    "adaptation": Choice(("average", "genie")),
 }
 _REVISION = 3  # of what this file puts into a transport block, and of how it chooses the MCS
 
@@ -51,8 +51,8 @@ class BpgLdpc:
         Raises:
             UserError: unknown option, or a fixed MCS that shall be adapted.
         """
-        chosen = read_options("bpg-ldpc", options, _CHOICES, bare="mcs")
-        self.name = full_name("bpg-ldpc", chosen, _CHOICES, bare="mcs")
+        chosen = read_options("bpg-ldpc", options, _OPTIONS, bare="mcs")
+        self.name = full_name("bpg-ldpc", chosen, _OPTIONS, bare="mcs")
         self.genie = chosen["adaptation"] == "genie"
         self._mcs = {mcs.name: mcs for mcs in MCS_TABLE}.get(chosen["mcs"])
         if self._mcs and self.genie:

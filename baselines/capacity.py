@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from baselines import bpg
-from baselines.options import full_name, read_options
 from simulator.channels import Realisation
 from simulator.link import Decoded, SymbolLedger, outage_image
+from simulator.options import Choice, full_name, read_options
 from simulator.randomness import to_float, to_uint8
 
-_CHOICES = {"chroma": ("444", "420")}
+_OPTIONS = {"chroma": Choice(("444", "420"))}
 
 
 class BpgCapacity:
@@ -22,8 +22,8 @@ class BpgCapacity:
 
     def __init__(self, *options: str) -> None:
         """Options: `chroma=444` (default) or `chroma=420`. Raises UserError for others."""
-        chosen = read_options("bpg-capacity", options, _CHOICES)
-        self.name = full_name("bpg-capacity", chosen, _CHOICES)
+        chosen = read_options("bpg-capacity", options, _OPTIONS)
+        self.name = full_name("bpg-capacity", chosen, _OPTIONS)
         self._chroma = chosen["chroma"]
 
     def fingerprint(self) -> str:

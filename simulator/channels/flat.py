@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noise_variance
-from simulator.channels.options import Number, full_name, read_options
+from simulator.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
 
 # Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
@@ -87,4 +87,4 @@ def rician_fast(*options: str) -> FlatChannel:
 def _read_k_factor(channel: str, options: tuple[str, ...]) -> tuple[str, float]:
     """Canonical name and K in dB."""
     chosen = read_options(channel, options, _RICIAN_OPTIONS)
-    return full_name(channel, chosen, _RICIAN_OPTIONS), float(chosen["K"])
+    return full_name(channel, chosen, _RICIAN_OPTIONS), chosen["K"]

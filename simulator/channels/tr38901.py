@@ -1,14 +1,14 @@
 """The channels of 3GPP TR 38.901 by name: `tdl-a` ... `tdl-e`, `cdl-a` ... `cdl-e`, `umi`, `uma`, `rma`."""
 
 from functools import partial
-from typing import cast
+from typing import Any
 
-from simulator.channels.estimation import Estimator, Method
-from simulator.channels.grid import Pilots, ResourceGrid
+from simulator.channels.estimation import Estimator
+from simulator.channels.grid import ResourceGrid
 from simulator.channels.ofdm import OfdmChannel
-from simulator.channels.options import Choice, Known, Number, full_name, read_options
 from simulator.channels.paths import Cdl, PathModel, SystemLevel, Tdl
 from simulator.errors import UserError
+from simulator.options import Choice, Known, Number, full_name, read_options
 
 _GRID: Known = {
     "subcarriers": Number(288, 12, 3300, step=12),  # 275 resource blocks at most, TS 38.211, 4.4.2
@@ -33,7 +33,7 @@ def _link(kind: type[Tdl] | type[Cdl], name: str, letter: str, *options: str) ->
     speed_m_s, carrier_hz = _moving(chosen)
     if speed_m_s == 0 and any(option.startswith("carrier_ghz=") for option in options):
         raise UserError(f"channel '{name}': at speed_kmh=0 no carrier frequency matters; leave out carrier_ghz")
-    model = kind(letter, float(chosen["delay_spread_ns"]) * 1e-9, speed_m_s, carrier_hz)
+    model = kind(letter, chosen["delay_spread_ns"] * 1e-9, speed_m_s, carrier_hz)
     return _channel(full_name(name, chosen, _LINK), model, chosen)
 
 
@@ -44,16 +44,14 @@ def _system(name: str, highest_ghz: float, *options: str) -> OfdmChannel:
     return _channel(full_name(name, chosen, known), SystemLevel(name, *_moving(chosen)), chosen)
 
 
-def _moving(chosen: dict[str, float | str]) -> tuple[float, float]:
+def _moving(chosen: dict[str, Any]) -> tuple[float, float]:
     """Speed in m/s and carrier in Hz."""
-    return float(chosen["speed_kmh"]) / 3.6, float(chosen["carrier_ghz"]) * 1e9
+    return chosen["speed_kmh"] / 3.6, chosen["carrier_ghz"] * 1e9
 
 
-def _channel(name: str, model: PathModel, chosen: dict[str, float | str]) -> OfdmChannel:
-    pilots = cast(Pilots, chosen["pilots"])
-    grid = ResourceGrid(int(chosen["subcarriers"]), float(chosen["spacing_khz"]) * 1e3, pilots)
-    csi = chosen["csi"]
-    estimator = None if csi == "perfect" else Estimator(model, grid, cast(Method, csi))
+def _channel(name: str, model: PathModel, chosen: dict[str, Any]) -> OfdmChannel:
+    grid = ResourceGrid(int(chosen["subcarriers"]), float(chosen["spacing_khz"]) * 1e3, chosen["pilots"])
+    estimator = None if chosen["csi"] == "perfect" else Estimator(model, grid, chosen["csi"])
     return OfdmChannel(name, model, grid, estimator)
 
 

@@ -118,9 +118,9 @@ def test_another_process_draws_the_same() -> None:
         ("tdl-c:speed_kmh=0:carrier_ghz=2", "at speed_kmh=0 no carrier frequency matters"),
         ("tdl-c:delay=3", "has no option 'delay=3'; known: delay_spread_ns="),
         ("tdl-c:csi=genie", "csi=genie cannot be; give csi as perfect or ls or lmmse"),
-        ("umi:delay_spread_ns=100", "channel 'umi' has no option 'delay_spread_ns=100'; known: speed_kmh="),
+        ("umi:delay_spread_ns=100", "'umi' has no option 'delay_spread_ns=100'; known: speed_kmh="),
         ("rma:carrier_ghz=60", "carrier_ghz=60 cannot be; give carrier_ghz as a number from 0.5 to 30"),
-        ("rayleigh:csi=ls", "channel 'rayleigh' has no option 'csi=ls'; write 'rayleigh' alone"),
+        ("rayleigh:csi=ls", "'rayleigh' has no option 'csi=ls'; write 'rayleigh' alone"),
     ],
 )
 def test_bad_input_is_one_line(spec: str, message: str) -> None:
