@@ -173,7 +173,8 @@ def estimation_loss(name: str, snr_db: float) -> float:
         signs = torch.randint(0, 2, (_ESTIMATED_SYMBOLS, 2), generator=generator) * 2.0 - 1
         symbols = torch.view_as_complex(signs) / 2**0.5
         received = channel.send(symbols, realisation)
-        if torch.equal(received.gain, realisation.gain):
+        claimed = received.noise_variance / realisation.noise_variance
+        if torch.equal(received.gain, realisation.gain) and torch.allclose(claimed, torch.ones_like(claimed)):
             return 1.0
         expected, arrived = (received.gain * symbols).to(torch.complex128), received.symbols.to(torch.complex128)
         power = expected.abs().square().sum()

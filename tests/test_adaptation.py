@@ -9,7 +9,7 @@ import torch
 
 from simulator import adaptation
 from simulator.adaptation import OUTAGE_TARGET, Outlook, choose_mcs, choose_mcs_for, estimation_loss, outlook
-from simulator.channels import Realisation, Received, load_channel, noise_variance
+from simulator.channels import Realisation, Received, fade, load_channel, noise_variance
 from simulator.errors import UserError
 from simulator.phy.mcs import MCS_TABLE, Mcs, parse_mcs, select_mcs
 from simulator.phy.qam import demap, map_bits
@@ -106,7 +106,7 @@ class Stranger:
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         variance = torch.full((len(symbols),), realisation.noise_variance * self.waste)
         gain = realisation.gain[: len(symbols)]
-        return Received(gain * symbols, gain, variance)
+        return Received(fade(symbols, gain, float(variance[0]), realisation.noise_key), gain, variance)
 
 
 @pytest.fixture
@@ -129,11 +129,11 @@ def test_the_worst_code_block_of_a_strangers_channel_decides(strange) -> None:
     assert short.outage(parse_mcs("4qam-1/2"), 2, 2000, 0, 2000) == 0
 
 
-def test_estimation_costs_what_the_receiver_says(strange) -> None:
+def test_estimation_costs_what_known_symbols_show(strange) -> None:
     strange["exact"], strange["wasteful"] = Stranger(), Stranger()
     strange["wasteful"].waste = 2.0
     assert estimation_loss("exact", 10.0) == pytest.approx(1, abs=1e-6)
-    assert estimation_loss("wasteful", 10.0) == pytest.approx(2, abs=1e-5)
+    assert estimation_loss("wasteful", 10.0) == pytest.approx(2, abs=0.05)
     assert choose_mcs("wasteful", 13.01, 40_000) == choose_mcs("exact", 10.0, 40_000)
 
 
