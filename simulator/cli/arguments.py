@@ -1,6 +1,7 @@
 """Types and groups of arguments that several verbs share; every refusal is one line."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -93,6 +94,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     text = "where the learned schemes run: cpu, cuda, cuda:N or mps (default: cpu)"
     parser.add_argument("--device", type=device, default="cpu", help=text)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add --workers and --batch."""
+    text = "processes (default: one per core); changes no result"
+    parser.add_argument("--workers", type=positive_int, default=cores(), metavar="N", help=text)
+    text = "images per unit of work (default: 1); changes no result on a CPU"
+    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help=text)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_lpips(parser: argparse.ArgumentParser) -> None:

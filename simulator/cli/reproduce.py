@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simulator.cli import arguments
-from simulator.cli.sweep import Monitor, cores
+from simulator.cli.sweep import Monitor
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -25,10 +25,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "take the first N images only"
     parser.add_argument("--limit", type=arguments.positive_int, metavar="N", help=text)
     arguments.add_device(parser)
-    text = "processes (default: one per core); changes no result"
-    parser.add_argument("--workers", type=arguments.positive_int, default=cores(), metavar="N", help=text)
-    text = "images per unit of work (default: 1); changes no result on a CPU"
-    parser.add_argument("--batch", type=arguments.positive_int, default=1, metavar="N", help=text)
+    arguments.add_workers(parser)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
     arguments.add_json(parser)
     parser.set_defaults(run=run)

@@ -1,7 +1,6 @@
 """`sweep`: run a grid of schemes, channels, SNRs and bandwidth ratios over an image set."""
 
 import argparse
-import os
 import sys
 import time
 from fractions import Fraction
@@ -38,10 +37,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_seed(parser)
     arguments.add_device(parser)
     arguments.add_lpips(parser)
-    text = "processes (default: one per core); changes no result"
-    parser.add_argument("--workers", type=arguments.positive_int, default=cores(), metavar="N", help=text)
-    text = "images per unit of work (default: 1); changes no result on a CPU"
-    parser.add_argument("--batch", type=arguments.positive_int, default=1, metavar="N", help=text)
+    arguments.add_workers(parser)
     text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
     parser.add_argument("--out", type=Path, default=Path("sweep-results"), metavar="DIR", help=text)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
@@ -52,11 +48,6 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, ...], text: str) -> None:
     collect = arguments.ExtendUnique
     parser.add_argument(option, type=arguments.name_list, action=collect, default=default, metavar="NAME", help=text)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(args: argparse.Namespace) -> int:

@@ -107,37 +107,29 @@ def test_json_goes_to_stdout_alone(reproduce, capsys):
     assert len(json.loads(capsys.readouterr().out)["toys"]) == 9
 
 
-def assert_one_line(capfd, message):
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1, printed.err
-    assert printed.err.startswith("error: ")
-    assert message in printed.err
-
-
-def test_bad_input_is_one_line_and_leaves_nothing(reproduce, tmp_path, capfd):
+def test_bad_input_is_one_line_and_leaves_nothing(reproduce, tmp_path, assert_one_line):
     assert reproduce(speling=1) == 2
-    assert_one_line(capfd, "unknown key 'speling'")
+    assert_one_line("unknown key 'speling'")
     assert reproduce(only=["p9"]) == 2
-    assert_one_line(capfd, "experiment 'toys': ")
+    assert_one_line("experiment 'toys': ")
     assert reproduce(schemes=["bpg-capacity", "bpg-capacity:chroma=444"], reference="bpg-capacity:chroma=444") == 2
-    assert_one_line(capfd, "spelt differently")
+    assert_one_line("spelt differently")
     assert main(["reproduce", "figure9"]) == 2
-    assert_one_line(capfd, "no experiment 'figure9'")
+    assert_one_line("no experiment 'figure9'")
     assert main(["reproduce", "figure4", "--limit", "1"]) == 2
-    assert_one_line(capfd, "--out DIR")
+    assert_one_line("--out DIR")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_in_a_later_experiment_comes_before_the_first_starts(reproduce, tmp_path, capfd):
+def test_an_error_in_a_later_experiment_comes_before_the_first_starts(reproduce, tmp_path, assert_one_line):
     later = tmp_path / "later.yaml"
     later.write_text(yaml.safe_dump({"title": "T", "schemes": ["toy"], "snr": [0], "images": str(tmp_path / "none")}))
     assert reproduce(str(later)) == 2
-    assert_one_line(capfd, "experiment 'later': no image set")
+    assert_one_line("experiment 'later': no image set")
     assert not (tmp_path / "out").exists()
 
 
-def test_compare_and_bill(reproduce, tmp_path, capfd):
+def test_compare_and_bill(reproduce, tmp_path, assert_one_line, capfd):
     folder = str(tmp_path / "out" / "toys")
     assert reproduce(figures=[], cbr=["1/16", "1/8"]) == 0
     capfd.readouterr()
@@ -155,9 +147,9 @@ def test_compare_and_bill(reproduce, tmp_path, capfd):
     assert main(["show", folder, "--bill"]) == 0
     assert "side information" in capfd.readouterr().out
     assert main(["compare", folder, "--reference", "lrisc"]) == 2
-    assert_one_line(capfd, "no rows of 'lrisc' to compare with; the results have: toy, toy-cliff, toy-bound")
+    assert_one_line("no rows of 'lrisc' to compare with; the results have: toy, toy-cliff, toy-bound")
     assert main(["compare", str(tmp_path), "--reference", "toy"]) == 2
-    assert_one_line(capfd, "no results in")
+    assert_one_line("no results in")
 
 
 def test_killed_and_resumed_gives_the_same_bytes(reproduce, photographs, tmp_path):

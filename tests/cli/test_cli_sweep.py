@@ -121,66 +121,58 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(sweep, tmp_path, capfd, arguments, message):
+def test_bad_input_is_one_line_and_leaves_nothing(sweep, tmp_path, assert_one_line, arguments, message):
     before = sorted(tmp_path.rglob("*"))
     assert sweep(*arguments) == 2
-    assert_one_line(capfd, message)
+    assert_one_line(message)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def assert_one_line(capfd, message):
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1, printed.err
-    assert printed.err.startswith("error: ")
-    assert message in printed.err
-
-
-def test_folder_without_images(sweep, tmp_path, capfd):
+def test_folder_without_images(sweep, tmp_path, assert_one_line):
     (tmp_path / "empty").mkdir()
     assert sweep(images=tmp_path / "empty") == 2
-    assert_one_line(capfd, "no images in")
+    assert_one_line("no images in")
     assert not (tmp_path / "results").exists()
 
 
-def test_corrupt_picture_in_a_folder(sweep, photographs, tmp_path, capfd):
+def test_corrupt_picture_in_a_folder(sweep, photographs, tmp_path, assert_one_line):
     write_corrupt_png(photographs)
     assert sweep() == 2
-    assert_one_line(capfd, "corrupt.png")
+    assert_one_line("corrupt.png")
     assert not (tmp_path / "results").exists()
 
 
-def test_picture_of_8_by_8(sweep, photographs, tmp_path, capfd):
+def test_picture_of_8_by_8(sweep, photographs, tmp_path, assert_one_line):
     Image.new("RGB", (8, 8)).save(photographs / "tiny.png")
     assert sweep() == 2
-    assert_one_line(capfd, "tiny.png: 8x8 is too small")
+    assert_one_line("tiny.png: 8x8 is too small")
     assert not (tmp_path / "results").exists()
 
 
-def test_results_folder_that_is_a_file(sweep, tmp_path, capfd):
+def test_results_folder_that_is_a_file(sweep, tmp_path, assert_one_line):
     (tmp_path / "results").write_text("mine")
     assert sweep() == 2
-    assert_one_line(capfd, "is a file, not a folder")
+    assert_one_line("is a file, not a folder")
     assert (tmp_path / "results").read_text() == "mine"
 
 
-def test_results_folder_that_cannot_be_made(sweep, capfd):
+def test_results_folder_that_cannot_be_made(sweep, assert_one_line):
     assert sweep(out=Path("/proc/results")) == 2
-    assert_one_line(capfd, "/proc")
+    assert_one_line("/proc")
 
 
-def test_foreign_database(sweep, tmp_path, capfd):
+def test_foreign_database(sweep, tmp_path, assert_one_line):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / DATABASE).write_text("mine")
     assert sweep() == 2
-    assert_one_line(capfd, "not a results database")
+    assert_one_line("not a results database")
     assert (tmp_path / "results" / DATABASE).read_text() == "mine"
 
 
 @pytest.mark.parametrize("verb", ["show", "plot"])
-def test_no_results_to_read(tmp_path, capfd, verb):
+def test_no_results_to_read(tmp_path, assert_one_line, verb):
     assert main([verb, str(tmp_path / "nonesuch")]) == 2
-    assert_one_line(capfd, "no results in")
+    assert_one_line("no results in")
 
 
 def command(photographs, out, *arguments):
@@ -235,10 +227,10 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path
     assert finish(photographs, stopped, *arguments) == finish(photographs, whole, *arguments)
 
 
-def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, capfd):
+def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, assert_one_line):
     with Store(tmp_path / "results"):
         assert sweep() == 2
-    assert_one_line(capfd, "in use by another sweep")
+    assert_one_line("in use by another sweep")
     assert sweep() == 0
 
 
