@@ -13,9 +13,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "compare",
-        help="paired differences with 95 % intervals, and BD-rates",
+        help="paired differences with 95 %% intervals, and BD-rates",
         description="Compare every scheme with a reference on the same images: the mean difference at each SNR and CBR "
-        "with its 95 %% bootstrap interval, its mean over SNRs, and the BD-rate where there are several CBRs.",
+        "with its 95 % bootstrap interval, its mean over SNRs, and the BD-rate where there are several CBRs.",
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
     parser.add_argument("--reference", required=True, metavar="SCHEME", help="the scheme that is subtracted")
