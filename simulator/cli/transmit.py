@@ -43,12 +43,10 @@ def run(args: argparse.Namespace) -> int:
     _check_target(args.out, OUT_SUFFIXES)
     _check_target(args.save_reception, (".safetensors",))
 
-    import torch
-
     from simulator.channels import load_channel
+    from simulator.delivery import deliver
     from simulator.images import load_image
-    from simulator.link import Bound, check_supported, describe, load_scheme, transmit
-    from simulator.metrics import measure
+    from simulator.link import Bound, check_supported, load_scheme
     from simulator.randomness import to_float
     from simulator.trials import check_device, on_device
 
@@ -59,12 +57,10 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(scheme, Bound) and args.save_reception:
         raise UserError(f"'{scheme.name}' is a bound and receives nothing; leave out --save-reception")
     image = to_float(load_image(args.image))
-    with torch.inference_mode():
-        trip = transmit(
-            on_device(scheme, args.device), image[None], args.cbr, channel, args.snr, args.realisation, args.seed
-        )
-        shown = trip.decoded.images[0].cpu()
-        quality = measure(image, shown, _lpips_net(args.lpips))
+    lpips = _lpips_net(args.lpips)
+    scheme = on_device(scheme, args.device)
+    delivery = deliver(scheme, image[None], args.cbr, channel, args.snr, args.realisation, args.seed, lpips)
+    trip, shown = delivery.trip, delivery.shown[0]
     if args.out:
         _write_image(args.out, shown)
     if args.save_reception and trip.reception:
@@ -80,11 +76,7 @@ def run(args: argparse.Namespace) -> int:
         "cbr_target": float(args.cbr),
         "realisation": args.realisation,
         "seed": args.seed,
-        "outage": bool(trip.decoded.outage[0]),
-        "psnr_db": quality.psnr_db,
-        "ms_ssim": quality.ms_ssim,
-        "lpips": quality.lpips,
-    } | describe(trip.ledgers[0], (height, width))
+    } | delivery.record(0)
     print(json.dumps(record) if args.json else _text(record, trip.ledgers[0].total))
     return 0
 

@@ -1,0 +1,98 @@
+"""A trip over the air, timed and measured: what a sweep writes down, `transmit` prints and the playground shows."""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+
+from simulator.channels import Channel
+from simulator.link import Bound, Decoded, LinkState, Reception, Scheme, Transmission, Trip, describe, transmit
+from simulator.metrics import LpipsNet, Metrics, measure
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a batch of images.
+
+    Attributes:
+        trip: what was sent, received and billed.
+        shown: float32 [B, 3, H, W] in [0, 1], on the CPU.
+        quality: of each image.
+        encode_s, decode_s: seconds per image; None for a bound, which neither encodes nor decodes.
+    """
+
+    trip: Trip
+    shown: torch.Tensor
+    quality: list[Metrics]
+    encode_s: float | None
+    decode_s: float | None
+
+    def record(self, index: int) -> dict[str, Any]:
+        """The outcome of one image as a flat record, all but the times: columns of `simulator.store.Row`."""
+        size = (self.shown.shape[-2], self.shown.shape[-1])
+        realised = self.trip.snr_db[index]
+        return {
+            "snr_db_realised": realised if math.isfinite(realised) else None,
+            "outage": bool(self.trip.decoded.outage[index]),
+            **asdict(self.quality[index]),
+            **describe(self.trip.ledgers[index], size),
+        }
+
+
+def deliver(
+    scheme: Scheme | Bound,
+    images: torch.Tensor,
+    cbr: Fraction,
+    channel: Channel,
+    snr_db: float,
+    realisation: int = 0,
+    seed: int = 0,
+    lpips: LpipsNet | None = None,
+) -> Delivery:
+    """Send a batch with `simulator.link.transmit`, whose arguments these are, and measure what arrives.
+
+    Args:
+        lpips: network for LPIPS; None leaves it out.
+
+    Raises:
+        SchemeError: as `simulator.link.transmit` does.
+    """
+    timed = scheme if isinstance(scheme, Bound) else _Stopwatch(scheme)
+    with torch.inference_mode():
+        trip = transmit(timed, images, cbr, channel, snr_db, realisation, seed)
+    shown = trip.decoded.images.cpu()
+    quality = [measure(sent, got, lpips) for sent, got in zip(images, shown, strict=True)]
+    seconds = timed.seconds(len(images)) if isinstance(timed, _Stopwatch) else (None, None)
+    return Delivery(trip, shown, quality, *seconds)
+
+
+class _Stopwatch:
+    """A scheme that takes the time of its two halves."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self._scheme = scheme
+        self.name = scheme.name
+        self.genie = getattr(scheme, "genie", False)
+        self._spent = [0.0, 0.0]
+
+    def fingerprint(self) -> str:
+        return self._scheme.fingerprint()
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        start = time.perf_counter()
+        transmission = self._scheme.encode(images, budget, state)
+        self._spent[0] = time.perf_counter() - start
+        return transmission
+
+    def decode(self, reception: Reception) -> Decoded:
+        start = time.perf_counter()
+        decoded = self._scheme.decode(reception)
+        self._spent[1] = time.perf_counter() - start
+        return decoded
+
+    def seconds(self, num_images: int) -> tuple[float, float]:
+        """Seconds per image of both halves."""
+        return self._spent[0] / num_images, self._spent[1] / num_images
