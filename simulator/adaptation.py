@@ -8,7 +8,7 @@ draw the same, nothing has to be signalled.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log2
+from math import log2, log10
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class Outlook:
     lost: np.ndarray
     stretch: int
 
-    def outage(self, mcs: Mcs, num_blocks: int, info_bits: int, start: int, stop: int) -> float:
+    def outage(self, mcs: Mcs, num_blocks: int, info_bits: int, start: int, stop: int, repeats: int = 1) -> float:
         """Probability that one code block or more of a transport block fails, over realisations and noise.
 
         Args:
@@ -54,6 +54,7 @@ class Outlook:
             num_blocks: code blocks of equal length.
             info_bits: of each of them.
             start, stop: the symbols that they occupy.
+            repeats: how often each symbol is sent; the receiver combines them, which adds up their SNR.
         """
         sums = self.lost[:, BITS_PER_SYMBOL.index(mcs.bits_per_symbol)]
         apart = num_blocks if sums.shape[1] > 2 else 1  # in a single stretch all blocks meet the same
@@ -61,7 +62,8 @@ class Outlook:
         before = np.minimum(place.astype(int), sums.shape[1] - 2)
         at_edges = sums[:, before] + (place - before) * (sums[:, before + 1] - sums[:, before])
         lost = np.diff(at_edges, axis=1) * (apart / (stop - start))
-        errors = mcs.block_error_rate(effective_snr_db(lost, mcs.bits_per_symbol), info_bits)
+        snr_db = effective_snr_db(lost, mcs.bits_per_symbol) + 10 * log10(repeats)
+        errors = mcs.block_error_rate(snr_db, info_bits)
         return float(1 - (np.prod(1 - errors, axis=1) ** (num_blocks / apart)).mean())
 
     def choose(self, num_symbols: int, target: float = OUTAGE_TARGET) -> Mcs:

@@ -6,19 +6,22 @@
 | rate map | levels of all latent vectors, or of cells of grid x grid | transport block, 4-QAM, safe rate |
 | latents | v_q real components of every vector, two to a symbol | none: analogue |
 
-The receiver knows the format of the header block from the SNR, of the map block from the SNR and the header. Where all
-rates are fixed there is no map, and the header is the scale alone.
+The receiver knows the format of the header block from the SNR, of the map block from the SNR and the header. Where the
+lowest rate is not safe, blocks are repeated and the receiver adds up their LLRs. Where a map would cost too much the
+header says grid 0: all vectors have the same share. A network of fixed rates has a header of the scale alone.
 """
 
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log10
 
 import numpy as np
 import torch
 
+from models.lrisc.rate import fixed_levels
 from models.lrisc.ratemap import decode_map, encode_map
-from simulator.adaptation import outlook
+from simulator.adaptation import Outlook, outlook
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.phy.mcs import MCS_TABLE, Mcs
@@ -35,11 +38,16 @@ _HEADER = struct.Struct(">hBH")
 _SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
 _CRC_BITS = 16  # of a short transport block
-_CANDIDATES = tuple(mcs for mcs in MCS_TABLE if mcs.bits_per_symbol == 2)
+_FASTEST_FIRST = tuple(mcs for mcs in reversed(MCS_TABLE) if mcs.bits_per_symbol == 2)
 # The map must arrive when the latents still make a picture: this much below the label, and there, over fading, in all
 # but this share of the transmissions, as far as the lowest rate can do that.
 SAFETY_MARGIN_DB = 1.0
 OUTAGE_TARGET = 0.02
+REPEATS = (2, 4, 8, 16)
+SIDE_SHARE = (
+    0.08  # of the budget; neighbouring vectors share a level, at last all do, rather than that a map takes more
+)
+NO_MAP = 0  # in place of a grid
 
 
 @dataclass(frozen=True)
@@ -57,47 +65,70 @@ class SideInformation:
     scale_db: float
 
 
-def safe_mcs(num_bytes: int, state: LinkState, start: int = 0) -> Mcs:
-    """The MCS that carries `num_bytes` from symbol `start` on: the fastest 4-QAM (of power exactly one) that is safe.
+@dataclass(frozen=True)
+class Protection:
+    """How a block of side information is sent: as one transport block of an MCS, `repeats` times."""
+
+    mcs: Mcs
+    form: TransportFormat
+    repeats: int = 1
+
+    @property
+    def num_symbols(self) -> int:
+        """Channel uses of all repeats."""
+        return self.repeats * self.form.num_symbols
+
+
+def protect(num_bytes: int, state: LinkState, start: int, room: int) -> Protection:
+    """The shortest safe way to send `num_bytes`, or else the safest there is: always 4-QAM, of power exactly one.
 
     It depends on the length because short codes are weak: a header of 5 bytes needs 2 dB more than a long block.
+
+    Args:
+        num_bytes: >= 1.
+        state: of the link.
+        start: the block's first symbol.
+        room: channel uses that repeats may take at most; a single block may take more.
     """
-    if state.channel != "awgn":
-        return _safe_over_fading(num_bytes, state.channel, state.snr_db, start)
-    needed = {mcs: mcs.threshold_db(info_bits=8 * num_bytes + _CRC_BITS) for mcs in _CANDIDATES}
-    usable = [mcs for mcs in _CANDIDATES if needed[mcs] + SAFETY_MARGIN_DB <= state.snr_db]
-    return max(usable or _CANDIDATES[:1], key=lambda mcs: mcs.spectral_efficiency)
+    return _protect(num_bytes, state.channel, float(state.snr_db), start, room)
 
 
 @lru_cache(maxsize=4096)
-def _safe_over_fading(num_bytes: int, channel: str, snr_db: float, start: int) -> Mcs:
-    """The fastest 4-QAM whose outage is at most `OUTAGE_TARGET`, or else the one of least outage."""
-    forms = {mcs: smallest_format(num_bytes, mcs) for mcs in _CANDIDATES}
-    ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(form.num_symbols for form in forms.values()))
-    outage = {
-        mcs: ahead.outage(mcs, form.num_blocks, form.block_bits, start, start + form.num_symbols)
-        for mcs, form in forms.items()
-    }
-    usable = [mcs for mcs in _CANDIDATES if outage[mcs] <= OUTAGE_TARGET]
-    if not usable:
-        return min(_CANDIDATES, key=lambda mcs: outage[mcs])
-    return max(usable, key=lambda mcs: mcs.spectral_efficiency)
+def _protect(num_bytes: int, channel: str, snr_db: float, start: int, room: int) -> Protection:
+    ways = [Protection(mcs, smallest_format(num_bytes, mcs)) for mcs in _FASTEST_FIRST]
+    ways += [Protection(ways[-1].mcs, ways[-1].form, repeats) for repeats in REPEATS]
+    ways = [way for way in ways if way.repeats == 1 or way.num_symbols <= room]
+    if channel == "awgn":
+        safe = (_margin_db(way, num_bytes, snr_db) >= SAFETY_MARGIN_DB for way in ways)
+    else:
+        ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(way.num_symbols for way in ways))
+        safe = (_outage(way, ahead, start) <= OUTAGE_TARGET for way in ways)
+    return next((way for way, is_safe in zip(ways, safe, strict=True) if is_safe), ways[-1])
 
 
-def header_format(state: LinkState) -> TransportFormat:
-    """The transport block of the header."""
-    return smallest_format(_HEADER.size, safe_mcs(_HEADER.size, state))
+def _margin_db(way: Protection, num_bytes: int, snr_db: float) -> float:
+    return snr_db + 10 * log10(way.repeats) - way.mcs.threshold_db(info_bits=8 * num_bytes + _CRC_BITS)
 
 
-def scale_format(state: LinkState) -> TransportFormat:
-    """The transport block of a header without a map."""
-    return smallest_format(_SCALE.size, safe_mcs(_SCALE.size, state))
+def _outage(way: Protection, ahead: Outlook, start: int) -> float:
+    form = way.form
+    return ahead.outage(way.mcs, form.num_blocks, form.block_bits, start, start + way.num_symbols, way.repeats)
 
 
-def map_format(num_bytes: int, state: LinkState) -> TransportFormat:
-    """The transport block of a map of `num_bytes`."""
-    num_bytes = max(1, num_bytes)
-    return smallest_format(num_bytes, safe_mcs(num_bytes, state, start=header_format(state).num_symbols))
+def header_format(state: LinkState, budget: int) -> Protection:
+    """How the header is sent in a budget of channel uses."""
+    return protect(_HEADER.size, state, 0, int(SIDE_SHARE * budget))
+
+
+def scale_format(state: LinkState, budget: int) -> Protection:
+    """How a header that never announces a map is sent in a budget of channel uses."""
+    return protect(_SCALE.size, state, 0, int(SIDE_SHARE * budget))
+
+
+def map_format(num_bytes: int, state: LinkState, budget: int) -> Protection:
+    """How a map of `num_bytes` is sent in a budget of channel uses."""
+    first = header_format(state, budget).num_symbols
+    return protect(max(1, num_bytes), state, first, int(SIDE_SHARE * budget) - first)
 
 
 def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:
@@ -106,80 +137,106 @@ def pack_map(side_levels: np.ndarray, grid: int, num_levels: int) -> bytes:
 
 
 def modulate_side_information(
-    packed: bytes, grid: int, scale_db: float, state: LinkState
+    packed: bytes, grid: int, scale_db: float, state: LinkState, budget: int
 ) -> tuple[torch.Tensor, SymbolLedger]:
     """Header and map as complex64 symbols of unit power, and their bill.
 
     Args:
-        packed: the map, as `pack_map` makes it of levels that are constant over cells of grid x grid.
-        grid: side of these cells.
+        packed: the map, as `pack_map` makes it of levels that are constant over cells of grid x grid; or nothing.
+        grid: side of these cells, or `NO_MAP`.
         scale_db: as in `SideInformation`.
         state: of the link.
+        budget: channel uses of the image.
     """
-    header = _HEADER.pack(round(scale_db * 100), grid, len(packed))
-    first, second = header_format(state), map_format(len(packed), state)
-    symbols = torch.cat([_modulate(header, first), _modulate(packed, second)])
-    bill = SymbolLedger.apportion(first.num_symbols, header=8 * len(header), crc=first.crc_bits)
-    spare = second.payload_bits - 8 * len(packed)
-    return symbols, bill + SymbolLedger.apportion(
-        second.num_symbols, side_information=8 * len(packed), crc=second.crc_bits, padding=spare
+    # Without a map the levels follow from the budget: then its last 16 bits stand where the length would.
+    length = budget & MAX_MAP_BYTES if grid == NO_MAP else len(packed)
+    header = _HEADER.pack(round(scale_db * 100), grid, length)
+    first = header_format(state, budget)
+    symbols = _modulate(header, first)
+    bill = SymbolLedger.apportion(first.num_symbols, header=8 * len(header), crc=first.form.crc_bits)
+    if grid == NO_MAP:
+        return symbols, bill
+    second = map_format(len(packed), state, budget)
+    spare = second.form.payload_bits - 8 * len(packed)
+    return torch.cat([symbols, _modulate(packed, second)]), bill + SymbolLedger.apportion(
+        second.num_symbols, side_information=8 * len(packed), crc=second.form.crc_bits, padding=spare
     )
 
 
 def demodulate_side_information(
-    received: Received, shape: tuple[int, int], num_levels: int, state: LinkState
+    received: Received, shape: tuple[int, int], values: torch.Tensor, state: LinkState
 ) -> tuple[SideInformation, int] | None:
     """Read header and map of an image with latents [h, w].
+
+    Args:
+        received: all symbols of the image.
+        shape: (h, w).
+        values: V, float [2^n].
+        state: of the link.
 
     Returns:
         The side information and the number of symbols it took, or None when a CRC fails.
     """
-    first = header_format(state)
+    budget = len(received.symbols)
+    first = header_format(state, budget)
     header = _demodulate(received, 0, first)
     if header is None:
         return None
     scale, grid, num_bytes = _HEADER.unpack(header[: _HEADER.size])
-    second = map_format(num_bytes, state)
+    if grid == NO_MAP:
+        if num_bytes != budget & MAX_MAP_BYTES:  # part of the transmission is missing
+            return None
+        levels = levels_without_map(shape, budget - first.num_symbols, values)
+        return SideInformation(levels.numpy(), grid, scale / 100), first.num_symbols
+    if grid not in GRIDS or num_bytes == 0:  # a CRC held by accident
+        return None
+    second = map_format(num_bytes, state, budget)
     packed = _demodulate(received, first.num_symbols, second)
-    if packed is None or grid not in GRIDS:
+    if packed is None:
         return None
     cells = (-(-shape[0] // grid), -(-shape[1] // grid))
     try:
-        levels = decode_map(packed[:num_bytes], cells, num_levels)
+        cell_levels = decode_map(packed[:num_bytes], cells, len(values))
     except ValueError:  # both CRCs held by accident
         return None
-    levels = levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
-    return SideInformation(levels, grid, scale / 100), first.num_symbols + second.num_symbols
+    upsampled = cell_levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
+    return SideInformation(upsampled, grid, scale / 100), first.num_symbols + second.num_symbols
 
 
-def modulate_scale(scale_db: float, state: LinkState) -> tuple[torch.Tensor, SymbolLedger]:
-    """A header without a map, as complex64 symbols of unit power, and its bill."""
-    form = scale_format(state)
-    spare = form.payload_bits - 8 * _SCALE.size
-    bill = SymbolLedger.apportion(form.num_symbols, header=8 * _SCALE.size, crc=form.crc_bits, padding=spare)
-    return _modulate(_SCALE.pack(round(scale_db * 100)), form), bill
+def levels_without_map(shape: tuple[int, int], room: int, values: torch.Tensor) -> torch.Tensor:
+    """Levels int64 [h, w] that share out `room` channel uses evenly: what both ends know without a map."""
+    return fixed_levels(shape, torch.tensor([2 * max(0, room)]), values)[0]
+
+
+def modulate_scale(scale_db: float, state: LinkState, budget: int) -> tuple[torch.Tensor, SymbolLedger]:
+    """A header that never announces a map, as complex64 symbols of unit power, and its bill."""
+    way = scale_format(state, budget)
+    spare = way.form.payload_bits - 8 * _SCALE.size
+    bill = SymbolLedger.apportion(way.num_symbols, header=8 * _SCALE.size, crc=way.form.crc_bits, padding=spare)
+    return _modulate(_SCALE.pack(round(scale_db * 100)), way), bill
 
 
 def demodulate_scale(received: Received, state: LinkState) -> float | None:
-    """The scale in dB of a header without a map, or None when its CRC fails."""
-    header = _demodulate(received, 0, scale_format(state))
+    """The scale in dB of a header that never announces a map, or None when its CRC fails."""
+    header = _demodulate(received, 0, scale_format(state, len(received.symbols)))
     return None if header is None else _SCALE.unpack(header[: _SCALE.size])[0] / 100
 
 
-def _modulate(data: bytes, form: TransportFormat) -> torch.Tensor:
-    bits = encode_transport_blocks([data.ljust(form.payload_bytes, b"\0")], form)[0]
-    return torch.from_numpy(map_bits(bits, form.bits_per_symbol))
+def _modulate(data: bytes, way: Protection) -> torch.Tensor:
+    bits = encode_transport_blocks([data.ljust(way.form.payload_bytes, b"\0")], way.form)[0]
+    return torch.from_numpy(map_bits(bits, way.form.bits_per_symbol)).repeat(way.repeats)
 
 
-def _demodulate(received: Received, start: int, form: TransportFormat) -> bytes | None:
-    part = slice(start, start + form.num_symbols)
-    if len(received.symbols[part]) < form.num_symbols:
+def _demodulate(received: Received, start: int, way: Protection) -> bytes | None:
+    part = slice(start, start + way.num_symbols)
+    if len(received.symbols[part]) < way.num_symbols:
         return None
     llrs = demap(
         received.symbols[part].cpu().numpy(),
         received.noise_variance[part].cpu().numpy(),
-        form.bits_per_symbol,
+        way.form.bits_per_symbol,
         received.gain[part].cpu().numpy(),
     )
-    result = decode_transport_blocks(llrs[None], form)[0]
+    together = llrs.reshape(way.repeats, -1).sum(axis=0)
+    result = decode_transport_blocks(together[None], way.form)[0]
     return result.payload if result.ok else None

@@ -5,12 +5,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.lrisc.airframe import GRIDS, MAX_MAP_BYTES, header_format, map_format, pack_map, scale_format
+from models.lrisc.airframe import (
+    GRIDS,
+    MAX_MAP_BYTES,
+    NO_MAP,
+    SIDE_SHARE,
+    header_format,
+    levels_without_map,
+    map_format,
+    pack_map,
+    scale_format,
+)
 from models.lrisc.codec import Lrisc
-from models.lrisc.rate import fixed_levels, pool_tokens
+from models.lrisc.rate import pool_tokens
 from simulator.link import LinkState
 
-MAP_SHARE = 0.08  # of the budget, above which neighbouring vectors share a level
 PLANNING_ROUNDS = 6
 
 
@@ -20,14 +29,14 @@ class Plan:
 
     Attributes:
         levels: index into V, int64 [h, w], constant over cells of grid x grid.
-        packed: their map; None where the receiver knows the levels without one.
-        grid: side of the cells.
+        packed: their map; nothing where the receiver knows the levels without one.
+        grid: side of the cells, or `NO_MAP`.
         latent_uses: of the vectors.
         side_uses: of header and map.
     """
 
     levels: Tensor
-    packed: bytes | None
+    packed: bytes
     grid: int
     latent_uses: int
     side_uses: int
@@ -42,30 +51,32 @@ def plan_transmission(model: Lrisc, bits: Tensor, budget: int, state: LinkState)
         budget: channel uses.
         state: of the link.
     """
+    shape = (bits.shape[0], bits.shape[1])
     if model.variant.rates == "fixed":
-        return plan_fixed(model, (bits.shape[0], bits.shape[1]), budget, state)
-    coarsest = None
+        return plan_fixed(model, shape, budget, state)
     for grid in GRIDS:
         plan = _plan_on_grid(model, pool_tokens(bits[None], grid)[0], grid, budget, state)
-        if plan is not None and plan.side_uses <= MAP_SHARE * budget:
+        if plan is not None and plan.side_uses <= SIDE_SHARE * budget:
             return plan
-        coarsest = plan or coarsest
-    return coarsest
+    return _plan_without_map(model, shape, budget, header_format(state, budget).num_symbols)
 
 
 def plan_fixed(model: Lrisc, shape: tuple[int, int], budget: int, state: LinkState) -> Plan | None:
-    """The plan without a map for [h, w] vectors: a function of what both ends know."""
-    header = scale_format(state).num_symbols
+    """The plan for [h, w] vectors of a variant that never sends a map."""
+    return _plan_without_map(model, shape, budget, scale_format(state, budget).num_symbols)
+
+
+def _plan_without_map(model: Lrisc, shape: tuple[int, int], budget: int, header: int) -> Plan | None:
     values = model.levels.cpu()
-    levels = fixed_levels(shape, torch.tensor([2 * max(0, budget - header)]), values)[0]
+    levels = levels_without_map(shape, budget - header, values)
     uses = int(values[levels].sum()) // 2
-    return Plan(levels, None, 1, uses, header) if header + uses <= budget else None
+    return Plan(levels, b"", NO_MAP, uses, header) if header + uses <= budget else None
 
 
 def _plan_on_grid(model: Lrisc, bits: Tensor, grid: int, budget: int, state: LinkState) -> Plan | None:
     """The fullest plan found within the budget. Map and levels depend on each other, hence the rounds."""
-    values, fixed = model.levels.cpu(), header_format(state).num_symbols
-    best, reserve = None, map_format(bits.numel() // (4 * grid**2), state).num_symbols
+    values, fixed = model.levels.cpu(), header_format(state, budget).num_symbols
+    best, reserve = None, map_format(bits.numel() // (4 * grid**2), state, budget).num_symbols
     for _ in range(PLANNING_ROUNDS):
         room = budget - fixed - reserve
         if room <= 0:
@@ -74,7 +85,7 @@ def _plan_on_grid(model: Lrisc, bits: Tensor, grid: int, budget: int, state: Lin
         levels = model.share(bits[None].to(model.levels.device), mean_dimensions.to(model.levels.device))[0].cpu()
         uses = int(values[levels].sum()) // 2
         packed = pack_map(levels.numpy(), grid, len(values))
-        needed = map_format(len(packed), state).num_symbols
+        needed = map_format(len(packed), state, budget).num_symbols
         if (
             len(packed) <= MAX_MAP_BYTES
             and uses + fixed + needed <= budget

@@ -29,7 +29,7 @@ from simulator.randomness import derive_key
 
 WEIGHTS = "lrisc-compact"
 TRAINED_SNR_DB = (0.0, 20.0)
-_REVISION = 3  # of what this file and airframe.py put on the air and take from it
+_REVISION = 4  # of what this file and airframe.py put on the air and take from it
 _OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
@@ -109,10 +109,10 @@ class LriscScheme:
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
         latents = torch.view_as_complex(flat.reshape(-1, 2))
-        if plan.packed is None:
-            head, bill = modulate_scale(scale_db, state)
+        if self.model.variant.rates == "fixed":
+            head, bill = modulate_scale(scale_db, state, budget)
         else:
-            head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state)
+            head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state, budget)
         padding = budget - len(head) - len(latents)
         symbols = torch.cat([head, latents, torch.zeros(padding, dtype=torch.complex64)])
         return symbols, bill + SymbolLedger(payload=len(latents), padding=padding)
@@ -186,7 +186,7 @@ class LriscScheme:
             plan = plan_fixed(self.model, shape, len(received.symbols), state)
             scale_db = None if plan is None else demodulate_scale(received, state)
             return None if plan is None or scale_db is None else (plan.levels[None], scale_db, plan.side_uses)
-        read = demodulate_side_information(received, shape, len(self.model.levels), state)
+        read = demodulate_side_information(received, shape, self.model.levels.cpu(), state)
         return None if read is None else (torch.from_numpy(read[0].levels)[None], read[0].scale_db, read[1])
 
 
