@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from simulator.configuration import check_keys, read_configuration
 from simulator.curves import BACKBONES
 from simulator.errors import UserError
+from simulator.gallery import KEEP
 from simulator.grids import parse_cbr, parse_snrs
 from simulator.inputs import SweepConfig
 from simulator.statistics import METRICS
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 SUFFIX = ".yaml"
 PICTURES = "pictures"
-_GRID = ("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed", "lpips")
+_GRID = ("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed", "lpips", "keep_images")
 _OUTPUTS = ("title", "x", "figures", "reference")
 _SCHEME = ("scheme", "label", "snr")
 
@@ -133,6 +134,7 @@ def _grid(config: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> 
         realisations=whole("realisations", 1),
         seed=whole("seed", 0),
         lpips=_choice(config.get("lpips", "alex"), (*BACKBONES, "none"), f"'lpips' in {where}"),
+        keep_images=_choice(config.get("keep_images", "none"), KEEP, f"'keep_images' in {where}"),
     )
 
 

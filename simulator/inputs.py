@@ -34,6 +34,7 @@ class SweepConfig:
         lpips: backbone of LPIPS, or "none".
         workers: processes.
         batch: images per unit of work, and per call of a scheme that runs on an accelerator.
+        keep_images: which reconstructions to keep as pictures: "all", "best" (of an image's realisations) or "none".
     """
 
     snrs_db: tuple[float, ...]
@@ -51,6 +52,7 @@ class SweepConfig:
     lpips: str = "alex"
     workers: int = 1
     batch: int = 1
+    keep_images: str = "none"
 
     def snrs_of(self, scheme: str) -> tuple[float, ...]:
         """The SNRs in dB at which a scheme is sent."""

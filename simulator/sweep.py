@@ -16,6 +16,7 @@ from typing import Any
 
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses
+from simulator.gallery import Gallery, Keeper
 from simulator.images import NamedImage, group_by_size
 from simulator.inputs import Inputs, SweepConfig, load_inputs
 from simulator.link import Bound, Scheme
@@ -25,7 +26,7 @@ from simulator.provenance import environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
-from simulator.trials import Task, Worker
+from simulator.trials import Outcome, Task, Worker
 
 MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"
@@ -85,7 +86,7 @@ def run_sweep(
     Args:
         config: what to simulate.
         folder: results folder; made when missing, resumed when not.
-        fresh: forget earlier rows.
+        fresh: forget earlier rows, and their pictures.
         notify: is told in one line what the user should know (a scheme or a metric left out).
         progress: is told (rows done, rows planned) at the start and whenever rows were stored.
         outputs: what is made of the rows.
@@ -98,12 +99,20 @@ def run_sweep(
     planned = plan(config, inputs)
     with Store(folder, fresh) as store:
         store.set_plan([row.key for row in planned], _meta(config, inputs))
+        gallery = Gallery(folder)
+        keeper = Keeper(gallery, config.keep_images)
+        with explained(folder):
+            if fresh:
+                gallery.clear()
+            if keeper.wanted:
+                gallery.add_sources(inputs.images)
         finished = store.finished()
-        missing = [row for row in planned if row.key not in finished]
-        done = len(planned) - len(missing)
-        if done:
-            notify(f"{done} of {len(planned)} rows are there already")
-        progress(done, len(planned))
+        without_picture = _without_picture(store, keeper, config)
+        missing = [row for row in planned if row.key not in finished or row.key in without_picture]
+        if finished:
+            again = f", {len(without_picture)} of which are computed again for their pictures" * bool(without_picture)
+            notify(f"{len(finished)} of {len(planned)} rows are there already{again}")
+        progress(len(planned) - len(missing), len(planned))
         if missing:
             _note_small_images(inputs.images, notify)
             with explained(folder):
@@ -111,15 +120,36 @@ def run_sweep(
                 write_json(folder / PROVENANCE, _meta(config, inputs) | environment())
         executor = choose_executor(config, len(missing))
         make_worker = partial(Worker, config.device, inputs.lpips)
-        with closing(executor.run(make_worker, tasks(config, inputs, missing))) as arriving:
-            for rows in arriving:
-                store.add(rows)
-                done += len(rows)
-                progress(done, len(planned))
+        while missing:
+            done = len(planned) - len(missing)
+            with closing(executor.run(make_worker, tasks(config, inputs, missing))) as arriving:
+                for outcomes in arriving:
+                    _write(outcomes, store, gallery, keeper)
+                    done += len(outcomes)
+                    progress(done, len(planned))
+            # Which realisation is the best may turn out only now, and it may be one of long ago.
+            without_picture = _without_picture(store, keeper, config)
+            missing = [row for row in planned if row.key in without_picture]
         results = store.results()
         with explained(folder):
             outputs.write(results)
     return results
+
+
+def _without_picture(store: Store, keeper: Keeper, config: SweepConfig) -> set[str]:
+    """Keys of the finished rows that should have a picture and have none."""
+    return keeper.lacking(store.results().rows, config.realisations) if keeper.wanted else set()
+
+
+def _write(outcomes: Sequence[Outcome], store: Store, gallery: Gallery, keeper: Keeper) -> None:
+    """Write pictures, then their rows, then remove the pictures that better ones replace."""
+    with explained(store.folder):
+        replaced = [keeper.take(one.row, one.picture) for one in outcomes]
+    store.add(one.row for one in outcomes)
+    with explained(store.folder):
+        for key in replaced:
+            if key is not None:
+                gallery.discard(key)
 
 
 def choose_executor(config: SweepConfig, num_rows: int) -> Executor:
@@ -177,6 +207,7 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
 
     Tasks on the same images form a group: what one of them caches (an encode, say) serves the next.
     """
+    pictures = config.keep_images != "none"
     batches = group_by_size(inputs.images, config.batch)
     batch_of = {image.name: index for index, batch in enumerate(batches) for image in batch}
     units: dict[tuple[int, str, str, Fraction, float, int], list[PlannedRow]] = {}
@@ -184,7 +215,7 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
         unit = (batch_of[row.image.name], row.scheme, row.channel, row.cbr, row.snr_db, row.realisation)
         units.setdefault(unit, []).append(row)
     return [
-        Task(*unit, config.seed, tuple(row.image for row in rows), tuple(row.key for row in rows))
+        Task(*unit, config.seed, tuple(row.image for row in rows), tuple(row.key for row in rows), pictures)
         for unit, rows in units.items()
     ]
 

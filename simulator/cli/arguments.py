@@ -11,6 +11,7 @@ from simulator.errors import UserError
 
 T = TypeVar("T")
 
+KEEP_IMAGES = ("none", "best", "all")
 LPIPS_NETS = ("alex", "vgg", "squeeze", "none")
 MIN_SIDE = 16
 
@@ -113,6 +114,13 @@ def add_lpips(parser: argparse.ArgumentParser) -> None:
     """Add --lpips."""
     text = "backbone of LPIPS, or none to leave it out (default: alex)"
     parser.add_argument("--lpips", choices=LPIPS_NETS, default="alex", help=text)
+
+
+def add_keep_images(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add --keep-images; without a default it is None, and the configuration decides."""
+    text = "reconstructions to keep in OUT/images: all, the best of each image's realisations, or none"
+    said = "as the experiment says" if default is None else default
+    parser.add_argument("--keep-images", choices=KEEP_IMAGES, default=default, help=f"{text} (default: {said})")
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

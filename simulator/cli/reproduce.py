@@ -26,6 +26,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=arguments.positive_int, metavar="N", help=text)
     arguments.add_device(parser)
     arguments.add_workers(parser)
+    arguments.add_keep_images(parser, None)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
     arguments.add_json(parser)
     parser.set_defaults(run=run)
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     summaries, chosen = {}, {}
     for experiment in choose_experiments(args.experiments):
         small = scaled_down(experiment, args.images, args.limit)
-        grid = replace(small.grid, device=args.device, workers=args.workers, batch=args.batch)
+        keep = args.keep_images or small.grid.keep_images
+        grid = replace(small.grid, device=args.device, workers=args.workers, batch=args.batch, keep_images=keep)
         chosen[(args.out or Path("results")) / experiment.name] = replace(small, grid=grid)
     for folder, experiment in chosen.items():
         check_experiment(experiment, folder)

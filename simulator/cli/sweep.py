@@ -38,6 +38,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_device(parser)
     arguments.add_lpips(parser)
     arguments.add_workers(parser)
+    arguments.add_keep_images(parser, "none")
     text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
     parser.add_argument("--out", type=Path, default=Path("sweep-results"), metavar="DIR", help=text)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         lpips=args.lpips,
         workers=args.workers,
         batch=args.batch,
+        keep_images=args.keep_images,
     )
     with Monitor() as monitor:
         results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress)

@@ -1,0 +1,136 @@
+"""Pictures beside results: the reconstructions that a sweep kept, as PNG by row key, and their sources once each.
+
+A picture holds the very 8-bit samples that were scored, so its row's numbers can be measured from it again. It is
+written before its row: a row that was asked for with its picture is never there without it.
+"""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from simulator.cache import write_atomically
+from simulator.images import NamedImage
+from simulator.store import Row
+
+KEEP = ("none", "best", "all")
+FOLDER = "images"  # in a results folder
+SOURCES = "sources"  # in FOLDER
+
+
+def encode_png(rgb: np.ndarray) -> bytes:
+    """A picture, uint8 [H, W, 3], as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "png")
+    return buffer.getvalue()
+
+
+class Gallery:
+    """The pictures in a results folder; there may be none."""
+
+    def __init__(self, results: Path) -> None:
+        self.folder = results / FOLDER
+
+    def path(self, key: str) -> Path:
+        """Where the picture of a row is, if it was kept."""
+        return self.folder / f"{key}.png"
+
+    def source_path(self, digest: str) -> Path:
+        """Where the source image with this SHA-256 is, if anything of it was kept."""
+        return self.folder / SOURCES / f"{digest}.png"
+
+    def keys(self) -> set[str]:
+        """Keys of all rows whose picture is there."""
+        return {path.stem for path in self.folder.glob("*.png")}
+
+    def add(self, key: str, png: bytes) -> None:
+        """Write the picture of a row."""
+        write_atomically(self.path(key), png)
+
+    def add_sources(self, images: Iterable[NamedImage]) -> None:
+        """Write the sources that are not there yet."""
+        for image in images:
+            if not (path := self.source_path(image.digest)).exists():
+                write_atomically(path, encode_png(image.rgb))
+
+    def discard(self, key: str) -> None:
+        """Remove the picture of a row."""
+        self.path(key).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all pictures; other files stay."""
+        for folder in (self.folder / SOURCES, self.folder):
+            for path in folder.glob("*.png"):
+                path.unlink()
+
+
+Shot = tuple[str, str, float, float, str]  # scheme, channel, SNR in dB, CBR, image: what realisations have in common
+
+
+class Keeper:
+    """Decides which pictures a sweep keeps: every one, the best of an image's realisations, or none.
+
+    Best is the realisation with the highest PSNR, the first of equals. Pictures that are there already are never
+    removed, unless a better one of the same shot takes the place of one while it is kept as the best.
+    """
+
+    def __init__(self, gallery: Gallery, keep: str) -> None:
+        """keep: one of `KEEP`."""
+        self.wanted = keep != "none"
+        self._gallery, self._keep = gallery, keep
+        self._best: dict[Shot, Row] = {}
+
+    def lacking(self, rows: Iterable[Row], realisations: int) -> set[str]:
+        """Keys of those finished rows that should have a picture and have none.
+
+        Args:
+            rows: everything that is finished.
+            realisations: per image; which one is best is known only when all of them are there.
+        """
+        if not self.wanted:
+            return set()
+        there, rows = self._gallery.keys(), list(rows)
+        self._best = _best(row for row in rows if row.key in there)
+        if self._keep == "all":
+            return {row.key for row in rows} - there
+        counts: dict[Shot, int] = {}
+        for row in rows:
+            counts[_shot(row)] = counts.get(_shot(row), 0) + 1
+        complete = _best(row for row in rows if counts[_shot(row)] == realisations)
+        return {
+            row.key for shot, row in complete.items() if shot not in self._best or _rank(row) > _rank(self._best[shot])
+        }
+
+    def take(self, row: Row, png: bytes | None) -> str | None:
+        """Keep the picture of a new row, if it shall be kept.
+
+        Returns:
+            Key of the picture whose place it takes, to be discarded once the row itself is stored.
+        """
+        if png is None:
+            return None
+        last = self._best.get(_shot(row)) if self._keep == "best" else None
+        rival = last is not None and last.key != row.key
+        if last is not None and rival and _rank(row) <= _rank(last):
+            return None
+        self._gallery.add(row.key, png)
+        self._best[_shot(row)] = row
+        return last.key if last is not None and rival else None
+
+
+def _shot(row: Row) -> Shot:
+    return (row.scheme, row.channel, row.snr_db, row.cbr_target, row.image)
+
+
+def _rank(row: Row) -> tuple[float, int]:
+    return (row.psnr_db, -row.realisation)
+
+
+def _best(rows: Iterable[Row]) -> dict[Shot, Row]:
+    found: dict[Shot, Row] = {}
+    for row in rows:
+        if (last := found.get(_shot(row))) is None or _rank(row) > _rank(last):
+            found[_shot(row)] = row
+    return found
