@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from simulator import __version__
-from simulator.errors import UserError
+from simulator.errors import SchemeError, UserError
 
 # In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
 VERBS = ("sweep", "transmit", "reproduce", "plot", "show", "compare", "check", "bench", "bpg", "train", "data")
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)
-    except UserError as error:
+    except (UserError, SchemeError) as error:
         if args.debug:
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -9,4 +9,7 @@ class UserError(Exception):
 
 
 class SchemeError(RuntimeError):
-    """A scheme broke the link's contract (power, budget, ledger, finite symbols): a bug, not bad input."""
+    """A scheme broke the link's contract (power, budget, ledger, finite symbols): a bug of its author, not bad input.
+
+    The command line says so in one line too, for the author may be the user.
+    """

@@ -37,11 +37,16 @@ cbr_list = _argument(grids.parse_cbrs)
 
 
 def name_list(text: str) -> tuple[str, ...]:
-    """Parse names separated by commas, each once, in the order given."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    """Parse names separated by commas, each once, in the order given; `keras:ENCODER,DECODER` is one name."""
+    names: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if names and names[-1].startswith("keras:") and "," not in names[-1] and part:
+            names[-1] += f",{part}"
+        else:
+            names.append(part)
     if "" in names:
         raise argparse.ArgumentTypeError(f"'{text}' has an empty name; separate names by single commas")
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def positive_int(text: str) -> int:

@@ -1,0 +1,5 @@
+"""Codecs of one's own, without packaging: `torch:FILE.py:CLASS` and `keras:ENCODER.keras,DECODER.keras`."""
+
+from simulator.codecs.symbol import CodecScheme, SymbolCodec
+
+__all__ = ["CodecScheme", "SymbolCodec"]

@@ -1,0 +1,176 @@
+"""`torch:FILE.py:CLASS[:OPTION...]`: a class in a Python file as a scheme, without packaging.
+
+The class is a `Scheme`, a `Bound` or a `SymbolCodec`, and is made from its options, `CLASS(*options)`. Its file may
+import modules that lie beside it. The fingerprint covers the contents of all of them.
+"""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained, weights_digest
+from simulator.errors import UserError
+from simulator.link import Bound, Scheme
+
+SCHEME_METHODS = {"encode": 3, "decode": 1, "fingerprint": 0}  # and how many arguments they are given
+BOUND_METHODS = {"reconstruct": 3, "fingerprint": 0}
+CODEC_METHODS = {"encode": 2, "decode": 4}
+
+
+def load_from_file(*options: str) -> Scheme | Bound:
+    """The scheme that `torch:` names; entry point of the group `simulator.schemes`.
+
+    Raises:
+        UserError: no such file or class, a file that cannot be imported, a class that is no scheme.
+    """
+    spec = ":".join(["torch", *options])
+    if len(options) < 2 or not options[0].endswith(".py"):
+        raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
+    path, class_name, arguments = Path(options[0]).expanduser(), options[1], options[2:]
+    source = read_source(path)
+    with _beside(path.resolve().parent) as imported:
+        module = _execute(path, source)
+        made = _make(path, module, class_name, arguments)
+    parts = [source, *(one.read_bytes() for one in sorted(imported))]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    if isinstance(made, SymbolCodec):
+        return CodecScheme(made, spec, "-".join([digest, *_own_parts(made)]))
+    own = made.fingerprint
+    made.name = spec
+    made.fingerprint = lambda: f"{digest}-{own()}"
+    return made
+
+
+def run_file(path: Path) -> str:
+    """Execute a Python file for what it registers; returns the SHA-256 (hex) of its content.
+
+    Raises:
+        UserError: no such file, or it cannot be executed.
+    """
+    source = read_source(path)
+    with _beside(path.resolve().parent):
+        _execute(path, source)
+    return hashlib.sha256(source).hexdigest()
+
+
+def read_source(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: it is not there, or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}; paths are relative to the current folder") from None
+
+
+def _execute(path: Path, source: bytes) -> ModuleType:
+    """Run the very bytes that were hashed; a cached compilation might be older."""
+    try:
+        code = compile(source, str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise UserError(f"'{path}{f':{line}' if line else ''}' is no Python: {getattr(error, 'msg', error)}") from None
+    module = ModuleType(f"_{path.stem}_{hashlib.sha256(source).hexdigest()[:16]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look there for the types that annotations name
+    try:
+        with explained(f"'{path}' cannot be imported"):
+            exec(code, module.__dict__)
+    except SystemExit:
+        raise UserError(f"'{path}' ends the program when imported; put that under if __name__ == '__main__'") from None
+    return module
+
+
+def _make(path: Path, module: ModuleType, class_name: str, arguments: tuple[str, ...]) -> Any:
+    chosen = getattr(module, class_name, None)
+    if not inspect.isclass(chosen):
+        own = [name for name, one in vars(module).items() if inspect.isclass(one) and one.__module__ == module.__name__]
+        raise UserError(f"'{path}' has no class '{class_name}'; it has: {', '.join(own) or 'none'}")
+    _check_methods(path, chosen)
+    try:
+        inspect.signature(chosen).bind(*arguments)
+    except TypeError as error:
+        given = ":".join(arguments) or "none"
+        raise UserError(f"'{path}': {class_name} does not take the options given ({given}): {error}") from None
+    except ValueError:  # a signature that cannot be told
+        pass
+    with explained(f"'{path}': {class_name} cannot be made"):
+        made = chosen(*arguments)
+    if isinstance(made, torch.nn.Module):
+        made.eval().requires_grad_(False)
+    return made
+
+
+def _check_methods(path: Path, chosen: type) -> None:
+    codec = issubclass(chosen, SymbolCodec)
+    kind = "codec" if codec else "bound" if hasattr(chosen, "reconstruct") else "scheme"
+    methods = {"codec": CODEC_METHODS, "bound": BOUND_METHODS, "scheme": SCHEME_METHODS}[kind]
+    for name, number in methods.items():
+        method = getattr(chosen, name, None)
+        if not callable(method) or getattr(method, "__isabstractmethod__", False):
+            raise UserError(f"'{path}': class {chosen.__name__} lacks the method {name} that a {kind} has")
+        try:
+            inspect.signature(method).bind(*range(number + 1))
+        except TypeError:
+            hint = "" if codec else "; a codec without budget and bill derives from simulator.codecs.SymbolCodec"
+            raise UserError(f"'{path}': {chosen.__name__}.{name} does not take {number} arguments{hint}") from None
+        except ValueError:
+            pass
+
+
+def _own_parts(codec: SymbolCodec) -> list[str]:
+    """What tells a codec from others of the same class: its weights, and what it says itself."""
+    held = [codec, *vars(codec).values()] if not isinstance(codec, torch.nn.Module) else [codec]
+    parts = [weights_digest(one) for one in held if isinstance(one, torch.nn.Module)]
+    own = getattr(codec, "fingerprint", None)
+    return [*parts, str(own())] if own else parts
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[set[Path]]:
+    """Imports inside the block find the modules of a folder first, as if a script ran there.
+
+    None of them stays behind: the next file may bring others of the same names, and so do the program's own packages.
+
+    Yields:
+        A set that holds the files of these modules once the block is left.
+    """
+    names = {one.stem for one in folder.glob("*.py")} | {one.parent.name for one in folder.glob("*/__init__.py")}
+    names.discard("simulator")
+    strangers = {name: one for name, one in _loaded(names).items() if not _lies_in(one, folder)}
+    for name in strangers:
+        del sys.modules[name]
+    before = _loaded(names)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    files: set[Path] = set()
+    try:
+        yield files
+    finally:
+        sys.path.remove(str(folder))
+        for name, one in _loaded(names).items():
+            if _lies_in(one, folder):
+                files.add(Path(str(one.__file__)))
+            if name not in before:
+                del sys.modules[name]
+        sys.modules.update(strangers)
+
+
+def _loaded(names: set[str]) -> dict[str, ModuleType]:
+    """Modules that are loaded, of these names or inside of packages of these names."""
+    return {name: one for name, one in list(sys.modules.items()) if name.partition(".")[0] in names}
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)
