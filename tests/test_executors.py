@@ -20,6 +20,19 @@ class Job:
     number: int
 
 
+class Once:
+    """Does what happens to a worker once: it dies or hangs at the third job, but only the first that meets it."""
+
+    def __init__(self, folder, number):
+        self.mark, self.reporter, self.number = folder / "met", Reporter(), number
+
+    def __call__(self, job):
+        if job == Job(0, 2) and not self.mark.exists():
+            self.mark.touch()
+            job = Job(0, self.number)
+        return self.reporter(job)
+
+
 class Reporter:
     """Answers (task, process); does badly what a task with a bad number asks for."""
 
@@ -33,6 +46,8 @@ class Reporter:
             raise ZeroDivisionError("a bug")
         if job.number == -2:
             os.kill(os.getpid(), signal.SIGKILL)
+        if job.number == -3:
+            time.sleep(3600)
         return job, os.getpid(), os.environ["OMP_NUM_THREADS"]
 
 
@@ -65,6 +80,26 @@ def test_processes_answer_every_task_with_one_thread_each():
 def test_what_goes_wrong_in_a_process_arrives(make_worker, job, error, message):
     with pytest.raises(error, match=message):
         list(LocalProcesses(1).run(make_worker, [job]))
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [(-2, "a worker process died (killed by signal 9); it"), (-3, "a task did not end within 2 s; it")],
+)
+def test_a_task_whose_worker_dies_or_hangs_is_tried_again_and_counted(tmp_path, number, what):
+    notes = []
+    executor = LocalProcesses(2, timeout_s=2, notify=notes.append)
+    answers = list(executor.run(partial(Once, tmp_path, number), JOBS))
+    assert sorted(job.number * 3 + job.group for job, *_ in answers) == list(range(24))
+    assert executor.retried == 1
+    assert notes == [f"{what} is tried again: {Job(0, 2)}"]
+
+
+def test_a_task_that_hangs_twice_ends_the_run(tmp_path):
+    executor = LocalProcesses(2, timeout_s=1)
+    with pytest.raises(UserError, match=r"number=-3\) did not end within 1 s, twice; finished rows are kept"):
+        list(executor.run(Reporter, [Job(0, -3)]))
+    assert executor.retried == 1
 
 
 def test_traceback_of_the_process_is_kept():

@@ -1,0 +1,86 @@
+"""What all executors have in common: tasks and workers, how results and errors cross the border of a process."""
+
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Task(Protocol):
+    """A unit of work; its text says in a few words what it is."""
+
+    @property
+    def group(self) -> Hashable:
+        """What the tasks of a group have in common: they profit from running in one process, one after the other."""
+        ...
+
+
+Work = Callable[[Any], Any]
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere."""
+
+    @property
+    def retried(self) -> int:
+        """How many tasks were begun again so far, because their worker was lost or took too long."""
+        ...
+
+    def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
+        """Yield `worker(task)` for every task, in any order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded what it needs."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a task, or of the attempt to make a worker: its result, or the exception that it raised."""
+
+    succeeded: bool
+    value: Any
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker is gone, with the tasks that it had."""
+
+    cause: str
+
+
+Event = Ready | Answer | Lost
+
+
+def attempt(action: Callable[..., Any], *arguments: Any) -> Answer:
+    """Call it and say what became of it, in a form that can cross the border of a process."""
+    try:
+        return Answer(True, action(*arguments))
+    except Exception as error:
+        return Answer(False, _portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note, in a form that can cross a process border."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        error.add_note(text)
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(text)
+
+
+def single_threaded() -> None:
+    """Let this process, and those it starts, compute with one thread each."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+    if torch := sys.modules.get("torch"):  # too late for variables
+        torch.set_num_threads(1)

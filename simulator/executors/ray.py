@@ -1,0 +1,231 @@
+"""A Ray cluster: one that is there already, or one on this machine for the time of a sweep.
+
+Every worker is an actor with a core and a share of a GPU of its own, so that networks are loaded once per actor. Tasks
+and results travel through Ray; the driver alone writes. Actors are never restarted by Ray: who died, hung or was on a
+node that is gone is replaced here, and what it had is tried again, as with processes of this machine.
+"""
+
+import itertools
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from simulator import __version__
+from simulator.errors import UserError
+from simulator.executors.base import Answer, Event, Lost, Ready, Task, Work, attempt, single_threaded
+from simulator.executors.crew import Crew
+
+SECONDS_UNTIL_COMPLAINT = 30
+
+
+class RayCluster:
+    """Runs the tasks in actors of a Ray cluster."""
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        address: str | None = None,
+        gpus_per_worker: float = 0.0,
+        timeout_s: float | None = None,
+        notify: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        """
+        Args:
+            workers: how many actors; None is as many as the cluster has room for.
+            address: of a running cluster, as `ray.init` takes it; None starts one on this machine.
+            gpus_per_worker: share of a GPU that each actor reserves.
+            timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
+            notify: is told in one line whenever a task is tried again, or when the cluster has no room.
+
+        Raises:
+            UserError: Ray is not installed.
+        """
+        _quiet_ray()
+        self._workers, self._address, self._gpus = workers, address, gpus_per_worker
+        self._timeout_s, self._notify = timeout_s, notify
+        self._crew: Crew | None = None
+
+    @property
+    def retried(self) -> int:
+        """How many tasks were begun again so far."""
+        return self._crew.retried if self._crew else 0
+
+    def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
+        """Yield `worker(task)` for every task, as they come.
+
+        Raises:
+            UserError: no such cluster, one of another version, or actors die or hang at the same task again and again.
+            Exception: what a worker raised.
+        """
+        with _connected(self._address, self._workers):
+            workers = self._workers or _room(self._gpus)
+            actors = _Actors(make_worker, self._gpus, self._notify)
+            self._crew = Crew(actors, workers, self._timeout_s, self._notify)
+            try:
+                yield from self._crew.run(tasks)
+            finally:
+                actors.close()
+
+
+def _quiet_ray() -> Any:
+    """Import Ray without its reports home and its banners.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # else Ray warns that this default will change
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else it prints to stdout what we say of lost workers
+    try:
+        import ray
+    except ImportError:
+        text = 'Ray is not installed; run: pip install "wireless-image-simulator[ray]", or use --executor local'
+        raise UserError(text) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return ray
+
+
+@contextmanager
+def _connected(address: str | None, workers: int | None) -> Iterator[None]:
+    """A connection to a cluster; one that was started here ends with it, and leaves no files."""
+    ray = _quiet_ray()
+    if ray.is_initialized():  # by whoever calls us as a library
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        try:
+            if address is None:
+                _start_here(workers, folder)
+            else:
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+            what_to_do = "start one with 'ray start --head', or leave the address out"
+            raise UserError(f"no Ray cluster at '{address or 'this machine'}' ({reason}); {what_to_do}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start_here(workers: int | None, folder: str) -> None:
+    """Start a cluster that only this machine can reach."""
+    ray = _quiet_ray()
+    options = {"num_cpus": workers, "include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    for last in (False, True):
+        try:
+            ray.init("local", _node_ip_address="127.0.0.1", _temp_dir=folder, **options)
+            return
+        except Exception as error:  # of this very type, after 30 s on a machine that is busy
+            ray.shutdown()
+            if last or "timed out" not in str(error):
+                raise RuntimeError(str(error)) from error
+
+
+def _room(gpus_per_worker: float) -> int:
+    """How many workers the cluster can hold."""
+    resources = _quiet_ray().cluster_resources()
+    room = resources.get("CPU", 0.0)
+    if gpus_per_worker:
+        room = min(room, resources.get("GPU", 0.0) / gpus_per_worker)
+    return max(1, int(room))
+
+
+@dataclass
+class _Waiting:
+    """What a reference stands for: an answer of this actor, or the end of its start."""
+
+    handle: int
+    start: bool = False
+
+
+class _Actors:
+    """The place of the workers; a handle is a number."""
+
+    depth = 2  # the next task is there when one ends
+    hint = "see 'ray status' and the logs of the node; when memory ran out, give fewer --workers"
+
+    def __init__(self, make_worker: Callable[[], Work], gpus: float, notify: Callable[[str], None]) -> None:
+        ray = _quiet_ray()
+        # Bytes, so that nothing heavy is imported before the actor has said that it wants one thread.
+        self._parcel = ray.put(pickle.dumps(make_worker))
+        self._new = ray.remote(_Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0).remote
+        self._notify, self._complained = notify, False
+        self._actors: dict[int, Any] = {}
+        self._waiting: dict[Any, _Waiting] = {}
+        self._numbers = itertools.count()
+
+    def start(self) -> int:
+        handle = next(self._numbers)
+        self._actors[handle] = actor = self._new()
+        self._waiting[actor.prepare.remote(self._parcel, __version__)] = _Waiting(handle, start=True)
+        return handle
+
+    def send(self, handle: int, task: Task) -> None:
+        self._waiting[self._actors[handle].work.remote(task)] = _Waiting(handle)
+
+    def wait(self, seconds: float | None) -> Iterator[tuple[int, Event]]:
+        ray = _quiet_ray()
+        if seconds is None and not self._complained and all(one.start for one in self._waiting.values()):
+            seconds = SECONDS_UNTIL_COMPLAINT
+        done, _ = ray.wait(list(self._waiting), timeout=seconds)
+        if not done and all(one.start for one in self._waiting.values()) and not self._complained:
+            self._complained = True
+            self._notify(f"waiting for the Ray cluster to start {len(self._actors)} workers; it has {_free()} free")
+        for reference in done:
+            if (waiting := self._waiting.pop(reference, None)) is not None:
+                yield waiting.handle, self._receive(reference, waiting)
+
+    def _receive(self, reference: Any, waiting: _Waiting) -> Event:
+        ray = _quiet_ray()
+        try:
+            answer: Answer = ray.get(reference)
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+            self.stop(waiting.handle)
+            return Lost(_cause(error))
+        return Ready() if waiting.start and answer.succeeded else answer
+
+    def stop(self, handle: int) -> None:
+        _quiet_ray().kill(self._actors.pop(handle))
+        self._waiting = {ref: one for ref, one in self._waiting.items() if one.handle != handle}
+
+    def close(self) -> None:
+        for handle in list(self._actors):
+            self.stop(handle)
+
+
+def _free() -> str:
+    free = _quiet_ray().available_resources()
+    return f"{free.get('CPU', 0):g} cores and {free.get('GPU', 0):g} GPUs"
+
+
+def _cause(error: Exception) -> str:
+    """What Ray says of a lost actor, in a few words."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    details = [
+        line for line in lines if line.startswith(("The actor died", "The actor is dead", "Worker unexpectedly"))
+    ]
+    return (details or lines or [type(error).__name__])[0].rstrip(".")[:200]
+
+
+class _Actor:
+    """One worker, in a process of its own."""
+
+    def prepare(self, parcel: bytes, version: str) -> Answer:
+        """Make the worker."""
+        single_threaded()
+        return attempt(self._prepare, parcel, version)
+
+    def _prepare(self, parcel: bytes, version: str) -> None:
+        if version != __version__:
+            raise UserError(f"a node of the Ray cluster runs version {__version__}, not {version}; install the same")
+        self._work: Work = pickle.loads(parcel)()
+
+    def work(self, task: Task) -> Answer:
+        """Do a task."""
+        return attempt(self._work, task)
