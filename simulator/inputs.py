@@ -1,7 +1,7 @@
 """What a sweep shall do, and everything that it names, loaded and checked before any work is done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ BUILT_IN = ("bpg-ldpc", "deepjscc", "lrisc", "bpg-capacity")
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """What to simulate. `workers` and `batch` change the time it takes, never a result.
+    """What to simulate. `workers`, `batch` and where they run change the time it takes, never a result.
 
     Attributes:
         snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every built-in one that is there.
@@ -32,9 +32,12 @@ class SweepConfig:
         seed: seed of all channel draws.
         device: where learned schemes run.
         lpips: backbone of LPIPS, or "none".
-        workers: processes.
+        workers: processes; None is one per core, or as many as a Ray cluster has room for.
         batch: images per unit of work, and per call of a scheme that runs on an accelerator.
         keep_images: which reconstructions to keep as pictures: "all", "best" (of an image's realisations) or "none".
+        executor: where workers run: "local", "ray" (a cluster on this machine) or "ray:ADDRESS".
+        gpus_per_task: share of a GPU that a worker on a Ray cluster gets; None is 1 if the device is one, else 0.
+        timeout_s: seconds after which a unit of work is ended and tried once more; None waits.
     """
 
     snrs_db: tuple[float, ...]
@@ -50,9 +53,12 @@ class SweepConfig:
     seed: int = 0
     device: str = "cpu"
     lpips: str = "alex"
-    workers: int = 1
+    workers: int | None = 1
     batch: int = 1
     keep_images: str = "none"
+    executor: str = "local"
+    gpus_per_task: float | None = None
+    timeout_s: float | None = None
 
     def snrs_of(self, scheme: str) -> tuple[float, ...]:
         """The SNRs in dB at which a scheme is sent."""
@@ -60,7 +66,8 @@ class SweepConfig:
 
     def record(self) -> dict[str, Any]:
         """The configuration, JSON-serialisable."""
-        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs]}
+        kind = self.executor.partition(":")[0]  # where the cluster stands is nobody's business
+        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "executor": kind}
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     Raises:
         UserError: unknown scheme, channel or image set, a device that is not there, a CBR that a scheme lacks.
     """
+    # On a cluster the workers compute; this machine, which may have no GPU, looks only at what there is to do.
+    config = config if config.executor == "local" else replace(config, device="cpu")
     check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
     images = choose_images(config)

@@ -6,6 +6,7 @@ grid reuses a smaller one.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import UserError
-from simulator.executors import Executor, InProcess, LocalProcesses
+from simulator.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.gallery import Gallery, Keeper
 from simulator.images import NamedImage, group_by_size
 from simulator.inputs import Inputs, SweepConfig, load_inputs
@@ -95,6 +96,7 @@ def run_sweep(
         UserError: bad configuration, unusable folder, full disk, dead worker; finished rows are kept.
     """
     check_folder(folder)
+    choose_executor(config, 1, notify)  # which is refused here, before any work
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
     with Store(folder, fresh) as store:
@@ -117,20 +119,28 @@ def run_sweep(
             _note_small_images(inputs.images, notify)
             with explained(folder):
                 outputs.remove(folder)  # never beside rows that they do not show
-                write_json(folder / PROVENANCE, _meta(config, inputs) | environment())
-        executor = choose_executor(config, len(missing))
+                write_json(folder / PROVENANCE, _meta(config, inputs) | environment() | {"retried_tasks": 0})
+        executor = choose_executor(config, len(missing), notify)
         make_worker = partial(Worker, config.device, inputs.lpips)
+        broken: set[str] = set()
         while missing:
             done = len(planned) - len(missing)
-            with closing(executor.run(make_worker, tasks(config, inputs, missing))) as arriving:
-                for outcomes in arriving:
-                    _write(outcomes, store, gallery, keeper)
-                    done += len(outcomes)
-                    progress(done, len(planned))
+            try:
+                with closing(executor.run(make_worker, tasks(config, inputs, missing))) as arriving:
+                    for outcomes in arriving:
+                        _write(outcomes, store, gallery, keeper)
+                        _tell_faults(outcomes, broken, notify)
+                        done += len(outcomes)
+                        progress(done, len(planned))
+            finally:
+                if executor.retried:
+                    _record_retries(folder, executor.retried, notify)
             # Which realisation is the best may turn out only now, and it may be one of long ago.
             without_picture = _without_picture(store, keeper, config)
             missing = [row for row in planned if row.key in without_picture]
         results = store.results()
+        if results.faults:
+            notify(f"{results.faults} of {len(results.rows)} rows are faults, scored as outages; the same command tries them again")
         with explained(folder):
             outputs.write(results)
     return results
@@ -152,9 +162,38 @@ def _write(outcomes: Sequence[Outcome], store: Store, gallery: Gallery, keeper: 
                 gallery.discard(key)
 
 
-def choose_executor(config: SweepConfig, num_rows: int) -> Executor:
-    """Processes when they can help, this process when they cannot."""
-    return LocalProcesses(config.workers) if min(config.workers, num_rows) > 1 else InProcess()
+def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable[[str], None]) -> None:
+    """Tell the first fault of each scheme when it comes: who sees it may stop a sweep that is not worth its days."""
+    for row in (one.row for one in outcomes):
+        if row.fault is not None and row.scheme not in broken:
+            broken.add(row.scheme)
+            where = f"{row.channel}, {row.snr_db:g} dB, image {row.image}, realisation {row.realisation}"
+            notify(f"'{row.scheme}' broke ({where}): {row.fault}; the sweep goes on, and `transmit` shows the traceback")
+
+
+def _record_retries(folder: Path, count: int, notify: Callable[[str], None]) -> None:
+    notify(f"{count} units of work were begun again, as their workers died or hung")
+    with explained(folder):
+        provenance = json.loads((folder / PROVENANCE).read_text())
+        write_json(folder / PROVENANCE, provenance | {"retried_tasks": count})
+
+
+def choose_executor(config: SweepConfig, num_rows: int, notify: Callable[[str], None]) -> Executor:
+    """A Ray cluster when it is asked for; else processes when they can help, this process when they cannot.
+
+    Raises:
+        UserError: Ray is not installed, or a share of a GPU has nobody to share it out.
+    """
+    kind, _, address = config.executor.partition(":")
+    if kind == "ray":
+        gpus = float(config.device.startswith("cuda")) if config.gpus_per_task is None else config.gpus_per_task
+        return RayCluster(config.workers, address or None, gpus, config.timeout_s, notify)
+    if config.gpus_per_task is not None:
+        raise UserError("--gpus-per-task shares out the GPUs of a Ray cluster; use it with --executor ray")
+    workers = min(config.workers or cores(), num_rows)
+    if workers > 1 or config.timeout_s is not None:  # only a process can be ended
+        return LocalProcesses(workers, config.timeout_s, notify)
+    return InProcess()
 
 
 def _note_small_images(images: list[NamedImage], notify: Callable[[str], None]) -> None:

@@ -1,21 +1,25 @@
 """The work of one process: send images over the air at one point of the grid, and measure what arrives."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.delivery import deliver
-from simulator.errors import UserError
+from simulator.errors import SchemeError, UserError
 from simulator.gallery import encode_png
 from simulator.images import NamedImage
-from simulator.link import Bound, Scheme, load_scheme
-from simulator.metrics import LpipsNet
+from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
+from simulator.metrics import LpipsNet, measure
 from simulator.randomness import to_uint8
 from simulator.store import Row
+
+# What stops a sweep instead of becoming a fault in a row: bad input, a missing module, a machine at its limits.
+NOT_THE_SCHEMES = (UserError, ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
+MAX_FAULT_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Task:
     keys: tuple[str, ...]
     pictures: bool = False
 
+    def __str__(self) -> str:
+        names = ", ".join(image.name for image in self.images[:3]) + ", ..." * (len(self.images) > 3)
+        return f"{self.scheme} over {self.channel} at {self.snr_db:g} dB and CBR {self.cbr}, {names}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -54,6 +62,7 @@ class Worker:
 
     def __init__(self, device: str, lpips: str) -> None:
         """device: where learned schemes run; lpips: backbone or "none"."""
+        check_device(device)
         self._device = device
         self._lpips = None if lpips == "none" else LpipsNet(lpips)
         self._scheme = cache(lambda spec: on_device(load_scheme(spec), device))
@@ -67,26 +76,65 @@ class Worker:
         starts = range(0, len(task.images), step)
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]
 
-    def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> Iterator[Outcome]:
-        named = task.images[part]
+    def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> list[Outcome]:
+        """Outcomes of some of a task's images; what breaks in the scheme is written down in the row that it concerns."""
+        named, keys = task.images[part], task.keys[part]
         images = torch.stack([one.pixels for one in named])
-        delivery = deliver(
-            scheme, images, task.cbr, channel, task.snr_db, task.realisation, task.seed, lpips=self._lpips
-        )
-        for index, (one, key) in enumerate(zip(named, task.keys[part], strict=True)):
-            row = Row(
-                key=key,
-                scheme=scheme.name,
-                channel=channel.name,
-                snr_db=task.snr_db,
-                cbr_target=float(task.cbr),
-                image=one.name,
-                realisation=task.realisation,
-                encode_s=delivery.encode_s,
-                decode_s=delivery.decode_s,
-                **delivery.record(index),
-            )
-            yield Outcome(row, encode_png(to_uint8(delivery.shown[index])) if task.pictures else None)
+        point = (task.cbr, channel, task.snr_db, task.realisation, task.seed)
+        try:
+            delivery = deliver(scheme, images, *point, lpips=self._lpips)
+        except NOT_THE_SCHEMES:
+            raise
+        except Exception as error:
+            if len(named) == 1:
+                return [self._fault(task, scheme, channel, part.start, error)]
+            each = range(part.start, part.start + len(named))
+            return [one for index in each for one in self._send(task, scheme, channel, slice(index, index + 1))]
+        times = {"encode_s": delivery.encode_s, "decode_s": delivery.decode_s}
+        return [
+            _outcome(task, scheme, channel, one, key, delivery.shown[index], delivery.record(index) | times)
+            for index, (one, key) in enumerate(zip(named, keys, strict=True))
+        ]
+
+    def _fault(self, task: Task, scheme: Scheme | Bound, channel: Channel, index: int, error: Exception) -> Outcome:
+        """An outage with a note: the receiver shows grey, and the whole budget is billed as padding."""
+        image = task.images[index]
+        shown = outage_image(image.size)
+        record = {
+            **asdict(measure(image.pixels, shown, self._lpips)),
+            **describe(SymbolLedger(padding=channel_uses(task.cbr, image.size)), image.size),
+            **{"snr_db_realised": None, "outage": True, "encode_s": None, "decode_s": None, "fault": in_one_line(error)},
+        }
+        return _outcome(task, scheme, channel, image, task.keys[index], shown, record)
+
+
+def _outcome(
+    task: Task,
+    scheme: Scheme | Bound,
+    channel: Channel,
+    image: NamedImage,
+    key: str,
+    shown: torch.Tensor,
+    record: dict[str, Any],
+) -> Outcome:
+    """What a row says of where it stands on the grid, and `record` of what became of it."""
+    row = Row(
+        key=key,
+        scheme=scheme.name,
+        channel=channel.name,
+        snr_db=task.snr_db,
+        cbr_target=float(task.cbr),
+        image=image.name,
+        realisation=task.realisation,
+        **record,
+    )
+    return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
+
+
+def in_one_line(error: Exception) -> str:
+    """What a scheme's failure is called in a row: a broken contract in its own words, else with the error's type."""
+    text = str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:MAX_FAULT_CHARACTERS]
 
 
 def check_device(device: str) -> None:

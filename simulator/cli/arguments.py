@@ -1,7 +1,7 @@
 """Types and groups of arguments that several verbs share; every refusal is one line."""
 
 import argparse
-import os
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -103,16 +103,43 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add --workers and --batch."""
-    text = "processes (default: one per core); changes no result"
-    parser.add_argument("--workers", type=positive_int, default=cores(), metavar="N", help=text)
+    """Add --workers, --batch, --executor, --gpus-per-task and --timeout."""
+    text = "processes (default: one per core, or as many as a Ray cluster has room for); changes no result"
+    parser.add_argument("--workers", type=positive_int, metavar="N", help=text)
     text = "images per unit of work (default: 1); changes no result on a CPU"
     parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help=text)
+    text = (
+        "where workers run: local, ray (a cluster on this machine) or ray:ADDRESS (default: local); changes no result"
+    )
+    parser.add_argument("--executor", type=executor, default="local", metavar="KIND", help=text)
+    text = "with --executor ray, the share of a GPU that a worker gets (default: 1 with --device cuda, else 0)"
+    parser.add_argument("--gpus-per-task", type=positive_float, metavar="SHARE", help=text)
+    text = "end a unit of work that takes longer, try it once more, then give up (default: wait)"
+    parser.add_argument("--timeout", type=positive_float, metavar="SECONDS", help=text)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def execution(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_device` and `add_workers` collected, as a SweepConfig names it."""
+    names = ("device", "workers", "batch", "executor", "gpus_per_task")
+    return {name: getattr(args, name) for name in names} | {"timeout_s": args.timeout}
+
+
+def executor(text: str) -> str:
+    """Parse where workers run."""
+    if text not in ("local", "ray") and not re.fullmatch(r"ray:\S+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no executor; write local, ray, ray:auto or ray:HOST:PORT")
+    return text
+
+
+def positive_float(text: str) -> float:
+    """Parse a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return value
 
 
 def add_lpips(parser: argparse.ArgumentParser) -> None:

@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is None and (args.images or args.limit):
         raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
-    summaries, chosen = {}, {}
+    summaries, chosen, faults = {}, {}, 0
     for experiment in choose_experiments(args.experiments):
         small = scaled_down(experiment, args.images, args.limit)
         keep = args.keep_images or small.grid.keep_images
-        grid = replace(small.grid, device=args.device, workers=args.workers, batch=args.batch, keep_images=keep)
+        grid = replace(small.grid, keep_images=keep, **arguments.execution(args))
         chosen[(args.out or Path("results")) / experiment.name] = replace(small, grid=grid)
     for folder, experiment in chosen.items():
         check_experiment(experiment, folder)
@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         with Monitor() as monitor:
             monitor.notify(f"{experiment.name}: {experiment.title}")
             results = run_experiment(experiment, folder, args.fresh, monitor.notify, monitor.progress)
-        points = summarise(results.rows)
+        points, faults = summarise(results.rows), faults + results.faults
         summaries[experiment.name] = [point.record() for point in points]
         if not args.json:
             print_table(summary_table(points))
             print(f"{experiment.name}: {len(results.rows)} rows; tables and figures in {folder}")
     if args.json:
         print(json.dumps(summaries, indent=2))
-    return 0
+    return int(faults > 0)

@@ -52,7 +52,7 @@ def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sweep and print its summary."""
+    """Run the sweep and print its summary; 1 if a scheme broke in some rows."""
     from simulator.executors import single_threaded
 
     single_threaded()
@@ -70,10 +70,8 @@ def run(args: argparse.Namespace) -> int:
         crop=args.crop,
         realisations=args.realisations,
         seed=args.seed,
-        device=args.device,
         lpips=args.lpips,
-        workers=args.workers,
-        batch=args.batch,
+        **arguments.execution(args),
         keep_images=args.keep_images,
     )
     with Monitor() as monitor:
@@ -81,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     points = summarise(results.rows)
     if args.json:
         print(to_json(point.record() for point in points))
-        return 0
-    print_table(summary_table(points))
-    print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
-    return 0
+    else:
+        print_table(summary_table(points))
+        print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
+    return int(results.faults > 0)
 
 
 class Monitor:

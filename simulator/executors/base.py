@@ -24,12 +24,13 @@ Work = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere."""
+    """Runs tasks somewhere.
 
-    @property
-    def retried(self) -> int:
-        """How many tasks were begun again so far, because their worker was lost or took too long."""
-        ...
+    Attributes:
+        retried: how many tasks were begun again in all runs that ended, because their worker was lost or took too long.
+    """
+
+    retried: int
 
     def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
         """Yield `worker(task)` for every task, in any order."""

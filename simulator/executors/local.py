@@ -14,6 +14,11 @@ from simulator.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task,
 from simulator.executors.crew import Crew
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class InProcess:
     """Runs the tasks here, one after the other."""
 
@@ -39,13 +44,8 @@ class LocalProcesses:
             timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
             notify: is told in one line whenever a task is tried again.
         """
-        self.workers, self._timeout_s, self._notify = workers, timeout_s, notify
-        self._crew: Crew | None = None
-
-    @property
-    def retried(self) -> int:
-        """How many tasks were begun again so far."""
-        return self._crew.retried if self._crew else 0
+        self._workers, self._timeout_s, self._notify = workers, timeout_s, notify
+        self.retried = 0
 
     def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
         """Yield `worker(task)` for every task, as they come.
@@ -55,10 +55,11 @@ class LocalProcesses:
             Exception: what a worker raised.
         """
         processes = _Processes(make_worker)
-        self._crew = Crew(processes, self.workers, self._timeout_s, self._notify)
+        crew = Crew(processes, self._workers, self._timeout_s, self._notify)
         try:
-            yield from self._crew.run(tasks)
+            yield from crew.run(tasks)
         finally:
+            self.retried += crew.retried
             processes.close()
 
 

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,12 +49,7 @@ class RayCluster:
         _quiet_ray()
         self._workers, self._address, self._gpus = workers, address, gpus_per_worker
         self._timeout_s, self._notify = timeout_s, notify
-        self._crew: Crew | None = None
-
-    @property
-    def retried(self) -> int:
-        """How many tasks were begun again so far."""
-        return self._crew.retried if self._crew else 0
+        self.retried = 0
 
     def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
         """Yield `worker(task)` for every task, as they come.
@@ -65,10 +61,11 @@ class RayCluster:
         with _connected(self._address, self._workers):
             workers = self._workers or _room(self._gpus)
             actors = _Actors(make_worker, self._gpus, self._notify)
-            self._crew = Crew(actors, workers, self._timeout_s, self._notify)
+            crew = Crew(actors, workers, self._timeout_s, self._notify)
             try:
-                yield from self._crew.run(tasks)
+                yield from crew.run(tasks)
             finally:
+                self.retried += crew.retried
                 actors.close()
 
 
@@ -114,12 +111,12 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
 
 
 def _start_here(workers: int | None, folder: str) -> None:
-    """Start a cluster that only this machine can reach."""
+    """Start a cluster on this machine."""
     ray = _quiet_ray()
     options = {"num_cpus": workers, "include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     for last in (False, True):
         try:
-            ray.init("local", _node_ip_address="127.0.0.1", _temp_dir=folder, **options)
+            ray.init("local", _temp_dir=folder, **options)
             return
         except Exception as error:  # of this very type, after 30 s on a machine that is busy
             ray.shutdown()
@@ -185,7 +182,9 @@ class _Actors:
         ray = _quiet_ray()
         try:
             answer: Answer = ray.get(reference)
-        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError as error:  # actor, node or object lost, out of memory
             self.stop(waiting.handle)
             return Lost(_cause(error))
         return Ready() if waiting.start and answer.succeeded else answer
@@ -206,11 +205,10 @@ def _free() -> str:
 
 def _cause(error: Exception) -> str:
     """What Ray says of a lost actor, in a few words."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    details = [
-        line for line in lines if line.startswith(("The actor died", "The actor is dead", "Worker unexpectedly"))
-    ]
-    return (details or lines or [type(error).__name__])[0].rstrip(".")[:200]
+    node = re.search(r"^\s*ip: (\S+)", str(error), re.MULTILINE)
+    reason = re.search(r"Worker exit type: (\w+)", str(error))
+    what = reason[1] if reason else str(error).partition("\n")[0].strip().rstrip(".")
+    return what + (f" on {node[1]}" if node else "")
 
 
 class _Actor:
