@@ -1,0 +1,288 @@
+"""What the website shows of the repository beside the pages of docs/, made when it is built and never retyped.
+
+A line `{{ name }}` or `{{ name argument }}` of a page becomes the Markdown that the function of that name returns.
+Links out of docs/ go to the page or figure that stands for the file here, or become plain text where there is none.
+"""
+
+import argparse
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results"
+CARDS = ROOT / "models" / "pretrained"
+
+# Files of the repository that are pages of the site, by their path in the repository.
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "experiments/README.md": "experiments.md",
+    "results/README.md": "results.md",
+}
+DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+|(?=[a-z]+/))([^)#\s]*)(#[^)\s]*)?\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the figures of results/ and the pages that live outside docs/."""
+    from mkdocs.structure.files import File
+
+    for figure in sorted(RESULTS.glob("*/figures/*.png")):
+        name = figure.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(figure)))
+    for source in ("CHANGELOG.md", "experiments/README.md"):
+        files.append(File.generated(config, PAGES[source], content=(ROOT / source).read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Point links at the site's own files, then fill in what is generated."""
+    source = page.file.src_uri
+    outside = next((name for name, here in PAGES.items() if here == source), None)
+    is_copy = page.file.abs_src_path is None
+    base = Path(outside).parent if is_copy and outside else Path("docs") / Path(source).parent
+    return DIRECTIVE.sub(lambda found: DIRECTIVES[found[1]](*filter(None, [found[2]])), relink(markdown, base))
+
+
+def relink(markdown: str, base: Path) -> str:
+    """Point the links of a page that lies in the folder `base` of the repository at pages and figures of the site."""
+
+    def replace(found: re.Match[str]) -> str:
+        picture, text, up, path, anchor = found.groups()
+        target = (ROOT / base / (up + path)).resolve()
+        if target.is_relative_to(ROOT / "docs") and target.exists():
+            return found[0]
+        name = target.relative_to(ROOT).as_posix()
+        if name in PAGES:
+            return f"[{text}]({PAGES[name]}{anchor or ''})"
+        return f"{picture}[{text}]({name})" if target.suffix == ".png" else text
+
+    return LINK.sub(replace, markdown)
+
+
+def commands() -> str:
+    """Every verb of the command line with its arguments, out of the parser itself."""
+    from simulator.__main__ import build_parser
+
+    parser = build_parser()
+    return "\n".join(_verb(parser, "python -m simulator", 2))
+
+
+def _verb(parser: argparse.ArgumentParser, command: str, level: int, summary: str = "") -> Iterator[str]:
+    children = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    arguments = [action for action in parser._actions if action not in children and action.dest != "help"]
+    if summary:
+        words = command.removeprefix("python -m simulator ")
+        yield f"\n{'#' * level} `{words}` {{ #{words.replace(' ', '-')} }}\n"
+        yield (parser.description or summary[0].upper() + summary[1:] + ".") + "\n"
+        if not children:
+            needed = [_spelling(action) for action in arguments if _needed(action)]
+            yield "    " + " ".join([command, *needed, "[OPTIONS]"]) + "\n"
+    if arguments:
+        yield "| argument | meaning |\n|---|---|"
+        for action in arguments:
+            meaning = (action.help or "") % (vars(action) | {"prog": parser.prog})
+            yield f"| {_names(action)} | {_cell(meaning)}{' (required)' if action.required else ''} |"
+    for child in children:
+        summaries = {choice.dest: choice.help for choice in child._choices_actions}
+        for name, one in child.choices.items():
+            yield from _verb(one, f"{command} {name}", level + bool(summary), summaries[name] or name)
+
+
+def _needed(action: argparse.Action) -> bool:
+    return action.required or (not action.option_strings and action.nargs not in ("?", "*"))
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    name = value if isinstance(value, str) else " ".join(value)
+    return f"{name} ..." if action.nargs in ("+", "*") else name
+
+
+def _spelling(action: argparse.Action) -> str:
+    return " ".join(filter(None, [*action.option_strings[-1:], _value(action)]))
+
+
+def _names(action: argparse.Action) -> str:
+    spelt = [f"{name} {_value(action)}".strip() for name in action.option_strings] or [_value(action)]
+    return "<br>".join(f"`{_cell(one)}`" for one in spelt)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def experiment(name: str) -> str:
+    """Figures, numbers, differences, bills and origin of results/NAME."""
+    folder = RESULTS / name
+    if not (folder / "provenance.json").exists():
+        return (
+            f"This experiment has not been run with the released weights yet: `python -m simulator reproduce {name}`."
+        )
+    parts = [*_figures(folder), _folded("All numbers", (folder / "table.md").read_text().split("\n", 2)[2])]
+    if (folder / "differences.csv").exists():
+        found = _read(folder / "differences.csv")
+        title = f"Paired differences against {found[0]['reference']}, with 95 % intervals"
+        parts.append(_folded(title, _differences(found)))
+    if (folder / "bd_rate.csv").exists():
+        parts.append(_folded("BD-rates", _bd_rates(_read(folder / "bd_rate.csv"))))
+    parts.append(_folded("What the channel uses were spent on", _bills(_read(folder / "bill.csv"))))
+    parts.append(_folded("Where this comes from", _origin(json.loads((folder / "provenance.json").read_text()))))
+    return "\n\n".join(parts)
+
+
+def _figures(folder: Path) -> Iterator[str]:
+    """Those that show two metrics side by side, or all where there is none."""
+    drawn = sorted((folder / "figures").glob("*.png"))
+    for figure in [one for one in drawn if "-psnr-lpips" in one.name] or drawn:
+        title = figure.stem.replace("-", " ", 1).replace("psnr-lpips", "PSNR and LPIPS")
+        yield f"![{title}]({figure.relative_to(ROOT).as_posix()}){{ loading=lazy }}"
+
+
+def _folded(title: str, markdown: str) -> str:
+    lines = "\n".join(f"    {line}".rstrip() for line in markdown.strip().splitlines())
+    return f'??? note "{title}"\n\n{lines}\n'
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _ratio(cbr: str) -> str:
+    from simulator.tables import cbr_label
+
+    return cbr_label(float(cbr)) if cbr else "all"
+
+
+def _table(heads: list[str], rows: list[list[str]], left: int) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def differences(name: str) -> str:
+    """The paired differences of one scheme of an experiment: `NAME SCHEME`."""
+    folder, scheme = name.split()
+    return _differences([one for one in _read(RESULTS / folder / "differences.csv") if one["scheme"] == scheme])
+
+
+def _differences(found: list[dict[str, str]]) -> str:
+    """One line per scheme, channel, SNR and CBR; an empty SNR is the mean over all."""
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in found:
+        at = (f"`{one['scheme']}`", one["channel"], one["snr_db"] or "mean", _ratio(one["cbr_target"]))
+        digits = 2 if one["metric"] == "psnr_db" else 4
+        cell = f"{float(one['difference']):+.{digits}f}"
+        if one["difference_lo"]:
+            cell += f" [{float(one['difference_lo']):+.{digits}f}, {float(one['difference_hi']):+.{digits}f}]"
+        if one["metric"] == "lpips" and one["percent"]:
+            cell += f" ({float(one['percent']):+.0f} %)"
+        lines.setdefault(at, {})[one["metric"]] = cell
+    heads = ["scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "MS-SSIM", "LPIPS"]
+    metrics = ("psnr_db", "ms_ssim", "lpips")
+    return _table(heads, [[*at, *(cells.get(one, "-") for one in metrics)] for at, cells in lines.items()], 2)
+
+
+def _bd_rates(found: list[dict[str, str]]) -> str:
+    rows = []
+    for one in found:
+        rate = f"{float(one['bd_rate_percent']):+.1f} %" if one["bd_rate_percent"] else "-"
+        schemes = f"`{one['scheme']}`", f"`{one['reference']}`"
+        rows.append([*schemes, one["channel"], one["snr_db"], one["metric"], rate])
+    return _table(["scheme", "against", "channel", "Es/N0 dB", "metric", "channel uses"], rows, 3)
+
+
+def _bills(found: list[dict[str, str]]) -> str:
+    items = list(found[0])[list(found[0]).index("cbr") + 1 :]
+    rows = [
+        [f"`{one['scheme']}`", one["channel"], one["snr_db"], _ratio(one["cbr_target"])]
+        + [f"{float(one[item]):.2%}" for item in items]
+        for one in found
+    ]
+    return _table(["scheme", "channel", "Es/N0 dB", "CBR", *(item.replace("_", " ") for item in items)], rows, 2)
+
+
+def _origin(record: dict[str, Any]) -> str:
+    """The command, and what must be the same for the same numbers."""
+    command = " ".join(["python", "-m", *record["command"]])
+    commit = record["commit"] and record["commit"]["id"][:12] + " (with changes)" * record["commit"]["dirty"]
+    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items() if version)
+    machine = record["machine"]
+    facts = {
+        "Command": f"`{command}`",
+        "Program and commit": f"{record['program']}, `{commit or 'unknown'}`",
+        "Date": record["date"],
+        "Machine": f"{machine['system']}, {machine['processor']}, GPUs: {', '.join(machine['gpus']) or 'none'}",
+        "Packages": f"Python {record['python']}, {packages}",
+        "LPIPS": f"{record['lpips']['net']}, weights `{record['lpips']['fingerprint'][:16]}`",
+        "Images": ", ".join(f"{one['name']} ({one['size'][1]}x{one['size'][0]})" for one in record["images"]),
+    }
+    return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items())
+
+
+HEADLINE_SNRS_DB = ("0", "5", "10", "15")
+HEADLINE_SCHEMES = {"lrisc": "", "deepjscc": "", "bpg-ldpc": "", "bpg-capacity": " (bound)"}
+
+
+def headline() -> str:
+    """PSNR and LPIPS of Fig. 4 at four SNRs: the table of the README."""
+    means = {(one["scheme"], one["snr_db"]): one for one in _read(RESULTS / "figure4" / "summary.csv")}
+    lines = ["| scheme | " + " | ".join(f"{snr} dB" for snr in HEADLINE_SNRS_DB) + " |", "|---|---|---|---|---|"]
+    for scheme, note in HEADLINE_SCHEMES.items():
+        points = [means[scheme, snr] for snr in HEADLINE_SNRS_DB]
+        cells = [f"{float(one['psnr_db']):.2f} / {float(one['lpips']):.3f}" for one in points]
+        lines.append(f"| `{scheme}`{note} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def model_cards() -> str:
+    """One section per released network, out of models/pretrained/*.json."""
+    return "\n\n".join(_card(json.loads(path.read_text())) for path in sorted(CARDS.glob("*.json"), reverse=True))
+
+
+def _card(card: dict[str, Any]) -> str:
+    hardware, validation, data = card["hardware"], card["validation"], card["data"]
+    measure = "" if card["measure"] == "unknown" else f" ({card['measure']})"
+    lines = [
+        f"## {card['name']}",
+        "",
+        f"- **Trained:** {card['hours']:.1f} hours on {hardware['processor']}, {hardware['cores']} cores"
+        + (f", {', '.join(hardware['gpus'])}" if hardware["gpus"] else ", no GPU"),
+        f"- **Images:** {data['images']:,} (held out for validation: {data['held_out']}), list `{data['sha256'][:16]}`",
+        f"- **Weights:** {card['bytes'] / 2**20:.1f} MiB of fp16 safetensors, SHA-256 `{card['sha256'][:16]}`",
+        f"- **Validation**{measure}: {_numbers(validation)}",
+        "",
+    ]
+    for title, key in (("Known limits", "known_limits"), ("Notes", "notes")):
+        if card.get(key):
+            lines += [f"{title}:", "", *(f"- {one}" for one in card[key]), ""]
+    heads = ["stage", "steps", "images", "hours", "batch", "crop", "learning rate", "precision"]
+    rows = [
+        [one["stage"], f"{one['steps']:,}", f"{one['images']:,}", f"{one['hours']:.2f}"]
+        + [str(one["loop"][key]) for key in ("batch", "crop", "learning_rate", "precision")]
+        for one in card["training"]
+    ]
+    lines += [_table(heads, rows, 1), "", _folded("Configuration", _yaml(card.get("config") or card["model"]))]
+    return "\n".join(lines)
+
+
+def _numbers(found: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())
+
+
+def _yaml(config: dict[str, Any]) -> str:
+    import yaml
+
+    text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
+    return f"```yaml\n{text}```"
+
+
+DIRECTIVES: dict[str, Callable[..., str]] = {
+    one.__name__: one for one in (commands, differences, experiment, headline, model_cards)
+}

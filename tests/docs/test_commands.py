@@ -1,0 +1,195 @@
+"""Every command and every Python block of README, docs/ and experiments/README.md is followed as a reader would.
+
+The commands of a page run one after another in one folder, which starts with nothing but stand-ins for the reader's own
+data. What is too slow is run smaller, what cannot run here is only parsed: both are declared below, with the reason.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blocks import PAGES, ROOT, Block, blocks, commands
+from PIL import Image
+
+from simulator.__main__ import build_parser, main
+
+pytestmark = pytest.mark.slow
+
+# What is added to a command so that it takes a second: (how it starts, what, why).
+SMALLER = [
+    ("sweep", "--images photos --crop 48 --lpips none --workers 1", "two crops of 48 pixels instead of photographs"),
+    ("transmit", "--lpips none", "no backbone needed"),
+    ("reproduce", "--images photos --limit 1 --workers 1", "one small picture instead of Kodak"),
+    ("train", "--minutes 0.01 --stage 1 --set loop.batch=1 --set loop.validation_images=1", "a step instead of hours"),
+    ("bench ldpc", "--blocks 8 --reference-blocks 1", "few code blocks"),
+    ("bench channels", "--channel awgn --symbols 1000 --repeats 1", "one channel"),
+    ("bench mcs", "--mcs 4qam-1/2 --megabits 1", "one MCS"),
+]
+
+# What is parsed and not run: (pattern, why).
+PARSED = [
+    (r"^data get ", "needs the network"),
+    (r"^reproduce all", "hours; each experiment has its own tests"),
+    (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
+]
+
+# Commands of other programs: (pattern, why it need not run here).
+ELSEWHERE = [
+    (r"^pytest( |$)", "this is it; .ci/run starts it"),
+    (r"^mkdocs build --strict -f docs/site/mkdocs\.yml$", "tests/docs/test_site.py"),
+]
+
+# Files that a page tells the reader to write: page, name, and the first words of the block that holds the text.
+WRITTEN = [("docs/training.md", "mine.yaml", "system: lrisc\nname: mine")]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder in which a page is read: `photo.jpg`, `photos/`, and the files that the page itself gives."""
+    folders: dict[str, Path] = {}
+
+    def folder_of(page: str) -> Path:
+        if page not in folders:
+            folders[page] = _furnish(tmp_path_factory.mktemp("reader"), page)
+        return folders[page]
+
+    return folder_of
+
+
+def _furnish(folder: Path, page: str) -> Path:
+    from simulator.images import load_image_set
+
+    (folder / "photos").mkdir()
+    for image in load_image_set("samples", crop=132)[:2]:
+        Image.fromarray(image.rgb).save(folder / "photos" / f"{image.name}.png")
+    Image.fromarray(image.rgb[:96, :128]).save(folder / "photo.jpg")
+    mine = "title: Mine\nschemes: [bpg-ldpc]\nsnr: [10]\nfigures: [[psnr_db]]\nlpips: none\n"
+    (folder / "mine.yaml").write_text(mine)
+    for where, name, start in WRITTEN:
+        if where == page:
+            (text,) = (block.text for block in blocks(ROOT / page) if block.text.startswith(start))
+            (folder / name).write_text(text)
+    return folder
+
+
+def _cases() -> list:
+    found = [
+        (block, words)
+        for path in PAGES
+        for block in blocks(path)
+        if block.language == "bash"
+        for words in commands(block.text)
+    ]
+    return [pytest.param(block, words, id=f"{block.page}:{block.line} {shlex.join(words)}") for block, words in found]
+
+
+@pytest.mark.parametrize(("block", "words"), _cases())
+def test_command(block: Block, words: list[str], reader: Callable[[str], Path], monkeypatch, capfd) -> None:
+    line = shlex.join(words)
+    if any(re.search(pattern, " ".join(words)) for pattern, _ in ELSEWHERE):
+        return
+    if words[0] == "pip":
+        _check_pip(words)
+        return
+    assert words[:3] == ["python", "-m", "simulator"], f"declare in ELSEWHERE why '{line}' need not run"
+    folder = reader(block.page)
+    monkeypatch.chdir(folder)
+    arguments = words[3:]
+    verb = " ".join(arguments)
+    if any(re.search(pattern, verb) for pattern, _ in PARSED):
+        build_parser().parse_args(arguments)
+        return
+    for start, added, _ in SMALLER:
+        if verb.startswith(start + " ") and "--export" not in arguments:
+            arguments = [*arguments, *added.split()]
+    _quick_self_tests(monkeypatch)
+    assert _run(arguments) == 0, capfd.readouterr().err
+    _check_outputs(verb.split()[0], arguments, folder)
+    if block.output and len(commands(block.text)) == 1:
+        _check_shape(block.output, capfd.readouterr().out)
+
+
+def _run(arguments: list[str]) -> int | str | None:
+    try:
+        return main(arguments)
+    except SystemExit as end:  # --help and --version
+        return end.code or 0
+
+
+def _quick_self_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` on two channels; tests/test_selftest.py runs more of it."""
+    from simulator import selftest
+
+    monkeypatch.setattr(selftest, "plugin_names", lambda group: ["awgn", "rayleigh"])
+    monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
+
+
+def _check_pip(words: list[str]) -> None:
+    """Only what pyproject.toml offers is installed."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for word in words[1:]:
+        if found := re.fullmatch(r"\.\[([\w,]+)\]", word):
+            assert set(found[1].split(",")) <= set(extras), f"no extra {word}"
+        else:
+            assert word in ("install", "-e", "."), f"a step of installing that nothing tests: {shlex.join(words)}"
+
+
+def _check_outputs(verb: str, arguments: list[str], folder: Path) -> None:
+    """What the pages promise that a verb leaves behind."""
+    args = build_parser().parse_args(arguments) if verb in ("sweep", "reproduce", "transmit", "train") else None
+    if verb == "sweep":
+        assert {"summary.csv", "provenance.json", "results.sqlite", "figures"} <= _names(folder / args.out)
+        assert list((folder / args.out / "figures").glob("*.png"))
+    elif verb == "reproduce":
+        for name in args.experiments:
+            left = _names(folder / args.out / Path(name).stem)
+            assert {"summary.csv", "table.md", "table.csv", "bill.csv", "figures", "provenance.json"} <= left
+    elif verb == "transmit" and args.out:
+        with Image.open(folder / args.out) as received, Image.open(folder / args.image) as sent:
+            assert received.size == sent.size
+    elif verb == "train" and args.export:
+        assert any(name.endswith(".safetensors") for name in _names(folder / args.export))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _check_shape(shown: str, printed: str) -> None:
+    """Every word that the page shows is printed: numbers differ with the picture, words do not."""
+    words = set(re.findall(r"[A-Za-z][A-Za-z-]+", shown))
+    assert words <= set(re.findall(r"[A-Za-z][A-Za-z-]+", printed)), (
+        f"the page shows\n{shown}\nbut it prints\n{printed}"
+    )
+
+
+_PYTHON = [block for path in PAGES for block in blocks(path) if block.language == "python"]
+
+
+@pytest.mark.parametrize("block", _PYTHON, ids=lambda block: f"{block.page}:{block.line}")
+def test_python(block: Block, reader: Callable[[str], Path], monkeypatch, request) -> None:
+    if "LpipsNet" in block.text:
+        request.getfixturevalue("lpips_backbone_dir")
+    monkeypatch.chdir(reader(block.page))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.text, f"{block.page}:{block.line}", "exec"), {"__name__": "__main__"})
+    if block.output is not None:
+        _check_same(block.output, printed.getvalue())
+
+
+_NUMBER = re.compile(r"(?<![\w/-])[+-]?\d+(?:\.\d+)?")
+
+
+def _check_same(shown: str, printed: str) -> None:
+    """The same text; numbers within 2 %, as processors round networks differently."""
+    assert _NUMBER.sub("#", shown).split() == _NUMBER.sub("#", printed).split(), printed
+    pairs = zip(_NUMBER.findall(shown), _NUMBER.findall(printed), strict=True)
+    for expected, measured in pairs:
+        slack = 0.02 if "." in expected else 20
+        assert float(measured) == pytest.approx(float(expected), rel=0.02, abs=slack), printed
