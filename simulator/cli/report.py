@@ -1,0 +1,56 @@
+"""`report`: one page for a browser with everything that a sweep found."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+from simulator.cli.arguments import add_json
+
+MAX_MB = 10.0
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write an interactive page to look at, send and archive",
+        description="Write one HTML file with curves, paired differences, pictures, the bill and provenance of one or "
+        "more results folders. It works offline and loads nothing.",
+    )
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
+    text = "the file to write (default: report.html)"
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help=text)
+    parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: what was simulated)")
+    text = f"size limit; pictures are chosen and compressed to fit (default: {MAX_MB:g})"
+    parser.add_argument("--max-mb", type=_megabytes, default=MAX_MB, metavar="N", help=text)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _megabytes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 10_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write megabytes such as 10")
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report and say where it is."""
+    from simulator.report.page import write_report
+    from simulator.store import load_results
+
+    results = [load_results(folder) for folder in args.results]
+    notes: list[str] = []
+    size = write_report(results, args.out, args.title, args.max_mb, notes.append)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if args.json:
+        print(json.dumps({"path": str(args.out), "bytes": size, "notes": notes}, indent=2))
+    else:
+        print(f"{args.out}: {size / 1e6:.1f} MB; open it in a browser")
+    return 0

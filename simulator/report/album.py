@@ -1,0 +1,159 @@
+"""The pictures of a report: those that a sweep kept, as many as fit, each scheme at every condition that is shown."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from simulator.gallery import Gallery
+from simulator.images import load_image
+from simulator.report.data import Axes, Series
+from simulator.store import Results, Row
+
+T = TypeVar("T")
+
+QUALITY = 85  # of WebP, 0 .. 100, for pictures that do not fit as they are
+BASE64 = 4 / 3  # characters per byte
+ENOUGH_IMAGES = 4  # more conditions of these rather than more images of one condition
+SAMPLE = 4  # pictures by which the size of the others is estimated
+
+Condition = tuple[int, int, int]  # places of channel, CBR and SNR
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One kept picture: where it stands in the report, its row and its file."""
+
+    series: int
+    condition: Condition
+    image: int
+    row: Row
+    path: Path
+
+
+@dataclass(frozen=True)
+class Album:
+    """The pictures that go into the page.
+
+    Attributes:
+        sources: file (MIME type, bytes) by place of the image.
+        shots: with the file of each.
+        quality: of WebP; None if the files are those that were kept, without loss.
+        images, conditions: how many of each are shown, and how many were kept.
+    """
+
+    sources: dict[int, tuple[str, bytes]]
+    shots: list[tuple[Shot, tuple[str, bytes]]]
+    quality: int | None
+    images: tuple[int, int]
+    conditions: tuple[int, int]
+
+
+def find_shots(results: Sequence[Results], series: Sequence[Series], axes: Axes) -> tuple[list[Shot], dict[int, Path]]:
+    """Every shot whose picture and source are there, and the sources by place of the image.
+
+    Of several realisations the first whose picture was kept is taken, which is the same draw of the channel for all
+    schemes when all were kept.
+    """
+    sources: dict[int, Path] = {}
+    pictures: dict[str, Path] = {}
+    for one in results:
+        gallery = Gallery(one.folder)
+        keys = gallery.keys()
+        pictures |= {row.key: gallery.path(row.key) for row in one.rows if row.key in keys}
+        for image in one.meta.get("images", ()):
+            path = gallery.source_path(image["sha256"])
+            if image["name"] in axes.images and path.is_file():
+                sources[axes.images.index(image["name"])] = path
+    image_at = {image: index for index, image in enumerate(axes.images)}
+    first: dict[tuple[int, Condition, int], Shot] = {}
+    for row in (row for one in series for row in one.rows if row.key in pictures):
+        place, channel, cbr, snr = axes.place(row)
+        where = (place, (channel, cbr, snr), image_at[row.image])
+        if where[2] in sources and (where not in first or row.realisation < first[where].row.realisation):
+            first[where] = Shot(*where, row, pictures[row.key])
+    return list(first.values()), sources
+
+
+def make_album(shots: Sequence[Shot], sources: dict[int, Path], budget: float) -> Album:
+    """Read, and where needed choose and compress, what fits into `budget` characters of base64.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    images, conditions = _images(shots), list(dict.fromkeys(shot.condition for shot in shots))
+    files = [sources[image] for image in images] + [shot.path for shot in shots]
+    if not shots or sum(path.stat().st_size for path in files) * BASE64 <= budget:
+        whole = {path: ("image/png", path.read_bytes()) for path in files}
+        return _album(shots, sources, whole, None, len(images), len(conditions))
+    sample = [len(_webp(path)[1]) for path in _spread(files, SAMPLE)]
+    room = budget / (BASE64 * 1.1 * sum(sample) / len(sample))  # in pictures
+    chosen = list(shots) if len(files) <= room else _choose(shots, room)
+    kept: list[Shot] = []
+    made: dict[Path, tuple[str, bytes]] = {}
+    spent = 0.0
+    for image in _images(chosen):
+        own = [shot for shot in chosen if shot.image == image]
+        new = {path: _webp(path) for path in (sources[image], *(shot.path for shot in own))}
+        spent += sum(len(data) for _, data in new.values()) * BASE64
+        if spent > budget:
+            break
+        made |= new
+        kept += own
+    return _album(kept, sources, made, QUALITY, len(images), len(conditions))
+
+
+def _album(
+    shots: Sequence[Shot],
+    sources: dict[int, Path],
+    files: dict[Path, tuple[str, bytes]],
+    quality: int | None,
+    images: int,
+    conditions: int,
+) -> Album:
+    shown = _images(shots)
+    return Album(
+        {image: files[sources[image]] for image in shown},
+        [(shot, files[shot.path]) for shot in shots],
+        quality,
+        (len(shown), images),
+        (len({shot.condition for shot in shots}), conditions),
+    )
+
+
+def _choose(shots: Sequence[Shot], room: float) -> list[Shot]:
+    """Shots of about `room` pictures: some images at some conditions, those that most schemes share, spread evenly."""
+    schemes: dict[Condition, set[int]] = {}
+    for shot in shots:
+        schemes.setdefault(shot.condition, set()).add(shot.series)
+    most = max(len(there) for there in schemes.values())
+    conditions = sorted(condition for condition, there in schemes.items() if len(there) == most)
+    images = _images(shots)
+    best = (0, 0, 0)
+    for count in range(1, len(conditions) + 1):
+        affordable = min(len(images), int(room / (1 + count * most)))
+        best = max(best, (min(affordable, ENOUGH_IMAGES) * count * bool(affordable), affordable, count))
+    _, num_images, num_conditions = best
+    shown = set(_spread(images, num_images)), set(_spread(conditions, num_conditions))
+    return [shot for shot in shots if shot.image in shown[0] and shot.condition in shown[1]]
+
+
+def _images(shots: Sequence[Shot]) -> list[int]:
+    return sorted({shot.image for shot in shots})
+
+
+def _spread(items: Sequence[T], count: int) -> list[T]:
+    """`count` of the items, from the first to the last at even distances."""
+    if count <= 1:
+        return list(items[len(items) // 2 :][:count])
+    count = min(count, len(items))
+    return [items[round(index * (len(items) - 1) / max(count - 1, 1))] for index in range(count)]
+
+
+def _webp(path: Path) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    Image.fromarray(load_image(path)).save(buffer, "webp", quality=QUALITY, method=2)
+    return "image/webp", buffer.getvalue()

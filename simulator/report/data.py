@@ -1,0 +1,207 @@
+"""The numbers of a report, as the page reads them: columns, made of the same statistics as every other output."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
+
+from simulator.comparison import differences
+from simulator.curves import BACKBONES, Curve, make_curves
+from simulator.errors import UserError
+from simulator.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, group_by_point, image_means
+from simulator.store import Results, Row
+from simulator.tables import cbr_label
+
+DIGITS = {"psnr_db": 4, "ms_ssim": 6, "lpips": 6}
+SYMBOLS = {
+    **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
+    **{"X": "x", "": "circle"},
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One scheme of one results folder: what a report switches on and off.
+
+    Attributes:
+        name: unique in the report; the scheme's own unless several folders have it.
+        curve: its look and its points.
+        rows: its rows, under that name.
+    """
+
+    name: str
+    curve: Curve
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the columns of a report count through: a value is stored as its place in one of these."""
+
+    series: list[str]
+    channels: list[str]
+    snrs: list[float]
+    cbrs: list[float]
+    images: list[str]
+
+    def place(self, row: Row | Point | Bill) -> tuple[int, int, int, int]:
+        """Places of series, channel, CBR and SNR of a row, a point or a bill."""
+        series = self.series.index(row.scheme)
+        return series, self.channels.index(row.channel), self.cbrs.index(row.cbr_target), self.snrs.index(row.snr_db)
+
+
+def check_comparable(results: Sequence[Results]) -> list[str]:
+    """Refuse results that cannot stand in one report.
+
+    Returns:
+        What a reader should know, in one line each.
+
+    Raises:
+        UserError: a folder without finished rows, or two different images of one name.
+    """
+    digests: dict[str, tuple[str, str]] = {}
+    for one in results:
+        if not one.rows:
+            raise UserError(f"nothing to report: '{one.folder}' holds no finished rows; run the sweep first")
+        for image in one.meta.get("images", ()):
+            where, digest = digests.setdefault(image["name"], (str(one.folder), image["sha256"]))
+            if digest != image["sha256"]:
+                raise UserError(
+                    f"image '{image['name']}' is another picture in '{one.folder}' than in '{where}'; "
+                    "report on them one by one"
+                )
+    notes = []
+    if len({frozenset(row.image for row in one.rows) for one in results}) > 1:
+        notes.append("the results are of different sets of images: compare curves with care; differences are paired")
+    if len({one.meta.get("lpips", {}).get("fingerprint") for one in results}) > 1:
+        notes.append("the results have LPIPS of different networks: their LPIPS must not be compared")
+    notes += [
+        f"'{one.folder}' is unfinished: {len(one.rows)} of {one.planned} rows are there"
+        for one in results
+        if len(one.rows) < one.planned
+    ]
+    return notes
+
+
+def make_series(results: Sequence[Results]) -> list[Series]:
+    """One per scheme and results folder, in the order and with the look of the figures."""
+    origins = [(one, scheme) for one in results for scheme in dict.fromkeys(row.scheme for row in one.rows)]
+    counts = Counter(scheme for _, scheme in origins)
+    taken: Counter[str] = Counter()
+    series = []
+    for (one, scheme), curve in zip(origins, make_curves(results), strict=True):
+        name = scheme if counts[scheme] == 1 else f"{scheme}, {one.folder.name}"
+        taken[name] += 1
+        label = curve.label
+        if taken[name] > 1:  # folders of one name in different places
+            name, label = f"{name} ({taken[name]})", f"{label} ({taken[name]})"
+        rows = [replace(row, scheme=name) for row in one.rows if row.scheme == scheme]
+        points = [replace(point, scheme=name) for point in curve.points]
+        series.append(Series(name, replace(curve, label=label, points=points), rows))
+    return series
+
+
+def axes_of(series: Sequence[Series]) -> Axes:
+    """Every value that occurs: channels and images as they first come, numbers in order."""
+    rows = [row for one in series for row in one.rows]
+    return Axes(
+        series=[one.name for one in series],
+        channels=list(dict.fromkeys(row.channel for row in rows)),
+        snrs=sorted({row.snr_db for row in rows}),
+        cbrs=sorted({row.cbr_target for row in rows}),
+        images=list(dict.fromkeys(row.image for row in rows)),
+    )
+
+
+def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) -> dict[str, Any]:
+    """Everything that the page shows but pictures and provenance, JSON-serialisable."""
+    rows = [row for one in series for row in one.rows]
+    nets = sorted({one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"})
+    return {
+        "series": [
+            {"label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
+            | {"symbol": SYMBOLS[one.curve.marker], "plain": not one.curve.marker}
+            for one in series
+        ],
+        "channels": axes.channels,
+        "snrs": axes.snrs,
+        "cbrs": [{"value": cbr, "label": cbr_label(cbr)} for cbr in axes.cbrs],
+        "images": axes.images,
+        "metrics": [metric for metric in METRICS if any(getattr(row, metric) is not None for row in rows)],
+        "lpips": ", ".join(BACKBONES.get(net, net) for net in nets),
+        "realisations": len({row.realisation for row in rows}),
+        "points": _points(series, axes),
+        "bill": _bill(series, axes),
+        "differences": [_differences(rows, name, axes) for name in axes.series],
+        "table": _table(rows, axes),
+    }
+
+
+def _columns(names: Sequence[str], records: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Records as columns, which compress and read faster than a mapping each."""
+    columns = list(zip(*records, strict=True)) or [()] * len(names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+
+_PLACE = ("series", "channel", "cbr", "snr")
+
+
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _points(series: Sequence[Series], axes: Axes) -> dict[str, list[Any]]:
+    """The points of all curves, as `summary.csv` has them."""
+    bounds = [f"{metric}{suffix}" for metric in (*METRICS, "outage_rate") for suffix in ("", "_lo", "_hi")]
+    names = (*bounds, "cbr", "images")
+    records = []
+    for point in (point for one in series for point in one.curve.points):
+        record = point.record()
+        records.append((*axes.place(point), *(_number(record[name], name) for name in names)))
+    return _columns((*_PLACE, *bounds, "billed", "images"), records)
+
+
+def _number(value: Any, name: str) -> Any:
+    metric = name.removesuffix("_lo").removesuffix("_hi")
+    return round(value, DIGITS.get(metric, 6)) if isinstance(value, float) else value
+
+
+def _bill(series: Sequence[Series], axes: Axes) -> dict[str, list[Any]]:
+    """Mean channel uses per source value by item: the items of a bar sum to the billed CBR."""
+    records = []
+    for one in series:
+        for bill in bills(one.rows):
+            records.append((*axes.place(bill), *(_rounded(bill.cbr * share, 8) for share in bill.shares.values())))
+    return _columns((*_PLACE, *LEDGER_ITEMS), records)
+
+
+def _differences(rows: list[Row], reference: str, axes: Axes) -> dict[str, list[Any]]:
+    """Every series minus a reference; an SNR of null is the mean over all SNRs that both have."""
+    try:
+        found = differences(rows, reference)
+    except UserError:  # nothing shares a point with it
+        found = []
+    names = (*_PLACE, "metric", "mean", "low", "high", "percent", "images")
+    records = []
+    for one in found:
+        digits = DIGITS[one.metric]
+        bounds = (_rounded(value, digits) for value in (one.estimate.mean, one.estimate.low, one.estimate.high))
+        snr = None if one.snr_db is None else axes.snrs.index(one.snr_db)
+        place = (axes.series.index(one.scheme), axes.channels.index(one.channel), axes.cbrs.index(one.cbr_target), snr)
+        records.append((*place, one.metric, *bounds, _rounded(one.percent, 2), one.images))
+    return _columns(names, records)
+
+
+def _table(rows: list[Row], axes: Axes) -> dict[str, list[Any]]:
+    """One line per image and point: means over realisations."""
+    image_at = {image: index for index, image in enumerate(axes.images)}
+    records = []
+    for group in group_by_point(rows).values():
+        place = axes.place(group[0])
+        means = {name: image_means(group, attrgetter(name)) for name in (*METRICS, "cbr")}
+        lost = image_means(group, lambda row: float(row.outage))
+        for image in lost:
+            quality = (_rounded(means[name].get(image), DIGITS[name]) for name in METRICS)
+            records.append((*place, image_at[image], *quality, _rounded(means["cbr"][image]), _rounded(lost[image])))
+    return _columns((*_PLACE, "image", *METRICS, "billed", "outage_rate"), records)

@@ -1,0 +1,49 @@
+"""Where the numbers of a report come from: command, versions, machine, weights, as written down beside the results."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from simulator.store import Results
+
+PROVENANCE = "provenance.json"
+
+
+def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
+    """For each folder its name, the command that makes it again, and facts as pairs of words, JSON-serialisable."""
+    return [_origin(one) for one in results]
+
+
+def _origin(one: Results) -> dict[str, Any]:
+    try:
+        record = json.loads((one.folder / PROVENANCE).read_text())
+    except (OSError, ValueError):
+        record = {}
+    command = record.get("command")
+    return {
+        "folder": one.folder.resolve().name,
+        "command": shlex.join(["python", "-m", *map(str, command)]) if command else None,
+        "facts": _facts(one, record),
+    }
+
+
+def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
+    config, machine = one.meta.get("config", {}), record.get("machine", {})
+    commit, lpips = record.get("commit") or {}, one.meta.get("lpips", {})
+    weights = lpips.get("fingerprint", "none")
+    facts = [
+        ("Program", f"simulator {record['program']}" if "program" in record else ""),
+        ("Commit", commit.get("id", "") + (", with local changes" if commit.get("dirty") else "")),
+        ("Date", record.get("date", "")),
+        ("Images", f"{config.get('images', '')}, {len({row.image for row in one.rows})} pictures"),
+        ("Rows", f"{len(one.rows)} of {one.planned}"),
+        ("Seed", str(config.get("seed", ""))),
+        ("Device", str(config.get("device", ""))),
+        ("LPIPS", "none" if weights == "none" else f"{lpips.get('net')}, weights {weights[:16]}"),
+        ("Machine", ", ".join(str(machine[name]) for name in ("processor", "system") if machine.get(name))),
+        ("Python", record.get("python", "")),
+        ("Packages", ", ".join(f"{name} {number}" for name, number in record.get("packages", {}).items() if number)),
+    ]
+    schemes = one.meta.get("schemes", {}).items()
+    return [(name, text) for name, text in facts if text] + [(f"Weights of {name}", text) for name, text in schemes]
