@@ -10,7 +10,7 @@ from simulator import __version__
 from simulator.errors import SchemeError, UserError
 
 # In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
-VERBS = ("sweep", "transmit", "reproduce", "plot", "show", "compare", "check", "bench", "bpg", "train", "data")
+VERBS = ("sweep", "transmit", "app", "reproduce", "plot", "report", "show", "compare", "check", "bench", "bpg", "train", "data")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run one verb and return its exit code: 0 done, 1 done with faults, 2 bad input, 130 interrupted."""
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)

@@ -79,7 +79,7 @@ def load_image_set(spec: str, crop: int | None = None) -> list[NamedImage]:
     if spec == "kodak":
         images = [NamedImage(path.stem, rgb) for path, rgb in _load_kodak()]
     else:
-        paths = _sample_files() if spec == "samples" else _find_files(spec)
+        paths = sample_files() if spec == "samples" else _find_files(spec)
         images = [NamedImage(name, load_image(path)) for name, path in zip(_names(paths), paths, strict=True)]
     return images if crop is None else [_centre_crop(image, crop) for image in images]
 
@@ -160,7 +160,8 @@ def _names(paths: list[Path]) -> list[str]:
     return [path.relative_to(common).as_posix() for path in paths]
 
 
-def _sample_files() -> list[Path]:
+def sample_files() -> list[Path]:
+    """The photographs of the set `samples`."""
     # Not skimage.data.astronaut() and its like: some of those download although the wheel holds the file.
     folder = Path(str(files("skimage") / "data"))
     return [folder / name for name in SAMPLES]

@@ -1,0 +1,172 @@
+"""The page: what stands where, and what the two buttons do. All that is computed is in `session`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from simulator.app import session, views
+from simulator.app.controls import (
+    CodingControls,
+    Controls,
+    LinkControls,
+    PictureControls,
+    coding_controls,
+    link_controls,
+    picture_controls,
+    read_picture,
+    read_settings,
+)
+from simulator.app.session import Outcome
+from simulator.errors import SchemeError, UserError
+from simulator.plugins import plugin_names
+
+CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
+FAVOURITES = ("lrisc", "bpg-ldpc", "deepjscc")  # what the page opens with, as far as installed
+INTRODUCTION = """# Wireless image simulator
+Send a picture over a simulated radio link, see what arrives and what it cost."""
+KINDS = ("sent", "received", "equalised")
+SLIDER_HEIGHT = 480
+_PROGRESS = gr.Progress()
+Compute = Callable[[tuple[Any, ...], gr.Progress], list[Any]]
+
+
+def build(device: str) -> gr.Blocks:
+    """The page; learned schemes run on `device`."""
+    title = "Wireless image simulator"
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=CLEANING_S, fill_width=True) as page:
+        gr.Markdown(INTRODUCTION, elem_id="title")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=290):
+                picture, link = picture_controls(), link_controls()
+            with gr.Column(scale=5, min_width=290), gr.Tabs():
+                with gr.Tab("Send"):
+                    _send_tab(picture, link, device)
+                with gr.Tab("Compare"):
+                    _compare_tab(picture, link, device)
+    return page
+
+
+def _send_tab(picture: PictureControls, link: LinkControls, device: str) -> None:
+    """One setting."""
+    coding = coding_controls(_favourites()[0], device)
+    send = gr.Button("Send", variant="primary", elem_id="send")
+    status = gr.HTML(views.hint("Choose a picture and settings, then press Send."), elem_id="status", padding=False)
+    with gr.Column(visible=False, elem_id="results") as results:
+        slider = _slider("Source (left) and received (right)")
+        numbers = gr.HTML(elem_id="numbers", padding=False)
+        with gr.Row():
+            plots = [gr.Plot(label=f"{kind.capitalize()} symbols", min_width=250) for kind in KINDS]
+        bill = gr.HTML(elem_id="bill", padding=False)
+
+    def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
+        shown, linked, coded = _split(values, picture, link, coding)
+        outcome = _simulate(shown, linked, coded, device, progress)
+        figures = views.constellations(outcome.constellation) if outcome.constellation else {}
+        drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
+        return [
+            views.headline(outcome),
+            gr.update(visible=True),
+            (outcome.source, outcome.received),
+            views.numbers(outcome),
+            *drawn,
+            views.bill(outcome),
+        ]
+
+    outputs = [status, results, slider, numbers, *plots, bill]
+    _on_press(send, compute, picture.all + link.all + coding.all, outputs)
+
+
+def _compare_tab(picture: PictureControls, link: LinkControls, device: str) -> None:
+    """Two settings, the same picture and the same draw of the channel."""
+    favourites = _favourites()
+    gr.Markdown("**A**", elem_classes="side")
+    one = coding_controls(favourites[0], device)
+    gr.Markdown("**B**", elem_classes="side")
+    other = coding_controls(favourites[-1] if len(favourites) < 3 else favourites[1], device)
+    send = gr.Button("Send both", variant="primary", elem_id="send-both")
+    text = "Both send the same picture over the same draw of the channel. Choose two settings, then press Send both."
+    status = gr.HTML(views.hint(text), elem_id="compare-status", padding=False)
+    with gr.Column(visible=False, elem_id="compare-results") as results:
+        slider = _slider("Received with A (left) and with B (right)")
+        table = gr.HTML(elem_id="comparison", padding=False)
+        with gr.Row():
+            plots = [gr.Plot(label=f"{side}: symbols at the receiver", min_width=250) for side in "AB"]
+
+    def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
+        shown, linked, *coded = _split(values, picture, link, one, other)
+        first, second = (_simulate(shown, linked, part, device, progress) for part in coded)
+        figures = views.side_by_side(first.constellation, second.constellation)
+        return [
+            views.same_draw(first, second),
+            gr.update(visible=True),
+            (first.received, second.received),
+            views.comparison(first, second),
+            *(gr.update(value=figure, visible=figure is not None) for figure in figures),
+        ]
+
+    outputs = [status, results, slider, table, *plots]
+    _on_press(send, compute, picture.all + link.all + one.all + other.all, outputs)
+
+
+def _slider(label: str) -> gr.ImageSlider:
+    return gr.ImageSlider(
+        label=label, format="png", height=SLIDER_HEIGHT, max_height=SLIDER_HEIGHT, buttons=["fullscreen"]
+    )
+
+
+def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Sequence[Any]) -> None:
+    """Run on a press, one at a time; what cannot be done is said in the first output and as a warning."""
+
+    def run(progress: gr.Progress = _PROGRESS, *values: Any) -> list[Any]:
+        try:
+            return compute(values, progress)
+        except (UserError, SchemeError) as error:
+            gr.Warning(views.plain(str(error)), title="Not sent")
+            return [views.refusal(str(error)), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
+
+    status, *_ = outputs
+    button.click(
+        run,
+        inputs,
+        list(outputs),
+        preprocess=False,  # the values are checked as those of the command line are, by the same functions
+        show_progress_on=[status],
+        concurrency_id="link",
+        concurrency_limit=1,
+        trigger_mode="once",
+        api_visibility="private",
+    )
+
+
+def _simulate(
+    picture: tuple[Any, ...], link: tuple[Any, ...], coding: tuple[Any, ...], device: str, progress: gr.Progress
+) -> Outcome:
+    """One trip with what the controls hold."""
+    rgb = read_picture(*picture)
+    settings = read_settings(link, coding, device)
+    progress((0, None), desc=f"Loading {settings.scheme}")
+    session.find_scheme(settings.scheme, device)
+    progress((0, None), desc=f"Sending with {settings.scheme} over {settings.channel}")
+    return session.simulate(settings, rgb, session.find_lpips())
+
+
+def _split(values: tuple[Any, ...], *groups: PictureControls | LinkControls | CodingControls) -> list[tuple[Any, ...]]:
+    """The values of each group of controls."""
+    parts, start = [], 0
+    for group in groups:
+        parts.append(values[start : start + len(group.all)])
+        start += len(group.all)
+    return parts
+
+
+def _favourites() -> list[str]:
+    """Schemes to open with: our favourites that are installed, else whatever is.
+
+    Raises:
+        UserError: no scheme is installed at all.
+    """
+    installed = plugin_names("simulator.schemes")
+    if not installed:
+        raise UserError("no scheme is installed; install the package again (pip install -e .)")
+    return [name for name in FAVOURITES if name in installed] or installed

@@ -1,0 +1,95 @@
+"""Serves the page to this machine alone, and leaves nothing behind."""
+
+import os
+import socket
+import tempfile
+import threading
+from importlib.resources import files
+from typing import Any
+
+from simulator.errors import UserError
+
+HOST = "127.0.0.1"
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
+
+
+def serve(port: int, device: str, browser: bool) -> None:
+    """Serve the playground on 127.0.0.1 until interrupted.
+
+    Args:
+        port: TCP port.
+        device: where learned schemes run.
+        browser: open the page in a browser.
+
+    Raises:
+        UserError: Gradio is missing, or the port is in use.
+    """
+    _check_port(port)
+    with tempfile.TemporaryDirectory(prefix="simulator-app-") as folder:
+        _quieten(folder)
+        try:
+            import gradio as gr
+        except ImportError:
+            raise UserError(
+                "the playground needs Gradio: pip install 'wireless-image-simulator[app]', "
+                "or pip install -e '.[app]' in a checkout"
+            ) from None
+        from simulator.app import session
+        from simulator.app.controls import MAX_UPLOAD_MB
+        from simulator.app.page import build
+
+        page = build(device)
+        threading.Thread(target=session.warm_up, args=(device,), daemon=True).start()
+        page.queue(default_concurrency_limit=1)
+        try:
+            page.launch(
+                server_name=HOST,
+                server_port=port,
+                share=False,
+                inbrowser=browser,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=f"{MAX_UPLOAD_MB}mb",
+                theme=_theme(gr),
+                css=(files("simulator.app") / "style.css").read_text(),
+                footer_links=[],
+                run_history=False,
+                ssr_mode=False,
+                mcp_server=False,
+                pwa=False,
+            )
+            print(f"playground on http://{HOST}:{port} (Ctrl+C ends it); pictures stay on this machine", flush=True)
+            threading.Event().wait()
+        except OSError:
+            raise UserError(f"port {port} of {HOST} is in use; choose another with --port") from None
+        finally:
+            page.close(verbose=False)
+
+
+def _theme(gr: Any) -> Any:
+    """Fonts of the reader's system, the blue of our figures, and small print that one can read."""
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=SANS, font_mono=MONO)
+    legible = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
+    legible |= {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
+    return theme.set(**legible)
+
+
+def _check_port(port: int) -> None:
+    """Refuse a port in use before anything is loaded."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            reason = error.strerror or "cannot be had"
+            raise UserError(f"port {port} of {HOST}: {reason}; choose another with --port") from None
+
+
+def _quieten(folder: str) -> None:
+    """Before Gradio is imported: no telemetry, no look-up of its newest version, no proxy between us and ourselves."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(part for part in (os.environ.get(name, ""), HOST, "localhost") if part)

@@ -1,0 +1,43 @@
+"""`app`: the playground, a page in the browser that sends one picture at a time."""
+
+import argparse
+
+from simulator.cli.arguments import add_device
+
+PORT = 7860
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "app",
+        help="open the playground: send a picture and look at it, in the browser",
+        description="Serve a page on 127.0.0.1: drop in a picture, choose scheme, SNR, CBR and channel, see what "
+        "arrives and what it cost. Pictures stay on this machine. Needs pip install 'wireless-image-simulator[app]'.",
+    )
+    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+    add_device(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    import signal
+    import sys
+
+    from simulator.app.server import serve
+
+    # As Ctrl+C does, so that uploads are deleted however the server is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        serve(args.port, args.device, browser=not args.no_browser)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a TCP port: a whole number from 1 to 65535")
+    return int(text)
