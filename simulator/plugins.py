@@ -1,7 +1,8 @@
 """Schemes and channels are found by entry point: the built-in ones exactly like a stranger's.
 
 A specification reads `name[:option[:option...]]`; of schemes, `torch:FILE.py:CLASS` and
-`keras:ENCODER.keras,DECODER.keras` name what is not installed (`simulator.codecs`). The entry point is a callable that takes the options as strings.
+`keras:ENCODER.keras,DECODER.keras` name what is not installed (`simulator.codecs`). The entry
+point is a callable that takes the options as strings.
 """
 
 from importlib.metadata import entry_points

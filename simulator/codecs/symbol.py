@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from simulator.channels import Received
-from simulator.errors import UserError
+from simulator.errors import SchemeError, UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission
 
 REVISION = 1  # of what this file puts on the air and takes from it
@@ -113,7 +113,8 @@ class CodecScheme:
         """Encode float32 images [B, 3, H, W] into at most `budget` symbols each, of mean power 1.
 
         Raises:
-            UserError: the codec fails, sends more symbols than allowed, or none that are finite.
+            UserError: the codec sends more symbols than allowed.
+            SchemeError: it fails, or its symbols are not finite.
         """
         size = (images.shape[-2], images.shape[-1])
         sent = [self._symbols(image, state.snr_db) for image in images]
@@ -126,7 +127,7 @@ class CodecScheme:
         """Rebuild the images from received symbols, channel state and image size.
 
         Raises:
-            UserError: the codec fails or returns no images of the size that went in.
+            SchemeError: the codec fails, or returns no images of the size that went in.
         """
         images = [self._decode_one(one, reception) for one in reception.received]
         return Decoded(torch.stack(images), [False] * len(images))
@@ -136,18 +137,18 @@ class CodecScheme:
         height, width = self._codec.padded((image.shape[-2], image.shape[-1]))
         padding = (0, width - image.shape[-1], 0, height - image.shape[-2])
         padded = functional.pad(image[None].float().to(self._device), padding, mode="replicate")
-        with explained(f"scheme '{self.name}': encode failed"):
+        with explained(f"{self.name}: encode failed", SchemeError):
             code = self._codec.encode(padded, snr_db)
         if not isinstance(code, torch.Tensor) or not (code.is_complex() or code.is_floating_point()):
             kind = code.dtype if isinstance(code, torch.Tensor) else type(code).__name__
-            raise UserError(f"scheme '{self.name}': encode must return a real or complex tensor, not {kind}")
+            raise SchemeError(f"{self.name}: encode must return a real or complex tensor, not {kind}")
         if len(code) != 1 or not (code.is_complex() or code.numel() % 2 == 0):
             shape = tuple(code.shape)
-            raise UserError(f"scheme '{self.name}': encode must return 2 k reals or k complex per image, not {shape}")
+            raise SchemeError(f"{self.name}: encode must return 2 k reals or k complex per image, not {shape}")
         flat = code.detach().cpu().flatten()
         pairs = flat if code.is_complex() else torch.view_as_complex(flat.float().reshape(-1, 2))
         if not pairs.isfinite().all():
-            raise UserError(f"scheme '{self.name}': encode returned symbols that are not finite (NaN or infinity)")
+            raise SchemeError(f"{self.name}: encode returned symbols that are not finite (NaN or infinity)")
         return pairs.to(torch.complex64)
 
     def _decode_one(self, received: Received, reception: Reception) -> torch.Tensor:
@@ -156,11 +157,11 @@ class CodecScheme:
         strength = received.gain.abs().square().clamp(min=MIN_STRENGTH)
         symbols = (received.gain.conj() * received.symbols / strength)[None].to(self._device)
         variance = (received.noise_variance / strength)[None].to(self._device)
-        with explained(f"scheme '{self.name}': decode failed"):
+        with explained(f"{self.name}: decode failed", SchemeError):
             images = self._codec.decode(symbols, snr_db, variance, padded)
         if not isinstance(images, torch.Tensor) or images.shape != (1, 3, *padded) or images.is_complex():
             got = tuple(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
-            raise UserError(f"scheme '{self.name}': decode must return real {(1, 3, *padded)}, not {got}")
+            raise SchemeError(f"{self.name}: decode must return real {(1, 3, *padded)}, not {got}")
         return images[0, :, : size[0], : size[1]].detach().float().clamp(0, 1).cpu()
 
     def _bill(self, uses: int, size: tuple[int, int]) -> SymbolLedger:
@@ -189,18 +190,22 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, kind: type[Exception] = UserError) -> Iterator[None]:
     """Turn what a stranger's code raises inside the block into one line, with the place where it was raised.
 
     Raises:
-        UserError: `what`, the error's type, its first line and its place.
+        kind: `what`, the error's type, its first line and its place.
+        UserError: the same, for a module or a file that is missing.
+        MemoryError, torch.OutOfMemoryError: as they came.
     """
     try:
         yield
-    except UserError:
+    except (UserError, SchemeError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (ImportError, OSError) as error:
         raise UserError(f"{what}: {one_line(error)}") from error
+    except Exception as error:
+        raise kind(f"{what}: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
