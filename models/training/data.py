@@ -168,6 +168,8 @@ def training_batch(
 ) -> torch.Tensor:
     """Random crops and flips of the images that are due at `step`: every image once per epoch.
 
+    What the processes get together is the batch that one process would get of as many images.
+
     Args:
         store: images with sides >= crop.
         seed: of the run.
@@ -180,10 +182,10 @@ def training_batch(
     Returns:
         float32 [batch, 3, crop, crop] in [0, 1].
     """
-    draw = np.random.default_rng(derive_key("crops", seed, step, rank))
     crops = np.empty((batch, crop, crop, 3), np.uint8)
     first = (step * world + rank) * batch
     for row, position in enumerate(range(first, first + batch)):
+        draw = np.random.default_rng(derive_key("crop", seed, position))
         epoch, place = divmod(position, len(store))
         image = store.images[_epoch_order(len(store), seed, epoch)[place]]
         top = draw.integers(image.shape[0] - crop + 1)

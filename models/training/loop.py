@@ -126,7 +126,14 @@ class _Session:
         self.started = time.monotonic()
 
         with _stop_signals() as stop:
-            while (progress := self.progress()) < 1:
+            while True:
+                progress, stopping = self._agree(self.progress(), bool(stop))
+                if stopping:
+                    if main:
+                        self.save()
+                    raise KeyboardInterrupt
+                if progress >= 1:
+                    break
                 loss, figures, good = learner.optimise(progress)
                 in_a_row = 0 if good else in_a_row + 1
                 if in_a_row >= MAX_SKIPPED_IN_A_ROW:
@@ -144,11 +151,9 @@ class _Session:
                 if console and ran >= due["validate"]:
                     self._validate(console, collapse)
                     due["validate"] = time.monotonic() - self.started + config.validate_every_s
-                if main and (stop or ran >= due["checkpoint"]):
+                if main and ran >= due["checkpoint"]:
                     self.save()
                     due["checkpoint"] = time.monotonic() - self.started + config.checkpoint_every_s
-                if stop:
-                    raise KeyboardInterrupt
             if console and learner.step > start_step:
                 self._validate(console, collapse)
                 self.save()
@@ -163,16 +168,19 @@ class _Session:
         return self.elapsed_before + time.monotonic() - self.started
 
     def progress(self) -> float:
-        """Share of the budget that is spent; the same in every process."""
+        """Share of the budget that is spent, by this process's clock."""
         if self.config.steps is not None:
             return min(1.0, self.learner.step / self.config.steps)
         assert self.config.minutes is not None
-        progress = min(1.0, self.elapsed() / (60 * self.config.minutes))
-        if self.accelerator.num_processes > 1:
-            from accelerate.utils import broadcast
+        return min(1.0, self.elapsed() / (60 * self.config.minutes))
 
-            progress = float(broadcast(torch.tensor(progress, device=self.accelerator.device)))
-        return progress
+    def _agree(self, progress: float, stop: bool) -> tuple[float, bool]:
+        """Progress and whether to stop, the same in every process: that of the furthest, and if anyone was told to."""
+        if self.accelerator.num_processes == 1:
+            return progress, stop
+        both = torch.tensor([progress, float(stop)], dtype=torch.float64, device=self.accelerator.device)
+        torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
+        return float(both[0]), bool(both[1])
 
     def save(self) -> None:
         """Write the checkpoint of this moment."""
@@ -219,14 +227,15 @@ class _Session:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second one kills at once."""
-    received: list[int] = []
+def _stop_signals() -> Iterator[list[float]]:
+    """Collect when SIGINT and SIGTERM came instead of dying of them; another one a second later kills at once."""
+    received: list[float] = []
 
     def note(number: int, frame: object) -> None:
-        if received:
+        now = time.monotonic()
+        if received and now > received[0] + 1:  # those who launch several processes repeat what the terminal said
             os._exit(130)
-        received.append(number)
+        received.append(now)
 
     try:
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

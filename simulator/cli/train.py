@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 from simulator.cli.arguments import positive_int
@@ -14,7 +15,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train lrisc or deepjscc; the same command resumes",
-        description="Train a learned scheme on one CPU, one GPU or (under `accelerate launch`) several. "
+        description="Train a learned scheme on one CPU, one GPU or (under accelerate launch or torchrun) several. "
         "Stopped at any moment, the same command goes on where it was.",
     )
     parser.add_argument("system", metavar="SYSTEM", help="what to train: lrisc or deepjscc")
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         limit=args.limit,
     )
+    if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one speaks
+        return 0
     for result in results:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in result.best.items())
         print(f"done: {result.step} steps, {result.elapsed_s / 60:.1f} minutes; best: {figures}")

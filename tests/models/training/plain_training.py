@@ -1,0 +1,58 @@
+"""A training without noise, as a script for a launcher of several processes: RUN_DIR BATCH [stop]."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.training.data import ImageStore
+from models.training.learner import LoopConfig
+from models.training.loop import run
+
+STEPS = 8
+
+
+class Autoencoder:
+    """A trainee whose loss depends on images and weights alone; one process may be told to stop on the way."""
+
+    measure = "PSNR"
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(), nn.Conv2d(8, 3, 3, padding=1))
+        self.calls, self.stop_after = 0, stop_after
+
+    def parameter_groups(self):
+        return [{"params": self.model.parameters()}]
+
+    def loss(self, images, progress, generator):
+        self.calls += 1
+        if self.calls == self.stop_after:
+            signal.raise_signal(signal.SIGTERM)
+        return (self.model(images) - images).square().mean(), {}
+
+    def validate(self, model, images):
+        psnr = float(-10 * (model(images).detach() - images).square().mean().log10())
+        return {"score": psnr, "psnr_db": psnr}
+
+    def pictures(self, model, images):
+        return None
+
+
+def train(run_dir: Path, batch: int, stop_after: int | None = None) -> None:
+    """Eight steps on images of noise."""
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (40, 48, 3), dtype=np.uint8) for _ in range(9)]
+    store = ImageStore(images, [f"{index:064x}" for index in range(9)])
+    sizes = {"batch": batch, "crop": 16, "validation_crop": 32, "warmup": 2, "collapse_after": 1000}
+    options = LoopConfig(steps=STEPS, precision="fp32", learning_rate=1e-2, **sizes)
+    run(Autoencoder(stop_after), store, options, run_dir)
+
+
+if __name__ == "__main__":
+    second = os.environ["RANK"] == "1"
+    train(Path(sys.argv[1]), int(sys.argv[2]), 4 if second and "stop" in sys.argv else None)

@@ -1,0 +1,45 @@
+"""Two processes that share the batch train what one process trains with all of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from plain_training import STEPS, train
+
+from models.training.checkpoint import load_checkpoint
+from models.training.loop import CHECKPOINT
+
+SCRIPT = Path(__file__).parent / "plain_training.py"
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def launch(*arguments):
+    """Run the script in two processes, which talk through gloo."""
+    root = str(Path(__file__).parents[3])
+    command = [sys.executable, *LAUNCHER, SCRIPT, *arguments]
+    environment = os.environ | {"PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch_and_stop_together(tmp_path):
+    train(tmp_path / "one", 8)
+    stopped = launch(tmp_path / "two", "4", "stop")
+    assert stopped.returncode != 0
+    record = load_checkpoint(tmp_path / "two" / CHECKPOINT).record
+    assert record["step"] == 4  # the second process was told, the first one wrote
+    assert record["hardware"]["processes"] == 2
+    finished = launch(tmp_path / "two", "4")
+    assert finished.returncode == 0, finished.stderr
+    assert "continued after" in finished.stdout
+    one, two = (load_checkpoint(tmp_path / name / CHECKPOINT) for name in ("one", "two"))
+    assert two.record["step"] == STEPS
+    assert two.record["images"] == one.record["images"] == STEPS * 8
+    assert one.tensors.keys() == two.tensors.keys()
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(
+            two.tensors[name], tensor, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+        )
