@@ -30,7 +30,7 @@ class SweepConfig:
         limit: take no more images than this.
         realisations: channel draws per image.
         seed: seed of all channel draws.
-        device: where learned schemes run.
+        device, precision: where learned schemes run, and in which arithmetic (`simulator.precision`).
         lpips: backbone of LPIPS, or "none".
         workers: processes; None is one per core, or as many as a Ray cluster has room for.
         batch: images per unit of work, and per call of a scheme that runs on an accelerator.
@@ -52,6 +52,7 @@ class SweepConfig:
     realisations: int = 1
     seed: int = 0
     device: str = "cpu"
+    precision: str = "auto"
     lpips: str = "alex"
     workers: int | None = 1
     batch: int = 1
@@ -141,7 +142,7 @@ def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[st
 
 
 def _load(spec: str, config: SweepConfig) -> Scheme | Bound:
-    scheme = on_device(load_scheme(spec), config.device)
+    scheme = on_device(load_scheme(spec), config.device, config.precision)
     for cbr in config.cbrs:
         check_supported(scheme, cbr)
     return scheme

@@ -1,5 +1,6 @@
 """One trip over the air: images -> scheme -> symbols -> channel -> scheme -> images, with every use billed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
@@ -17,6 +18,7 @@ from simulator.randomness import derive_key, image_digest
 # (ImageNet's channel means averaged), the constant with the least expected squared error.
 OUTAGE_GREY = 0.449
 POWER_TOLERANCE = 1e-4
+MAX_SIDE = 2**15  # in pixels, of an image that a saved reception speaks of
 CONTROL_VALUES = 32  # the five bits in which NR's downlink control information names an MCS (TS 38.212, 7.3.1.2.1)
 
 
@@ -128,23 +130,47 @@ class Reception:
 
     @classmethod
     def load(cls, path: Path) -> "Reception":
-        """Read what `save` wrote."""
-        from safetensors import safe_open
+        """Read what `save` wrote.
 
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            received = [
-                Received(
-                    torch.view_as_complex(file.get_tensor(f"{index}.symbols")),
-                    torch.view_as_complex(file.get_tensor(f"{index}.gain")),
-                    file.get_tensor(f"{index}.noise_variance"),
-                    int(file.get_tensor(f"{index}.overhead")),
-                )
-                for index in range(int(metadata["images"]))
-            ]
-        height, width = (int(n) for n in metadata["size"].split("x"))
-        state = LinkState(metadata["channel"], float(metadata["snr_db"]))
-        return cls(received, (height, width), state, tuple(map(int, metadata.get("control", "").split())))
+        Raises:
+            UserError: there is no such file, or it is no sound reception.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                received = [_read_received(file, index) for index in range(int(metadata["images"]))]
+            height, width = (int(n) for n in metadata["size"].split("x"))
+            state = LinkState(metadata["channel"], float(metadata["snr_db"]))
+            control = tuple(map(int, metadata.get("control", "").split()))
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"'{path}' is no saved reception ({error}); write one with transmit --save-reception"
+            ) from None
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and math.isfinite(state.snr_db)):
+            raise UserError(
+                f"'{path}' says {height}x{width} pixels at {state.snr_db} dB, which cannot be; save it again"
+            )
+        return cls(received, (height, width), state, control)
+
+
+def _read_received(file: Any, index: int) -> Received:
+    """One image's part of a saved reception, held to what `Received` promises.
+
+    Raises:
+        ValueError: it does not keep it.
+    """
+    parts = {name: file.get_tensor(f"{index}.{name}") for name in ("symbols", "gain", "noise_variance", "overhead")}
+    symbols, gain, variance = parts["symbols"], parts["gain"], parts["noise_variance"]
+    shapes = [tuple(one.shape) for one in (symbols, gain, variance)]
+    count = len(variance) if variance.dim() == 1 else -1
+    numbers = (symbols, gain, variance)
+    if shapes != [(count, 2), (count, 2), (count,)] or any(one.dtype != torch.float32 for one in numbers):
+        raise ValueError(f"symbols, gains and noise variances of shapes {shapes}")
+    if not all(one.isfinite().all() for one in numbers) or not (variance > 0).all():
+        raise ValueError("values that are not finite, or a noise variance that is not positive")
+    return Received(torch.view_as_complex(symbols), torch.view_as_complex(gain), variance, int(parts["overhead"]))
 
 
 @dataclass(frozen=True)
@@ -164,8 +190,9 @@ class Decoded:
 class Scheme(Protocol):
     """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`.
 
-    Three methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
-    bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme, and
+    Four methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
+    bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme,
+    `compute_in(precision: str)` chooses "fp32" or "bf16" for whatever changes nothing on the air, and
     `inspect(image, reception) -> dict[str, Tensor]` makes pictures of what is inside for one image [3, H, W] and what
     was received of it: float32 [3, h, w] in [0, 1] each, of any size, by title. No result depends on it.
 

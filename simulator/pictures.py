@@ -54,7 +54,7 @@ def draw_pictures(config: SweepConfig, results: Results, folder: Path, name: str
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of = cache(lambda name: on_device(load_scheme(name), config.device))
+    scheme_of = cache(lambda name: on_device(load_scheme(name), config.device, config.precision))
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in results.rows:
         if row.realisation == 0:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from simulator.inputs import Inputs, SweepConfig, load_inputs
 from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
+from simulator.precision import resolve_precision
 from simulator.provenance import environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
@@ -96,6 +97,8 @@ def run_sweep(
         UserError: bad configuration, unusable folder, full disk, dead worker; finished rows are kept.
     """
     check_folder(folder)
+    # Here, once: the workers may be other kinds of machines.
+    config = replace(config, precision=resolve_precision(config.precision, config.device))
     choose_executor(config, 1, notify)  # which is refused here, before any work
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
@@ -121,7 +124,7 @@ def run_sweep(
                 outputs.remove(folder)  # never beside rows that they do not show
                 write_json(folder / PROVENANCE, _meta(config, inputs) | environment() | {"retried_tasks": 0})
         executor = choose_executor(config, len(missing), notify)
-        make_worker = partial(Worker, config.device, inputs.lpips)
+        make_worker = partial(Worker, config.device, inputs.lpips, config.precision)
         broken: set[str] = set()
         while missing:
             done = len(planned) - len(missing)
@@ -140,7 +143,8 @@ def run_sweep(
             missing = [row for row in planned if row.key in without_picture]
         results = store.results()
         if results.faults:
-            notify(f"{results.faults} of {len(results.rows)} rows are faults, scored as outages; the same command tries them again")
+            broken_rows = f"{results.faults} of {len(results.rows)} rows are faults, scored as outages"
+            notify(f"{broken_rows}; the same command tries them again")
         with explained(folder):
             outputs.write(results)
     return results
@@ -168,7 +172,9 @@ def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable
         if row.fault is not None and row.scheme not in broken:
             broken.add(row.scheme)
             where = f"{row.channel}, {row.snr_db:g} dB, image {row.image}, realisation {row.realisation}"
-            notify(f"'{row.scheme}' broke ({where}): {row.fault}; the sweep goes on, and `transmit` shows the traceback")
+            notify(
+                f"'{row.scheme}' broke ({where}): {row.fault}; the sweep goes on, and `transmit` shows the traceback"
+            )
 
 
 def _record_retries(folder: Path, count: int, notify: Callable[[str], None]) -> None:
@@ -212,7 +218,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
     points = snrs * len(inputs.channels) * len(config.cbrs)
     if (rows := points * len(inputs.images) * config.realisations) > MAX_ROWS:
         raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
-    fingerprints = {spec: _identity(scheme, config.device) for spec, scheme in inputs.schemes.items()}
+    fingerprints = {spec: _identity(scheme, config) for spec, scheme in inputs.schemes.items()}
     return [
         PlannedRow(spec, channel_spec, cbr, snr_db, image, realisation, key)
         for spec, scheme in inputs.schemes.items()
@@ -235,9 +241,11 @@ def row_key(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
 
 
-def _identity(scheme: Scheme | Bound, device: str) -> str:
-    """Fingerprint of a scheme; learned ones compute other last bits on another kind of device."""
-    kind = device.partition(":")[0] if hasattr(scheme, "to") else "cpu"
+def _identity(scheme: Scheme | Bound, config: SweepConfig) -> str:
+    """Fingerprint of a scheme; learned ones compute other last bits on another kind of device, or in bfloat16."""
+    kind = config.device.partition(":")[0] if hasattr(scheme, "to") else "cpu"
+    if hasattr(scheme, "compute_in") and resolve_precision(config.precision, config.device) == "bf16":
+        kind += " bf16"
     return f"{scheme.fingerprint()} {kind}"
 
 

@@ -14,6 +14,7 @@ from simulator.gallery import encode_png
 from simulator.images import NamedImage
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
 from simulator.metrics import LpipsNet, measure
+from simulator.precision import resolve_precision
 from simulator.randomness import to_uint8
 from simulator.store import Row
 
@@ -60,12 +61,12 @@ class Outcome:
 class Worker:
     """Turns tasks into outcomes; keeps schemes, channels and the LPIPS network between them."""
 
-    def __init__(self, device: str, lpips: str) -> None:
-        """device: where learned schemes run; lpips: backbone or "none"."""
+    def __init__(self, device: str, lpips: str, precision: str = "auto") -> None:
+        """device and precision: where and how learned schemes compute; lpips: backbone or "none"."""
         check_device(device)
         self._device = device
         self._lpips = None if lpips == "none" else LpipsNet(lpips)
-        self._scheme = cache(lambda spec: on_device(load_scheme(spec), device))
+        self._scheme = cache(lambda spec: on_device(load_scheme(spec), device, precision))
         self._channel = cache(load_channel)
 
     def __call__(self, task: Task) -> list[Outcome]:
@@ -150,9 +151,14 @@ def check_device(device: str) -> None:
         raise UserError(f"device '{device}' is not there; this machine has: {there}")
 
 
-def on_device(scheme: Scheme | Bound, device: str) -> Scheme | Bound:
-    """Move a scheme that can be moved (one with a method `to(device)`); the others compute on the CPU anyway."""
-    move = getattr(scheme, "to", None)
-    if move is not None:
+def on_device(scheme: Scheme | Bound, device: str, precision: str = "auto") -> Scheme | Bound:
+    """Move a scheme that can be moved (one with a method `to`), and choose the arithmetic of one that has a choice.
+
+    The others compute on the CPU, in what they are written in.
+    """
+    resolved = resolve_precision(precision, device)
+    if (move := getattr(scheme, "to", None)) is not None:
         move(device)
+    if (compute_in := getattr(scheme, "compute_in", None)) is not None:
+        compute_in(resolved)
     return scheme

@@ -17,7 +17,7 @@ from models import spectrum
 from models.lrisc.config import LriscConfig
 from models.spectrum import Spectrum
 
-BISECTIONS = 30
+NEWTON_STEPS = 8  # no more than five were ever needed
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ class PowerAllocation(nn.Module):
     def gain(self, variance: Tensor, mask: Tensor, snr_db: Tensor) -> Tensor:
         """Amplitude gains [B, L, V] whose expected mean power over `mask` is one; snr_db is [B]."""
         deviation, noise = variance.sqrt(), (10 ** (-snr_db.float() / 10))[:, None, None]
+        sent = deviation * mask
         budget = mask.sum(dim=(1, 2), keepdim=True).float()
-        low, high = torch.zeros_like(budget), 2 * (budget + noise * budget) / (deviation * mask).amax((1, 2), True)
-        for _ in range(BISECTIONS):
-            level = (low + high) / 2
-            fits = ((level * deviation - noise).clamp_min(0) * mask).sum(dim=(1, 2), keepdim=True) <= budget
-            low, high = torch.where(fits, level, low), torch.where(fits, high, level)
-        return ((low * deviation - noise).clamp_min(0) * mask).sqrt() / deviation
+        # What a level spends is convex and piecewise linear in it: Newton's steps come down to the root and stop there.
+        level = (1 + noise) * budget / sent.sum(dim=(1, 2), keepdim=True)
+        for _ in range(NEWTON_STEPS):
+            wet = sent * level > noise
+            spent = noise * wet.sum(dim=(1, 2), keepdim=True)
+            level = (budget + spent) / (sent * wet).sum(dim=(1, 2), keepdim=True)
+        return (level * sent - noise).clamp_min(0).sqrt() / deviation
 
     def spread(self, components: Tensor, grid: tuple[int, int]) -> Tensor:
         """Put the common columns of [B, h * w, V] into the frequencies of the grid."""

@@ -160,5 +160,5 @@ class Lrisc(nn.Module):
 
     def generate(self, z: Tensor, start: Tensor, steps: int) -> Tensor:
         """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""
-        condition = self.condition(z)
-        return sample(lambda x, time: self.denoiser(x, condition, time), start, steps).clamp(-1, 1)
+        guide = self.denoiser.guide(self.condition(z))
+        return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)

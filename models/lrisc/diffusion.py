@@ -45,10 +45,10 @@ def sample(denoise: Denoiser, start: Tensor, steps: int) -> Tensor:
         x_0 [B, 3, H, W], not clipped.
     """
     x = start
-    for n in range(steps, 0, -1):
+    for n in range(steps, 1, -1):
         now = torch.full((len(x),), n / steps, device=x.device)
         image = denoise(x, now)
         level, following = alpha(now[0]), alpha(now[0] * (n - 1) / n)
         noise = (x - level.sqrt() * image) / (1 - level).sqrt()  # epsilon_theta implied by the x-prediction
         x = following.sqrt() * image + (1 - following).sqrt() * noise
-    return x
+    return denoise(x, torch.full((len(x),), 1 / steps, device=x.device))  # alpha_0 is 1: nothing is left of the noise

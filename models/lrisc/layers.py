@@ -36,7 +36,7 @@ class ResBlock(nn.Module):
         h = self.conv1(self.norm(x))
         if self.modulation is not None:
             scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-            h = h * (1 + scale) + shift
+            h = torch.addcmul(shift, h, 1 + scale)
         return x + self.conv2(F.silu(h))
 
 

@@ -29,7 +29,7 @@ from simulator.randomness import derive_key
 
 WEIGHTS = "lrisc-compact"
 TRAINED_SNR_DB = (0.0, 20.0)
-_REVISION = 4  # of what this file and airframe.py put on the air and take from it
+_REVISION = 5  # of what this file and airframe.py put on the air and take from it
 _OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
@@ -57,13 +57,22 @@ class LriscScheme:
         variant = Variant.from_mapping(card["config"].get("variant") or {})
         self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]), variant)
         self.model.load_state_dict(state)
-        self.model.eval().requires_grad_(False)
+        self.model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = torch.device("cpu")
+        self.precision = "fp32"
 
     def to(self, device: str) -> "LriscScheme":
         """Compute on another torch device; returns the scheme."""
         self.device = torch.device(device)
         self.model.to(self.device)
+        return self
+
+    def compute_in(self, precision: str) -> "LriscScheme":
+        """Run the diffusion decoder in "fp32" or "bf16"; returns the scheme.
+
+        All that both ends must agree on stays in float32: what is on the air is the same bits either way.
+        """
+        self.precision = precision
         return self
 
     def fingerprint(self) -> str:
@@ -132,7 +141,8 @@ class LriscScheme:
         shape = (1, 3, z.shape[-2] * STRIDE, z.shape[-1] * STRIDE)
         generator = torch.Generator().manual_seed(derive_key("x_N", self.seed, shape))
         start = self.gamma * torch.randn(shape, generator=generator)
-        image = self.model.generate(z, start.to(self.device), self.steps)[0]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            image = self.model.generate(z, start.to(self.device), self.steps)[0]
         return (image[:, : size[0], : size[1]].float().cpu() + 1) / 2
 
     @torch.inference_mode()

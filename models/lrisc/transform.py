@@ -71,7 +71,9 @@ class LinearSynthesis(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, C, H/16, W/16] -> [B, 3, H, W]."""
-        return F.pixel_shuffle(F.conv2d(z, self.weight[:, :, None, None], self.mean), STRIDE)
+        device = "cpu" if z.is_meta else z.device.type
+        with torch.autocast(device, enabled=False):  # most of the picture: in bfloat16 its shades would be steps
+            return F.pixel_shuffle(F.conv2d(z.float(), self.weight[:, :, None, None], self.mean), STRIDE)
 
 
 class AnalysisTransform(nn.Module):

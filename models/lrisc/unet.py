@@ -28,6 +28,21 @@ class Condition:
     maps: list[Tensor]
 
 
+@dataclass(frozen=True)
+class Guide:
+    """What a condition adds inside the U-Net, the same at every step.
+
+    Attributes:
+        linear: linear reconstruction, [B, 3, H, W].
+        entered: its share of the first convolution, [B, C_0, H/p, W/p].
+        injected: the projected conditional maps of the first levels, finest first.
+    """
+
+    linear: Tensor
+    entered: Tensor
+    injected: list[Tensor]
+
+
 class Conditioner(nn.Module):
     """ResNet blocks and transposed convolutions that bring z to the resolution of the first U-Net levels."""
 
@@ -99,22 +114,34 @@ class UNet(nn.Module):
         self.leave = zeroed(nn.Conv2d(widths[0], 3 * self.patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, condition: Condition, time: Tensor) -> Tensor:
+        """Predict x_0: `predict` with the guide of `condition`."""
+        return self.predict(x, self.guide(condition), time)
+
+    def guide(self, condition: Condition) -> Guide:
+        """Project a condition once for all steps. The first convolution is linear: each input has its own share."""
+        _, of_linear = self.enter.weight.chunk(2, dim=1)
+        entered = F.conv2d(F.pixel_unshuffle(condition.linear, self.patch), of_linear, self.enter.bias, padding=1)
+        maps = condition.maps[: len(self.inject)]
+        return Guide(condition.linear, entered, [layer(one) for layer, one in zip(self.inject, maps, strict=True)])
+
+    def predict(self, x: Tensor, guide: Guide, time: Tensor) -> Tensor:
         """Predict x_0.
 
         Args:
             x: noisy image x_n [B, 3, H, W], pixels in [-1, 1]; H and W are multiples of 16.
-            condition: of the received latent.
+            guide: of the received latent.
             time: n / N in (0, 1], float [B].
 
         Returns:
             Estimate of the image, [B, 3, H, W].
         """
         embedding = self.time(time_features(time).to(x.dtype))
-        h = self.enter(F.pixel_unshuffle(torch.cat([x, condition.linear], dim=1), self.patch))
+        of_noisy, _ = self.enter.weight.chunk(2, dim=1)
+        h = guide.entered + F.conv2d(F.pixel_unshuffle(x, self.patch), of_noisy, padding=1)
         skips = []
         for level, stage in enumerate(self.down):
-            if level < len(self.inject):
-                h = h + self.inject[level](condition.maps[level])
+            if level < len(guide.injected):
+                h = h + guide.injected[level]
             h = stage(h, embedding)
             if level < len(self.shrink):
                 skips.append(h)
@@ -123,7 +150,7 @@ class UNet(nn.Module):
             skip = skips[level]
             h = skip + self.grow[level](h)[:, :, : skip.shape[2], : skip.shape[3]]
             h = self.up[level](h, embedding)
-        return condition.linear + F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
+        return guide.linear + F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
 
 
 def _even(x: Tensor) -> Tensor:

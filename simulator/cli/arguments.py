@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 KEEP_IMAGES = ("none", "best", "all")
 LPIPS_NETS = ("alex", "vgg", "squeeze", "none")
+PRECISIONS = ("auto", "fp32", "bf16")  # as simulator.precision, which needs torch
 MIN_SIDE = 16
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
@@ -102,6 +103,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=device, default="cpu", help=text)
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add --precision."""
+    text = "arithmetic of the learned schemes; auto is bf16 on processors that have it, else fp32 (default: auto)"
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=text)
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add --workers, --batch, --executor, --gpus-per-task and --timeout."""
     text = "processes (default: one per core, or as many as a Ray cluster has room for); changes no result"
@@ -120,7 +127,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def execution(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_device` and `add_workers` collected, as a SweepConfig names it."""
-    names = ("device", "workers", "batch", "executor", "gpus_per_task")
+    names = ("device", "precision", "workers", "batch", "executor", "gpus_per_task")
     return {name: getattr(args, name) for name in names} | {"timeout_s": args.timeout}
 
 

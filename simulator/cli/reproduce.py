@@ -25,6 +25,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "take the first N images only"
     parser.add_argument("--limit", type=arguments.positive_int, metavar="N", help=text)
     arguments.add_device(parser)
+    arguments.add_precision(parser)
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, None)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")

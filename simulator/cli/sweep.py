@@ -36,6 +36,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--realisations", type=arguments.positive_int, default=1, metavar="N", help=text)
     arguments.add_seed(parser)
     arguments.add_device(parser)
+    arguments.add_precision(parser)
     arguments.add_lpips(parser)
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, "none")

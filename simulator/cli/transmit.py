@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from simulator.cli.arguments import add_device, add_json, add_lpips, add_seed, cbr, seed, snr_db
+from simulator.cli.arguments import add_device, add_json, add_lpips, add_precision, add_seed, cbr, seed, snr_db
 from simulator.errors import UserError
 
 # Formats without loss: the file shall be what was measured.
@@ -30,6 +30,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_seed(parser)
     add_lpips(parser)
     add_device(parser)
+    add_precision(parser)
     text = f"where to write the received image ({', '.join(OUT_SUFFIXES)})"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     text = "where to write what the receiver got (.safetensors), enough to decode it in another process"
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"'{scheme.name}' is a bound and receives nothing; leave out --save-reception")
     image = to_float(load_image(args.image))
     lpips = _lpips_net(args.lpips)
-    scheme = on_device(scheme, args.device)
+    scheme = on_device(scheme, args.device, args.precision)
     delivery = deliver(scheme, image[None], args.cbr, channel, args.snr, args.realisation, args.seed, lpips)
     trip, shown = delivery.trip, delivery.shown[0]
     if args.out:

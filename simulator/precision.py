@@ -1,0 +1,40 @@
+"""The arithmetic of learned schemes: float32, or bfloat16 where it is natively fast and measured not to be seen.
+
+A scheme that has a choice has a method `compute_in("fp32" | "bf16")`. `auto` depends on the kind of machine alone; what
+it came out at belongs to the keys of rows and to the provenance of results.
+"""
+
+import torch
+
+from simulator.errors import UserError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+# As /proc/cpuinfo names them. Elsewhere bfloat16 is emulated, slower than float32; other devices were not measured.
+_NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """What `auto` comes out at: "bf16" on processors with native bfloat16, "fp32" on all other devices.
+
+    Args:
+        precision: one of `PRECISIONS`.
+        device: as torch names it.
+
+    Returns:
+        "fp32" or "bf16".
+
+    Raises:
+        UserError: bf16 is asked for on a GPU that lacks it.
+    """
+    if precision == "auto":
+        return "bf16" if device == "cpu" and has_native_bf16() else "fp32"
+    on_gpu_here = device.startswith("cuda") and torch.cuda.is_available()  # a cluster's GPUs may be elsewhere
+    if precision == "bf16" and on_gpu_here and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(f"device '{device}' has no bfloat16; use --precision fp32")
+    return precision
+
+
+def has_native_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(capabilities.get(name, False) for name in _NATIVE_BF16)
