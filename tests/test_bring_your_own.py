@@ -1,6 +1,8 @@
 """Codecs, channels and metrics of a stranger: from Python files and Keras models, as docs/extend.md shows them."""
 
 import json
+import re
+import shlex
 import shutil
 import sys
 import zipfile
@@ -17,10 +19,13 @@ from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig
 from simulator.link import Reception, load_scheme, transmit
+from simulator.metrics import psnr_db
+from simulator.randomness import to_uint8
 from simulator.store import DATABASE
 from simulator.sweep import run_sweep
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+GUIDE = Path(__file__).parents[1] / "docs" / "extend.md"
+EXAMPLES = GUIDE.parent / "examples"
 
 PIXELS = '''
 import torch
@@ -80,6 +85,50 @@ def ramp(height=64, width=64):
     rows = torch.linspace(0.1, 0.9, height)[:, None]
     columns = torch.linspace(0.9, 0.1, width)
     return torch.stack([(rows + columns) / 2, rows.expand(height, width), columns.expand(height, width)])[None]
+
+
+# --- docs/extend.md ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_the_guide_shows_the_examples_as_they_are(example):
+    assert f"```python\n{example.read_text()}```" in GUIDE.read_text()
+
+
+def test_the_guides_schemes(here):
+    """The analog scheme degrades gracefully; the network's weights tell it apart, not where they come from."""
+    shutil.copy(EXAMPLES / "analog.py", here)
+    shutil.copy(EXAMPLES / "network.py", here)
+    scheme = load_scheme("torch:analog.py:Analog")
+    image = ramp(60, 100)
+    quality = []
+    for snr_db in (0.0, 10.0, 20.0):
+        trip = transmit(scheme, image, Fraction(1, 16), load_channel("awgn"), snr_db)
+        quality.append(psnr_db(to_uint8(trip.decoded.images[0]), to_uint8(image[0])))
+        assert trip.ledgers[0].total == 60 * 100 * 3 // 16
+    assert quality == sorted(quality)
+    assert quality[-1] > 30
+    network = load_scheme("torch:network.py:Network")
+    assert network.supports(Fraction(1, 16)) is None
+    assert network.supports(Fraction(1, 17)) is not None
+    torch.save(network._codec.state_dict(), here / "net.pt")
+    trained = load_scheme("torch:network.py:Network:net.pt")
+    assert trained.fingerprint() == network.fingerprint()
+    sent = [one.encode(image, 3000, _state()).symbols[0] for one in (network, trained)]
+    assert torch.equal(*sent)
+
+
+def test_the_guides_keras_models_and_command(here, photographs, capsys):
+    blocks = re.findall(r"```(python|bash)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (source,) = (text for kind, text in blocks if kind == "python" and "import keras" in text)
+    (command,) = (text for kind, text in blocks if kind == "bash" and "keras:encoder" in text)
+    exec(compile(source, str(GUIDE), "exec"), {})
+    shutil.copytree(photographs, here / "photos")
+    smaller = ["--crop", "32", "--lpips", "none", "--workers", "1"]
+    assert main([*shlex.split(command)[3:], *smaller]) == 0
+    printed = capsys.readouterr().out
+    assert "keras:encoder.keras,decoder.keras" in printed
+    assert "deepjscc" in printed
 
 
 # --- torch:FILE.py:CLASS ----------------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.slow
 
 # What is added to a command so that it takes a second: (how it starts, what, why).
 SMALLER = [
-    ("sweep", "--images photos --crop 48 --lpips none --workers 1", "two crops of 48 pixels instead of photographs"),
+    ("sweep", "--images tiny.png --lpips none --workers 1", "one picture of 48 pixels instead of photographs"),
     ("transmit", "--lpips none", "no backbone needed"),
-    ("reproduce", "--images photos --limit 1 --workers 1", "one small picture instead of Kodak"),
+    ("reproduce", "--images tiny.png --workers 1", "one picture of 48 pixels instead of Kodak"),
     ("train", "--minutes 0.01 --stage 1 --set loop.batch=1 --set loop.validation_images=1", "a step instead of hours"),
     ("bench ldpc", "--blocks 8 --reference-blocks 1", "few code blocks"),
     ("bench channels", "--channel awgn --symbols 1000 --repeats 1", "one channel"),
@@ -35,7 +35,10 @@ SMALLER = [
 PARSED = [
     (r"^data get ", "needs the network"),
     (r"^reproduce all", "hours; each experiment has its own tests"),
+    (r"keras:encoder", "tests/test_bring_your_own.py, which makes the models first"),
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
+    (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
+    (r"^app", "serves until it is stopped; tests/app opens it in a browser"),
 ]
 
 # Commands of other programs: (pattern, why it need not run here).
@@ -45,12 +48,16 @@ ELSEWHERE = [
 ]
 
 # Files that a page tells the reader to write: page, name, and the first words of the block that holds the text.
-WRITTEN = [("docs/training.md", "mine.yaml", "system: lrisc\nname: mine")]
+WRITTEN = [
+    ("docs/training.md", "mine.yaml", "system: lrisc\nname: mine"),
+    ("docs/extend.md", "analog.py", '"""Uncoded analog transmission'),
+    ("docs/extend.md", "network.py", '"""A convolutional codec'),
+]
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder in which a page is read: `photo.jpg`, `photos/`, and the files that the page itself gives."""
+    """The folder in which a page is read: `photo.jpg`, `photos/`, `mine.yaml`, what the page gives, and `tiny.png`."""
     folders: dict[str, Path] = {}
 
     def folder_of(page: str) -> Path:
@@ -65,9 +72,10 @@ def _furnish(folder: Path, page: str) -> Path:
     from simulator.images import load_image_set
 
     (folder / "photos").mkdir()
-    for image in load_image_set("samples", crop=132)[:2]:
+    for image in load_image_set("samples", crop=256)[:2]:  # training takes no smaller ones
         Image.fromarray(image.rgb).save(folder / "photos" / f"{image.name}.png")
-    Image.fromarray(image.rgb[:96, :128]).save(folder / "photo.jpg")
+    Image.fromarray(image.rgb[:176, :192]).save(folder / "photo.jpg")  # large enough for MS-SSIM
+    Image.fromarray(image.rgb[:48, :48]).save(folder / "tiny.png")
     mine = "title: Mine\nschemes: [bpg-ldpc]\nsnr: [10]\nfigures: [[psnr_db]]\nlpips: none\n"
     (folder / "mine.yaml").write_text(mine)
     for where, name, start in WRITTEN:
@@ -77,41 +85,56 @@ def _furnish(folder: Path, page: str) -> Path:
     return folder
 
 
-def _cases() -> list:
-    found = [
-        (block, words)
-        for path in PAGES
-        for block in blocks(path)
-        if block.language == "bash"
-        for words in commands(block.text)
-    ]
-    return [pytest.param(block, words, id=f"{block.page}:{block.line} {shlex.join(words)}") for block, words in found]
+def _steps() -> list:
+    """What a reader does, page by page, in order: a command, or a whole Python block."""
+    found = []
+    for block in [block for path in PAGES for block in blocks(path)]:
+        where = f"{block.page}:{block.line}"
+        if block.language == "bash":
+            found += [pytest.param(block, words, id=f"{where} {shlex.join(words)}") for words in commands(block.text)]
+        elif block.language == "python":
+            found.append(pytest.param(block, ["<python>"], id=f"{where} Python"))
+    return found
 
 
-@pytest.mark.parametrize(("block", "words"), _cases())
-def test_command(block: Block, words: list[str], reader: Callable[[str], Path], monkeypatch, capfd) -> None:
-    line = shlex.join(words)
-    if any(re.search(pattern, " ".join(words)) for pattern, _ in ELSEWHERE):
+@pytest.mark.parametrize(("block", "words"), _steps())
+def test_step(block: Block, words: list[str], reader: Callable[[str], Path], monkeypatch, capfd, request) -> None:
+    if any(needed in block.text for needed in ("LpipsNet", "simulator train")):
+        request.getfixturevalue("lpips_backbone_dir")
+    line = " ".join(words)
+    if any(re.search(pattern, line) for pattern, _ in ELSEWHERE):
         return
     if words[0] == "pip":
         _check_pip(words)
         return
-    assert words[:3] == ["python", "-m", "simulator"], f"declare in ELSEWHERE why '{line}' need not run"
     folder = reader(block.page)
     monkeypatch.chdir(folder)
+    if words == ["<python>"]:
+        _run_python(block)
+        return
+    assert words[:3] == ["python", "-m", "simulator"], f"declare in ELSEWHERE why '{line}' need not run"
     arguments = words[3:]
     verb = " ".join(arguments)
     if any(re.search(pattern, verb) for pattern, _ in PARSED):
         build_parser().parse_args(arguments)
         return
-    for start, added, _ in SMALLER:
-        if verb.startswith(start + " ") and "--export" not in arguments:
-            arguments = [*arguments, *added.split()]
+    smaller = [*arguments, *_smaller(arguments)]
     _quick_self_tests(monkeypatch)
-    assert _run(arguments) == 0, capfd.readouterr().err
-    _check_outputs(verb.split()[0], arguments, folder)
+    assert _run(smaller) == 0, capfd.readouterr().err
+    _check_outputs(arguments[0], smaller, folder)
     if block.output and len(commands(block.text)) == 1:
-        _check_shape(block.output, capfd.readouterr().out)
+        unmeasured = {"LPIPS"} if "none" in smaller else set()
+        _check_shape(block.output, capfd.readouterr().out, unmeasured)
+
+
+def _smaller(arguments: list[str]) -> list[str]:
+    """The options that make a command quick."""
+    if "--export" in arguments:
+        return []
+    added = [one for start, more, _ in SMALLER if " ".join(arguments).startswith(start) for one in more.split()]
+    if arguments[0] == "reproduce" and "--out" not in arguments:
+        added += ["--out", "results"]  # the default, which must be named for a smaller version
+    return added
 
 
 def _run(arguments: list[str]) -> int | str | None:
@@ -160,22 +183,15 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _check_shape(shown: str, printed: str) -> None:
+def _check_shape(shown: str, printed: str, unmeasured: set[str]) -> None:
     """Every word that the page shows is printed: numbers differ with the picture, words do not."""
-    words = set(re.findall(r"[A-Za-z][A-Za-z-]+", shown))
+    words = set(re.findall(r"[A-Za-z][A-Za-z-]+", shown)) - unmeasured
     assert words <= set(re.findall(r"[A-Za-z][A-Za-z-]+", printed)), (
         f"the page shows\n{shown}\nbut it prints\n{printed}"
     )
 
 
-_PYTHON = [block for path in PAGES for block in blocks(path) if block.language == "python"]
-
-
-@pytest.mark.parametrize("block", _PYTHON, ids=lambda block: f"{block.page}:{block.line}")
-def test_python(block: Block, reader: Callable[[str], Path], monkeypatch, request) -> None:
-    if "LpipsNet" in block.text:
-        request.getfixturevalue("lpips_backbone_dir")
-    monkeypatch.chdir(reader(block.page))
+def _run_python(block: Block) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(block.text, f"{block.page}:{block.line}", "exec"), {"__name__": "__main__"})
