@@ -1,10 +1,11 @@
-"""`bench ldpc`, `bench mcs` and `bench channels`: figures that are ratios and thresholds, not only times."""
+"""`bench ldpc`, `bench mcs`, `bench channels` and others: figures that are ratios and thresholds, not only times."""
 
 import argparse
 import json
 import os
 from pathlib import Path
 
+from simulator.cli import bench_sweep
 from simulator.cli.arguments import add_json, positive_int
 from simulator.errors import UserError
 
@@ -38,6 +39,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     channels.add_argument("--repeats", type=positive_int, default=10, metavar="N", help=text)
     add_json(channels)
     channels.set_defaults(run=run, measure=_channels)
+
+    bench_sweep.add_targets(targets, run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,13 +13,14 @@ from models.training.checkpoint import load_checkpoint
 from models.training.loop import CHECKPOINT
 
 SCRIPT = Path(__file__).parent / "plain_training.py"
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+DEFAULTS = ("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
 
 
 def launch(*arguments):
     """Run the script in two processes, which talk through gloo."""
     root = str(Path(__file__).parents[3])
-    command = [sys.executable, *LAUNCHER, SCRIPT, *arguments]
+    command = [sys.executable, *LAUNCHER, *DEFAULTS, SCRIPT, *arguments]
     environment = os.environ | {"PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 

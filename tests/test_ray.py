@@ -1,0 +1,91 @@
+"""A sweep on a real Ray cluster of this machine: the same rows as in this process, whoever is killed meanwhile."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+
+from simulator.errors import UserError
+from simulator.executors import RayCluster
+from simulator.inputs import SweepConfig
+from simulator.store import COLUMNS, load_results
+from simulator.sweep import PROVENANCE, SUMMARY, choose_executor, run_sweep
+
+pytestmark = pytest.mark.usefixtures("toys")
+TIMINGS = {"encode_s", "decode_s"}
+
+
+@pytest.fixture
+def config(photographs):
+    schemes = ("toy", "toy-slow", "toy-cliff", "toy-bound")
+    return SweepConfig(snrs_db=(0.0, 5.0), schemes=schemes, images=str(photographs), realisations=2, lpips="none")
+
+
+def rows_of(folder):
+    """Everything in the rows that is no time, in the order of the plan."""
+    return [[getattr(row, name) for name in COLUMNS if name not in TIMINGS] for row in load_results(folder).rows]
+
+
+class Assassin:
+    """Watches a sweep's progress and kills one of the actors once some rows are there."""
+
+    def __init__(self):
+        self.notes, self.killed = [], None
+
+    def progress(self, done, total):
+        if done > total // 4 and self.killed is None:
+            self.killed = min(_actors())
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def _actors():
+    """Processes of this machine that are our actors; Ray writes what they are into their command lines."""
+    found = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline") as file:
+                    command = file.read()
+            except OSError:  # it ended meanwhile
+                continue
+            if command.startswith("ray::_Actor"):
+                found.add(int(entry))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_a_cluster_gives_the_same_rows_although_an_actor_is_killed(config, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TOY_SECONDS", "0.2")
+    run_sweep(config, tmp_path / "here", notify=lambda note: None)
+    capfd.readouterr()
+    watch, there = Assassin(), tmp_path / "there"
+    elsewhere = replace(config, executor="ray", workers=2)
+    run_sweep(elsewhere, there, notify=watch.notes.append, progress=watch.progress)
+    assert capfd.readouterr() == ("", "")  # Ray says nothing
+    assert watch.killed is not None
+    assert rows_of(there) == rows_of(tmp_path / "here")
+    assert (there / SUMMARY).read_bytes() == (tmp_path / "here" / SUMMARY).read_bytes()
+    assert json.loads((there / PROVENANCE).read_text())["retried_tasks"] == 1
+    assert any("a worker process died (SYSTEM_ERROR on " in note for note in watch.notes)
+    assert watch.notes[-1] == "1 units of work were begun again, as their workers died or hung"
+    assert not _actors()
+
+
+def test_ray_that_is_not_installed_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r'Ray is not installed; run: pip install "wireless-image-simulator\[ray\]"'):
+        RayCluster(2)
+
+
+def test_a_share_of_a_gpu_needs_ray(config):
+    with pytest.raises(UserError, match="--gpus-per-task shares out the GPUs of a Ray cluster"):
+        choose_executor(replace(config, gpus_per_task=0.25), 8, print)
+
+
+def test_where_a_cluster_stands_is_not_recorded(config):
+    assert replace(config, executor="ray:10.0.0.1:6379").record()["executor"] == "ray"
