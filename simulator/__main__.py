@@ -7,10 +7,24 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from simulator import __version__
-from simulator.errors import SchemeError, UserError
+from simulator.errors import SchemeError, UserError, in_one_line
 
 # In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
-VERBS = ("sweep", "transmit", "app", "reproduce", "plot", "report", "show", "compare", "check", "bench", "bpg", "train", "data")
+VERBS = (
+    "sweep",
+    "transmit",
+    "app",
+    "reproduce",
+    "plot",
+    "report",
+    "show",
+    "compare",
+    "check",
+    "bench",
+    "bpg",
+    "train",
+    "data",
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-[\d.]")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (see '{self.prog} --help')\n")
+        self.exit(2, f"error: {in_one_line(message)} (see '{self.prog} --help')\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, SchemeError) as error:
         if args.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command resumes it", file=sys.stderr)

@@ -11,17 +11,18 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from simulator.errors import UserError
 
 DATABASE = "results.sqlite"
 LOCK = ".lock"
 APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
-LAYOUT = 2  # of the tables; layout 1 had no snr_db_realised
-_READABLE = (1, LAYOUT)
+LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
+_READABLE = (1, 2, LAYOUT)
 ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
 
 
@@ -38,6 +39,8 @@ class Row:
         outage: nothing could be decoded.
         payload .. pilots: the bill, in complex channel uses.
         encode_s, decode_s: seconds; None for a bound, which neither encodes nor decodes.
+        fault: None, or one line on what broke in the scheme: it raised, or showed what is no image. Such a row is
+            scored as an outage whose whole budget was spent on padding, and the next run of the sweep tries it again.
     """
 
     key: str
@@ -62,9 +65,12 @@ class Row:
     pilots: int
     encode_s: float | None
     decode_s: float | None
+    fault: str | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+LATER_COLUMNS = {"snr_db_realised", "fault"}  # which older layouts lack
+META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
 PUBLIC_COLUMNS = (*(name for name in COLUMNS if name != "key"), "key")
 
 
@@ -76,6 +82,11 @@ class Results:
     meta: dict[str, Any]
     rows: list[Row]
     planned: int
+
+    @property
+    def faults(self) -> int:
+        """How many of the rows are there only because a scheme broke."""
+        return sum(row.fault is not None for row in self.rows)
 
 
 class Store:
@@ -120,16 +131,17 @@ class Store:
     def set_plan(self, keys: Sequence[str], meta: dict[str, Any]) -> None:
         """Make `keys` the plan that readers see, with its JSON-serialisable description."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM plan")
-            connection.executemany("INSERT INTO plan VALUES (?, ?)", enumerate(keys))
+            if [key for (key,) in connection.execute("SELECT key FROM plan ORDER BY position")] != list(keys):
+                connection.execute("DELETE FROM plan")
+                connection.executemany("INSERT INTO plan VALUES (?, ?)", enumerate(keys))
             connection.execute("DELETE FROM meta")
             entries = [(name, json.dumps(value)) for name, value in meta.items()]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", entries)
 
     def finished(self) -> set[str]:
-        """Keys of the plan's rows that are already there."""
+        """Keys of the plan's rows that are already there, faults left out: those are worth another try."""
         with explained(self.folder):
-            query = "SELECT key FROM plan JOIN rows USING (key)"
+            query = "SELECT key FROM plan JOIN rows USING (key) WHERE rows.fault IS NULL"
             return {key for (key,) in self._connection.execute(query)}
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -137,7 +149,7 @@ class Store:
         names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
         with self._transaction() as connection:
             connection.executemany(
-                f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})", [astuple(row) for row in rows]
+                f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})", map(attrgetter(*COLUMNS), rows)
             )
 
     def results(self) -> Results:
@@ -288,20 +300,67 @@ def _columns(connection: sqlite3.Connection) -> set[str]:
 def _read_only(path: Path, mode: str) -> Results:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)
     try:
+        _check_content(connection)
         return _read(connection, path.parent)
     finally:
         connection.close()
+
+
+def _check_content(connection: sqlite3.Connection) -> None:
+    """Hold a database that may come from anywhere to what `Store` writes.
+
+    Raises:
+        sqlite3.DatabaseError: a view in place of a table (it could compute for ever), or a value of another kind.
+    """
+    tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for name in ("rows", "plan", "meta"):
+        if not str(tables.get(name)).startswith("CREATE TABLE"):
+            raise sqlite3.DatabaseError(f"it has no table '{name}'")
+    if missing := sorted(set(COLUMNS) - _columns(connection) - LATER_COLUMNS):
+        raise sqlite3.DatabaseError(f"its rows have no column '{missing[0]}'")
+    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name not in LATER_COLUMNS)
+    odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
+    if (found := connection.execute(odd).fetchone()) is not None:
+        raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' holds a value that cannot be")
+
+
+def _sound(name: str, kind: Any) -> str:
+    """An SQL condition: the column holds what `Row` says."""
+    if type(None) in get_args(kind):
+        (kind,) = set(get_args(kind)) - {type(None)}
+        return f"(rows.{name} IS NULL OR {_sound(name, kind)})"
+    if kind is str:
+        # Pictures are found by key: it must not lead out of their folder.
+        return f"typeof(rows.{name}) = 'text'" + " AND instr(rows.key, '/') = 0" * (name == "key")
+    types = "'integer'" if kind in (int, bool) else "'integer', 'real'"
+    return f"(typeof(rows.{name}) IN ({types}) AND rows.{name} BETWEEN -1e15 AND 1e15)"
 
 
 def _read(connection: sqlite3.Connection, folder: Path) -> Results:
     there = _columns(connection)
     names = ", ".join(f"rows.{name}" if name in there else "NULL" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
-    records = (dict(zip(COLUMNS, values, strict=True)) for values in found)
-    rows = [Row(**{**record, "outage": bool(record["outage"])}) for record in records]
-    meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
+    outage = COLUMNS.index("outage")
+    rows = [Row(*(*values[:outage], bool(values[outage]), *values[outage + 1 :])) for values in found]
+    meta = _read_meta(connection)
     (planned,) = connection.execute("SELECT count(*) FROM plan").fetchone()
     return Results(folder, meta, rows, planned)
+
+
+def _read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What was written down beside the rows, held to the kinds that readers count on.
+
+    Raises:
+        sqlite3.DatabaseError: it is not JSON, or of another kind.
+    """
+    try:
+        meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
+    except (ValueError, TypeError, RecursionError):
+        raise sqlite3.DatabaseError("its description is not JSON") from None
+    for name, kind in META_KINDS.items():
+        if not isinstance(meta.get(name, kind()), kind):
+            raise sqlite3.DatabaseError(f"its description '{name}' is no {kind.__name__}")
+    return meta
 
 
 def public_record(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.delivery import deliver
-from simulator.errors import SchemeError, UserError
+from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.gallery import encode_png
 from simulator.images import NamedImage
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
@@ -20,7 +20,6 @@ from simulator.store import Row
 
 # What stops a sweep instead of becoming a fault in a row: bad input, a missing module, a machine at its limits.
 NOT_THE_SCHEMES = (UserError, ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
-MAX_FAULT_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Worker:
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]
 
     def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> list[Outcome]:
-        """Outcomes of some of a task's images; what breaks in the scheme is written down in the row that it concerns."""
+        """Outcomes of some of a task's images; what breaks in the scheme is written into the row that it concerns."""
         named, keys = task.images[part], task.keys[part]
         images = torch.stack([one.pixels for one in named])
         point = (task.cbr, channel, task.snr_db, task.realisation, task.seed)
@@ -104,7 +103,13 @@ class Worker:
         record = {
             **asdict(measure(image.pixels, shown, self._lpips)),
             **describe(SymbolLedger(padding=channel_uses(task.cbr, image.size)), image.size),
-            **{"snr_db_realised": None, "outage": True, "encode_s": None, "decode_s": None, "fault": in_one_line(error)},
+            **{
+                "snr_db_realised": None,
+                "outage": True,
+                "encode_s": None,
+                "decode_s": None,
+                "fault": _explain(error),
+            },
         }
         return _outcome(task, scheme, channel, image, task.keys[index], shown, record)
 
@@ -132,10 +137,9 @@ def _outcome(
     return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
 
 
-def in_one_line(error: Exception) -> str:
-    """What a scheme's failure is called in a row: a broken contract in its own words, else with the error's type."""
-    text = str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:MAX_FAULT_CHARACTERS]
+def _explain(error: Exception) -> str:
+    """A scheme's failure as a row has it: a broken contract in its own words, else with the error's type."""
+    return in_one_line(str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}")
 
 
 def check_device(device: str) -> None:

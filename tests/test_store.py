@@ -38,6 +38,17 @@ def test_readers_see_the_latest_plan_only_and_old_rows_wait(tmp_path):
         assert store.finished() == set(KEYS)
 
 
+def test_faults_are_read_and_tried_again(tmp_path):
+    with Store(tmp_path) as store:
+        store.set_plan(KEYS, {})
+        store.add([ROWS[0], replace(ROWS[1], outage=True, fault="ZeroDivisionError: a bug")])
+        assert store.finished() == {KEYS[0]}
+        assert store.results().faults == 1
+        store.add([ROWS[1]])
+        assert store.finished() == set(KEYS[:2])
+    assert load_results(tmp_path).faults == 0
+
+
 def test_fresh_forgets(tmp_path):
     with Store(tmp_path) as store:
         store.set_plan(KEYS, {})
@@ -92,7 +103,7 @@ def test_damaged_database_is_said_and_can_be_started_over(tmp_path):
 def test_database_of_another_version_is_said(tmp_path):
     with Store(tmp_path) as store:
         store._connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(UserError, match="has layout 9, this program reads 2"):
+    with pytest.raises(UserError, match="has layout 9, this program reads 3"):
         Store(tmp_path)
     Store(tmp_path, fresh=True).close()
 
@@ -101,14 +112,15 @@ def test_rows_of_the_first_layout_are_kept_and_joined_by_new_ones(tmp_path):
     with Store(tmp_path) as store:
         store.set_plan(KEYS, {})
         store.add(ROWS[:2])
-        store._connection.execute("ALTER TABLE rows DROP COLUMN snr_db_realised")
+        for column in ("snr_db_realised", "fault"):
+            store._connection.execute(f"ALTER TABLE rows DROP COLUMN {column}")
         store._connection.execute("PRAGMA user_version = 1")
     old = [replace(one, snr_db_realised=None) for one in ROWS[:2]]
     assert load_results(tmp_path).rows == old
     with Store(tmp_path) as store:
         assert store.finished() == set(KEYS[:2])
         store.add(ROWS[2:])
-        assert store._connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert store._connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert load_results(tmp_path).rows == [*old, ROWS[2]]
 
 

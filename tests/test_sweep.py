@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from simulator import inputs, sweep
-from simulator.errors import SchemeError, UserError
+from simulator.errors import UserError
 from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
 from simulator.store import load_results
@@ -149,15 +149,43 @@ def test_a_dying_worker_is_one_line_and_rows_are_kept(config, tmp_path):
     assert all(kept[row.key] == row.psnr_db for row in spared if row.key in kept)
 
 
-def test_a_bug_in_a_scheme_keeps_its_traceback_and_the_rows(config, tmp_path):
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        run_sweep(replace(config, schemes=("toy-raising",)), tmp_path, notify=quietly)
-    assert {row.snr_db for row in load_results(tmp_path).rows} == {0.0}
+def test_a_bug_in_a_scheme_is_a_fault_in_its_rows(config, tmp_path, monkeypatch):
+    notes = []
+    results = run_sweep(replace(config, schemes=("toy", "toy-raising")), tmp_path, notify=notes.append)
+    faults = [row for row in results.rows if row.fault is not None]
+    assert {(row.scheme, row.snr_db, row.fault) for row in faults} == {("toy-raising", 2.0, "ZeroDivisionError: a bug")}
+    assert len(faults) == results.faults == 2 * 4 * 2
+    for row in faults:
+        assert row.outage
+        assert row.padding == int(row.cbr_target * 3 * {"p0": 32 * 48, "p2": 32 * 48}.get(row.image, 40 * 40))
+        assert (row.payload, row.encode_s, row.snr_db_realised) == (0, None, None)
+    broken = [note for note in notes if "broke" in note]
+    assert broken == [
+        "'toy-raising' broke (awgn, 2 dB, image p0, realisation 0): ZeroDivisionError: a bug; the sweep goes on, "
+        "and `transmit` shows the traceback"
+    ]
+    assert notes[-1] == "16 of 96 rows are faults, scored as outages; the same command tries them again"
+    import toy_schemes
+
+    monkeypatch.setattr(toy_schemes.Raising, "encode", toy_schemes.Toy.encode)
+    mended = run_sweep(replace(config, schemes=("toy", "toy-raising")), tmp_path, notify=quietly)
+    assert mended.faults == 0
+    assert [row for row in mended.rows if row.snr_db != 2] == [row for row in results.rows if row.snr_db != 2]
 
 
-def test_a_scheme_that_shows_nonsense_is_caught(config, tmp_path, monkeypatch):
+def test_a_scheme_that_shows_nonsense_is_a_fault(config, tmp_path, monkeypatch):
     monkeypatch.setattr("toy_schemes.Toy.decode", lambda self, reception: _nonsense(reception))
-    with pytest.raises(SchemeError, match="decoded images must be finite"):
+    results = run_sweep(replace(config, schemes=("toy",), channels=("awgn",)), tmp_path, notify=quietly)
+    assert all("decoded images must be finite" in row.fault for row in results.rows)
+
+
+@pytest.mark.parametrize("error", [UserError("no such weights"), OSError("unreadable"), MemoryError()])
+def test_what_is_not_the_schemes_fault_stops_the_sweep(config, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("toy_schemes.Toy.encode", fail)
+    with pytest.raises(type(error)):
         run_sweep(replace(config, schemes=("toy",)), tmp_path, notify=quietly)
 
 

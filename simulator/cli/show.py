@@ -43,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
         _print(form, summarise(results.rows), Point.record, tables.summary_csv, tables.summary_table)
     if form == "table" and len(results.rows) < results.planned:
         print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
+    if form == "table" and results.faults:
+        print(
+            f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); the sweep tries them again"
+        )
     return 0
 
 
