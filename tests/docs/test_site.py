@@ -1,0 +1,131 @@
+"""The website builds without a warning, fetches nothing from elsewhere, and leaves nothing of the program out."""
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from blocks import PAGES, ROOT
+
+from simulator.__main__ import build_parser
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    """docs/site/hooks.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "site" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The website, built as `mkdocs build --strict -f docs/site/mkdocs.yml` does, in another folder."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", "docs/site/mkdocs.yml", "-d", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_every_page_and_figure_is_there(site: Path) -> None:
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).exists()
+    results = (site / "results.html").read_text()
+    for folder in (ROOT / "results").glob("*/provenance.json"):
+        shown = re.findall(rf'src="(results/{folder.parent.name}/figures/[^"]+)"', results)
+        assert all((site / name).exists() for name in shown)
+        assert shown or not list(folder.parent.glob("figures/*.png"))
+    leftovers = [page.name for page in site.rglob("*.html") if "{{ " in page.read_text()]
+    assert leftovers == []
+
+
+class _Loaded(HTMLParser):
+    """What a browser fetches for a page, beside what a reader clicks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Take note of scripts, styles, pictures and frames."""
+        given = dict(attributes)
+        if tag in ("script", "img", "iframe", "source", "link") and given.get("rel") != "canonical":
+            self.found += [given[name] or "" for name in ("src", "href", "srcset") if name in given]
+
+
+@pytest.mark.slow
+def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        loaded = _Loaded()
+        loaded.feed(page.read_text())
+        assert loaded.found
+        assert [one for one in loaded.found if re.match(r"(https?:)?//", one)] == [], page
+
+
+@pytest.mark.slow
+def test_search_works_from_disk(site: Path) -> None:
+    script = (site / "search" / "search_index.js").read_text()
+    index = json.loads(script.removeprefix("var __index = "))
+    assert any("rate map" in one["text"] for one in index["docs"])
+    assert "iframe-worker.js" in (site / "index.html").read_text()
+
+
+def _leaves(parser: argparse.ArgumentParser, words: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    children = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    yield words.strip(), parser
+    for child in children:
+        for name, one in child.choices.items():
+            yield from _leaves(one, f"{words} {name}")
+
+
+def test_no_verb_and_no_option_is_missing(hooks: ModuleType) -> None:
+    page = hooks.commands()
+    sections = dict(re.findall(r"^#+ `([^`]+)` .*?\n(.*?)(?=^#+ `|\Z)", page, re.MULTILINE | re.DOTALL))
+    verbs = dict(_leaves(build_parser()))
+    assert set(sections) == set(verbs) - {""}
+    for words, parser in verbs.items():
+        text = sections.get(words, page)
+        for action in parser._actions:
+            if action.dest != "help" and not isinstance(action, argparse._SubParsersAction):
+                names = action.option_strings or [str(action.metavar)]
+                assert all(name in text for name in names), (words, names)
+                assert "%" not in text or "%%" not in text, words
+
+
+def test_links_out_of_docs_find_their_page(hooks: ModuleType) -> None:
+    def relinked(text: str) -> str:
+        return hooks.relink(text, Path("docs"))
+
+    assert relinked("[a](../experiments/README.md#the-format)") == "[a](experiments.md#the-format)"
+    assert relinked("![f](../results/figure4/figures/f.png)") == "![f](results/figure4/figures/f.png)"
+    assert relinked("see [the code](../models/lrisc/unet.py)") == "see the code"
+    for kept in ("[b](concepts.md#x)", "[c](https://example.org/x)", "![d](assets/link.svg)"):
+        assert relinked(kept) == kept
+
+
+def test_the_readmes_table_is_what_was_measured(hooks: ModuleType) -> None:
+    assert hooks.headline() in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 60
+
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [one for one in _LINK.findall(page.read_text()) if not one.startswith("https://")]
+    assert [one for one in targets if not (page.parent / one).exists()] == []
