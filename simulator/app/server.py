@@ -1,6 +1,7 @@
 """Serves the page to this machine alone, and leaves nothing behind."""
 
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -40,8 +41,10 @@ def serve(port: int, device: str, browser: bool) -> None:
         from simulator.app.page import build
 
         page = build(device)
-        threading.Thread(target=session.warm_up, args=(device,), daemon=True).start()
         page.queue(default_concurrency_limit=1)
+        threading.Thread(target=session.warm_up, args=(device,), daemon=True).start()
+        # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             page.launch(
                 server_name=HOST,
@@ -63,6 +66,8 @@ def serve(port: int, device: str, browser: bool) -> None:
             threading.Event().wait()
         except OSError:
             raise UserError(f"port {port} of {HOST} is in use; choose another with --port") from None
+        except KeyboardInterrupt:
+            pass
         finally:
             page.close(verbose=False)
 

@@ -23,17 +23,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    import signal
-    import sys
-
     from simulator.app.server import serve
 
-    # As Ctrl+C does, so that uploads are deleted however the server is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        serve(args.port, args.device, browser=not args.no_browser)
-    except KeyboardInterrupt:
-        return 0
+    serve(args.port, args.device, browser=not args.no_browser)
     return 0
 
 
