@@ -25,6 +25,7 @@ def _origin(one: Results) -> dict[str, Any]:
         "folder": one.folder.resolve().name,
         "command": shlex.join(["python", "-m", *map(str, command)]) if command else None,
         "facts": _facts(one, record),
+        "versions": _versions(one, record),
     }
 
 
@@ -42,8 +43,15 @@ def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
         ("Device", str(config.get("device", ""))),
         ("LPIPS", "none" if weights == "none" else f"{lpips.get('net')}, weights {weights[:16]}"),
         ("Machine", ", ".join(str(machine[name]) for name in ("processor", "system") if machine.get(name))),
-        ("Python", record.get("python", "")),
-        ("Packages", ", ".join(f"{name} {number}" for name, number in record.get("packages", {}).items() if number)),
     ]
-    schemes = one.meta.get("schemes", {}).items()
-    return [(name, text) for name, text in facts if text] + [(f"Weights of {name}", text) for name, text in schemes]
+    return [(name, text) for name, text in facts if text]
+
+
+def _versions(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
+    packages = [(name, number) for name, number in record.get("packages", {}).items() if number]
+    python = [("Python", record["python"])] if "python" in record else []
+    return [
+        *python,
+        *packages,
+        *((f"Fingerprint of {name}", text) for name, text in one.meta.get("schemes", {}).items()),
+    ]

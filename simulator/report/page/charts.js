@@ -28,10 +28,11 @@ function curveTraces(metric) {
     const low = at.map((i) => points[`${metric}_lo`][i]);
     const high = at.map((i) => points[`${metric}_hi`][i]);
     const visible = state.shown[series];
-    if (at.length > 1 && !low.includes(null)) {
+    // Outage rates of 0 would lay all their bands over each other.
+    if (at.length > 1 && !low.includes(null) && at.some((i) => points[metric][i] > 0)) {
       traces.push({
         x: [...xs, ...xs.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: colour, mode: "lines",
-        opacity: one.bound ? 0.08 : 0.16, line: { width: 0 }, hoverinfo: "skip", visible, name: plain(one.label), meta: "band",
+        opacity: one.bound ? 0.06 : 0.12, line: { width: 0 }, hoverinfo: "skip", visible, name: plain(one.label), meta: "band",
       });
     }
     traces.push({
@@ -97,8 +98,8 @@ function curveChart(metric) {
     return {
       traces: curveTraces(metric),
       layout: {
-        xaxis: { title: { text: axisTitle(), standoff: 8 }, hoverformat: format, unifiedhovertitle: { text: state.x === "snr" ? "%{x} dB" : "CBR %{x}" } },
-        yaxis: { range: range ?? undefined, autorange: !range, ticksuffix: unit, tickformat: metric === "outage_rate" ? ".0%" : "" },
+        xaxis: { zeroline: false, title: { text: axisTitle(), standoff: 8 }, hoverformat: format, unifiedhovertitle: { text: state.x === "snr" ? "%{x} dB" : "CBR %{x}" } },
+        yaxis: { zeroline: false, range: range ?? undefined, autorange: !range, ticksuffix: unit, tickformat: metric === "outage_rate" ? ".0%" : "" },
         annotations: metric === "outage_rate" ? [] : falls(metric, range),
         uirevision: `${state.x} ${state.channel} ${state.cbr} ${state.snr}`,
       },
@@ -177,8 +178,8 @@ function addBill() {
   const figures = data.series.map((one, series) => addChart($("bill-charts"), one.label, "", () => ({
     traces: billTraces(series),
     layout: {
-      barmode: "stack", bargap: 0.25, yaxis: { tickformat: ".3f", nticks: 5 },
-      xaxis: { type: "category", title: { text: state.x === "snr" ? axisTitle() : "CBR", standoff: 6 } },
+      barmode: "stack", bargap: 0.25, yaxis: { nticks: 5 },
+      xaxis: { type: "category", tickangle: 0, nticks: 9, showgrid: false, title: { text: state.x === "snr" ? axisTitle() : "CBR", standoff: 6 } },
     },
   }), `What ${one.label} spends its channel uses on`));
   const show = () => figures.forEach((figure, series) => {

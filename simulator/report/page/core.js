@@ -97,14 +97,14 @@ function watchCharts() {
 
 // plotly.js is in the page as compressed text.
 async function unpackPlotly() {
-  const packed = Uint8Array.from(atob($("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const letters = atob($("plotly").textContent);
+  const packed = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) packed[i] = letters.charCodeAt(i);
   const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
-  performance.mark("unpacked");
   const script = document.createElement("script");
   script.textContent = text;
   document.head.append(script);
   plotly = Plotly;
-  performance.mark("loaded");
 }
 
 // ---- light and dark ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,22 @@ function differenceAt(metric) {
   return where(found, (i) => found.metric[i] === metric && chosen(found, i) && state.shown[found.series[i]]);
 }
 
+function outageOf(series, found, i) {
+  const points = data.points;
+  const [at] = where(points, (k) => points.series[k] === series && ["channel", "cbr", "snr"].every((key) => points[key][k] === found[key][i]));
+  return at === undefined ? 0 : points.outage_rate[at];
+}
+
+// The span of differences between what mostly arrives; others fall out of it.
+function differenceRange(found, at) {
+  const arrived = (i) => Math.max(outageOf(found.series[i], found, i), outageOf(state.reference, found, i)) <= MOSTLY_LOST;
+  const kept = at.filter(arrived).flatMap((i) => [found.mean[i], found.low[i], found.high[i]]).filter((value) => value !== null);
+  if (!kept.length || at.every(arrived)) return null;
+  const [low, high] = [Math.min(...kept, 0), Math.max(...kept, 0)];
+  const margin = 0.08 * (high - low) || 1;
+  return [low - margin, high + margin];
+}
+
 function differenceChart(metric) {
   return () => {
     const found = data.differences[state.reference];
@@ -16,37 +32,52 @@ function differenceChart(metric) {
       const down = own.map((i) => (found.low[i] === null ? 0 : found.mean[i] - found.low[i]));
       return {
         x: own.map(along), y: own.map((i) => found.mean[i]), name: plain(one.label), meta: "difference", visible: state.shown[series],
-        mode: "lines+markers", line: { color: seriesColour(series), width: 1.5, dash: one.bound ? "dash" : "solid" },
+        mode: one.plain ? "lines" : "lines+markers", line: { color: seriesColour(series), width: 1.5, dash: one.bound ? "dash" : "solid" },
         marker: { symbol: one.symbol, size: 7, color: seriesColour(series) },
         error_y: { type: "data", symmetric: false, array: up, arrayminus: down, color: seriesColour(series), thickness: 1.2, width: 3 },
         customdata: own.map((i) => interval(found.low[i], found.high[i], digits)),
         hovertemplate: `%{y:+.${digits}f}${unit}%{customdata}`,
       };
     }).filter((trace) => trace.x.length);
+    const range = differenceRange(found, at);
     return {
       traces,
       layout: {
         xaxis: { title: { text: state.x === "snr" ? axisTitle() : "CBR", standoff: 6 }, zeroline: false, unifiedhovertitle: { text: state.x === "snr" ? "%{x} dB" : "CBR %{x}" } },
-        yaxis: { ticksuffix: unit, zeroline: true, zerolinewidth: 1.5 },
+        yaxis: { range: range ?? undefined, autorange: !range, ticksuffix: unit, zeroline: true, zerolinewidth: 1.5 },
         uirevision: `${state.x} ${state.channel} ${state.cbr} ${state.snr} ${state.reference}`,
       },
     };
   };
 }
 
+// One line per scheme, or per scheme and SNR where there is no mean over several; a column per metric.
 function meanDifferences() {
   const found = data.differences[state.reference];
   const over = where(found, (i) => chosen(found, i) && state.shown[found.series[i]]);
   const means = over.filter((i) => found.snr[i] === null);
-  const rows = (means.length ? means : over).map((i) => {
-    const { name, unit, digits } = METRICS[found.metric[i]];
-    const low = found.low[i];
-    const range = low === null ? "–" : `${signed(low, digits)} … ${signed(found.high[i], digits)}`;
-    const percent = found.percent[i] === null ? "" : `${signed(found.percent[i], 1)} %`;
-    const at = found.snr[i] === null ? "mean" : String(data.snrs[found.snr[i]]);
-    return [data.series[found.series[i]].label, name, at, signed(found.mean[i], digits) + unit, range, percent, String(found.images[i])];
+  const lines = new Map();
+  for (const i of means.length ? means : over) {
+    const place = `${found.series[i]} ${found.snr[i]} ${found.cbr[i]}`;
+    lines.set(place, { ...lines.get(place), [found.metric[i]]: i, any: i });
+  }
+  const rows = [...lines.values()].map((line) => {
+    const i = line.any;
+    const snr = found.snr[i] === null ? "mean of all" : `${data.snrs[found.snr[i]]} dB`;
+    const cells = data.metrics.map((metric) => (line[metric] === undefined ? "–" : differenceCell(found, line[metric])));
+    return [data.series[found.series[i]].label, snr, data.cbrs[found.cbr[i]].label, ...cells, String(found.images[i])];
   });
-  fillTable($("mean-differences"), ["Scheme", "Metric", "Es/N0 (dB)", "Difference", "95 % interval", "Relative", "Images"], rows, 2);
+  fillTable($("mean-differences"), ["Scheme", "Es/N0", "CBR", ...data.metrics.map((metric) => METRICS[metric].name), "Images"], rows, 1);
+}
+
+function differenceCell(found, i) {
+  const { unit, digits } = METRICS[found.metric[i]];
+  const percent = found.percent[i] === null ? "" : ` (${signed(found.percent[i], 1)} %)`;
+  const low = found.low[i];
+  const range = low === null ? "" : `${signed(low, digits)} … ${signed(found.high[i], digits)}`;
+  const cell = document.createDocumentFragment();
+  cell.append(`${signed(found.mean[i], digits)}${unit}${percent}`, element("small", {}, range));
+  return cell;
 }
 
 function addDifferences() {

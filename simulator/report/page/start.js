@@ -62,7 +62,7 @@ function addFacts() {
     ["Es/N0", `${range(data.snrs)} dB`],
     ["CBR", range(data.cbrs.map((one) => one.label))],
     ["Images", count(data.images.length, "image")],
-    ["Channel draws per image", String(data.realisations)],
+    ["Channel draws", `${data.realisations} per image`],
     ...(data.lpips ? [["LPIPS", data.lpips]] : []),
   ];
   for (const [name, text] of facts) $("facts").append(element("div", {}, element("dt", {}, name), element("dd", {}, text)));
@@ -81,11 +81,14 @@ function addOrigins() {
     } else {
       part.append(element("p", { class: "lead" }, "The command was not written down."));
     }
-    const facts = element("dl");
-    for (const [name, text] of origin.facts) facts.append(element("dt", {}, name), element("dd", {}, text));
-    part.append(facts);
+    part.append(definitions(origin.facts));
+    part.append(element("details", {}, element("summary", {}, "Versions and weights"), definitions(origin.versions)));
     $("origins").append(part);
   }
+}
+
+function definitions(pairs) {
+  return element("dl", {}, ...pairs.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
 }
 
 async function copyText(text, button) {
@@ -103,7 +106,6 @@ async function copyText(text, button) {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
-performance.mark("start");
 applyTheme();
 $("theme").addEventListener("click", () => {
   state.dark = !state.dark;
@@ -120,7 +122,6 @@ addViewer();
 addTable();
 addBill();
 addOrigins();
-performance.mark("filled");
 unpackPlotly().then(() => {
   watchCharts();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -132,6 +132,7 @@ function divide() {
   const x = left + (view.share / 100) * (right - left);
   $("left").style.clipPath = `inset(0 ${Math.max(sheet.right - x, 0)}px 0 0)`;
   $("divider").style.left = `${x - $("stage").getBoundingClientRect().left}px`;
+  $("slider").style.width = `${right - left}px`;
   view.span = [left, right];
 }
 
@@ -151,6 +152,7 @@ function addViewer() {
     return;
   }
   $("viewer").hidden = false;
+  if (!several.cbr && !several.channel) $("view-condition").labels[0].firstChild.data = "Es/N0 ";
   $("pictures-lead").textContent = "What was sent and what two schemes made of it. Drag the divider, or move the slider below it.";
   const part = images[0] < images[1] || conditions[0] < conditions[1];
   $("view-note").textContent = [
