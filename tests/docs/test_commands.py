@@ -38,6 +38,7 @@ PARSED = [
     (r"keras:encoder", "tests/test_bring_your_own.py, which makes the models first"),
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
+    (r"--executor ray", "a cluster takes half a minute to start; tests/test_ray.py starts one"),
     (r"^app", "serves until it is stopped; tests/app opens it in a browser"),
 ]
 
