@@ -30,6 +30,8 @@ SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcyc
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 KODAK_SITES = ("https://r0k.us/graphics/kodak/kodak/", "http://r0k.us/graphics/kodak/kodak/")
 MIN_SIDE = 16
+STRIP = 512  # rows converted at a time
+MAX_PIXELS = 2**26  # 8192 x 8192; asked before anything is decoded, for a small file may claim any size
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "YCbCr"}
 
@@ -103,14 +105,15 @@ def load_image(path: Path | str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
                 image.verify()  # the only check of a PNG's checksums; it leaves the file unusable
             with Image.open(path) as image:
                 rgb = _to_rgb(image, path)
     except UserError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UserError(f"{path}: more than {limit} megapixels; scale the image down") from None
+        raise UserError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale the image down") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Image.UnidentifiedImageError:
@@ -131,14 +134,23 @@ def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
         raise UserError(f"{path}: holds several pictures; save the one you want as a file of its own")
     if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
         raise UserError(f"{path}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, STRIP):  # whole copies of a large image would fill the memory
+        strip = image.crop((0, top, image.width, min(top + STRIP, image.height)))
+        rgb[top : top + STRIP] = _strip_to_rgb(strip)
+    return rgb
+
+
+def _strip_to_rgb(image: Image.Image) -> np.ndarray:
+    """Some rows of an image as uint8 [h, W, 3]."""
     if image.mode in _SIXTEEN_BIT:
         grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    return np.array(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def _centre_crop(image: NamedImage, side: int) -> NamedImage:

@@ -21,6 +21,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHARDS = (".tar", ".zip")
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
+FILES_AT_ONCE = 16  # in memory before they are decoded
 HELD_OUT_ONE_IN = 64
 
 
@@ -85,7 +86,7 @@ def load_images(sources: Sequence[Path], limit: int | None = None, workers: int 
     files = islice(_read_files(sources), limit)
     with ThreadPoolExecutor(workers) as pool:
         decoded: list[tuple[np.ndarray, str]] = []
-        while chunk := list(islice(files, 64)):
+        while chunk := list(islice(files, FILES_AT_ONCE)):
             decoded += pool.map(_decode, chunk)
     unique = {digest: image for image, digest in decoded}
     if len(unique) < 2:
@@ -116,7 +117,7 @@ def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
 
 def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path) as shard:
+        with tarfile.open(path, "r:") as shard:  # not compressed: a few bytes could stand for many
             for member in shard:
                 if member.isreg() and Path(member.name).suffix.lower() in SUFFIXES:
                     name = f"{path}:{member.name}"
@@ -124,7 +125,9 @@ def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                     content = shard.extractfile(member)
                     if content is not None:
                         yield name, content.read()
-    except tarfile.TarError as error:
+    except UserError:
+        raise
+    except Exception as error:  # on damaged shards their readers let out errors of many kinds
         raise UserError(f"'{path}' is not a readable tar shard ({error}); fetch it again") from error
 
 
@@ -136,7 +139,9 @@ def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
                     name = f"{path}:{member.filename}"
                     _check_size(name, member.file_size)
                     yield name, shard.read(member)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f"'{path}' is not a readable zip shard ({error}); fetch it again") from error
 
 
@@ -154,7 +159,9 @@ def _decode(file: tuple[str, bytes]) -> tuple[np.ndarray, str]:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"'{name}' has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
             return np.asarray(image.convert("RGB")), hashlib.sha256(content).hexdigest()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f"'{name}' is not a readable PNG, JPEG or WebP image; remove it from the data") from error
 
 
