@@ -100,7 +100,8 @@ def _needed(action: argparse.Action) -> bool:
 def _value(action: argparse.Action) -> str:
     if action.nargs == 0:
         return ""
-    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    choices = ",".join(map(str, action.choices or ()))
+    value = action.metavar or (f"{{{choices}}}" if choices else action.dest.upper())
     name = value if isinstance(value, str) else " ".join(value)
     return f"{name} ..." if action.nargs in ("+", "*") else name
 
@@ -111,7 +112,7 @@ def _spelling(action: argparse.Action) -> str:
 
 def _names(action: argparse.Action) -> str:
     spelt = [f"{name} {_value(action)}".strip() for name in action.option_strings] or [_value(action)]
-    return "<br>".join(f"`{_cell(one)}`" for one in spelt)
+    return "<br>".join(f"`{one}`" for one in spelt)
 
 
 def _cell(text: str) -> str:
