@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from simulator.app import session
-from simulator.app.session import LONG_SIDE, Settings
+from simulator.app.session import LONG_SIDE, Machine, Settings
 from simulator.errors import UserError
 from simulator.images import SAMPLES, load_image, sample_files
 from simulator.plugins import plugin_names
@@ -77,7 +77,7 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray
     return session.prepare(Path(picture["path"]), scale_down).rgb
 
 
-def read_settings(link: tuple[Any, ...], coding: tuple[Any, ...], device: str) -> Settings:
+def read_settings(link: tuple[Any, ...], coding: tuple[Any, ...], machine: Machine) -> Settings:
     """The settings that the controls hold.
 
     Raises:
@@ -89,7 +89,7 @@ def read_settings(link: tuple[Any, ...], coding: tuple[Any, ...], device: str) -
         options = f"steps={int(steps)}:gamma={gamma:g}"
     where = session.specification(channel, channel_options)
     how = session.specification(scheme, options)
-    return session.read_settings(how, cbr, where, snr_db, realisation, seed, device)
+    return session.read_settings(how, cbr, where, snr_db, realisation, seed, machine)
 
 
 def picture_controls() -> PictureControls:
@@ -172,9 +172,9 @@ def link_controls() -> LinkControls:
     return LinkControls(channel, options, snr_db, realisation, seed)
 
 
-def coding_controls(first: str, device: str) -> CodingControls:
+def coding_controls(first: str, machine: Machine) -> CodingControls:
     """A row of controls for one scheme; what they offer follows the scheme that is chosen."""
-    offered = _offer(first, "1/16", device)
+    offered = _offer(first, "1/16", machine)
     narrow: Any = {"min_width": 150}
     with gr.Row(equal_height=True):
         text = "From image to symbols."
@@ -189,7 +189,7 @@ def coding_controls(first: str, device: str) -> CodingControls:
         options = gr.Textbox(label="Scheme options", info=text, max_lines=1, **offered[3], **narrow)
     controls = CodingControls(scheme, cbr, steps, gamma, options)
     scheme.change(
-        lambda name, ratio: [gr.update(**one) for one in _offer(name, ratio, device)],
+        lambda name, ratio: [gr.update(**one) for one in _offer(name, ratio, machine)],
         [scheme, cbr],
         controls.all[1:],
         show_progress="hidden",
@@ -198,10 +198,10 @@ def coding_controls(first: str, device: str) -> CodingControls:
     return controls
 
 
-def _offer(name: str, cbr: str, device: str) -> list[dict[str, Any]]:
+def _offer(name: str, cbr: str, machine: Machine) -> list[dict[str, Any]]:
     """What the controls after the scheme's show: its bandwidth ratios, and either steps and gamma or options."""
     try:
-        scheme: Any = session.find_scheme(name, device)
+        scheme: Any = session.find_scheme(name, machine)
     except UserError as error:
         gr.Warning(escape(str(error)))
         scheme = None

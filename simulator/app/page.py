@@ -17,8 +17,8 @@ from simulator.app.controls import (
     read_picture,
     read_settings,
 )
-from simulator.app.session import Outcome
-from simulator.errors import SchemeError, UserError
+from simulator.app.session import Machine, Outcome
+from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.plugins import plugin_names
 
 CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
@@ -31,8 +31,8 @@ _PROGRESS = gr.Progress()
 Compute = Callable[[tuple[Any, ...], gr.Progress], list[Any]]
 
 
-def build(device: str) -> gr.Blocks:
-    """The page; learned schemes run on `device`."""
+def build(machine: Machine) -> gr.Blocks:
+    """The page; learned schemes run on `machine`."""
     title = "Wireless image simulator"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=CLEANING_S, fill_width=True) as page:
         gr.Markdown(INTRODUCTION, elem_id="title")
@@ -41,15 +41,15 @@ def build(device: str) -> gr.Blocks:
                 picture, link = picture_controls(), link_controls()
             with gr.Column(scale=5, min_width=290), gr.Tabs():
                 with gr.Tab("Send"):
-                    _send_tab(picture, link, device)
+                    _send_tab(picture, link, machine)
                 with gr.Tab("Compare"):
-                    _compare_tab(picture, link, device)
+                    _compare_tab(picture, link, machine)
     return page
 
 
-def _send_tab(picture: PictureControls, link: LinkControls, device: str) -> None:
+def _send_tab(picture: PictureControls, link: LinkControls, machine: Machine) -> None:
     """One setting."""
-    coding = coding_controls(_favourites()[0], device)
+    coding = coding_controls(_favourites()[0], machine)
     send = gr.Button("Send", variant="primary", elem_id="send")
     status = gr.HTML(views.hint("Choose a picture and settings, then press Send."), elem_id="status", padding=False)
     with gr.Column(visible=False, elem_id="results") as results:
@@ -61,7 +61,7 @@ def _send_tab(picture: PictureControls, link: LinkControls, device: str) -> None
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, coded = _split(values, picture, link, coding)
-        outcome = _simulate(shown, linked, coded, device, progress)
+        outcome = _simulate(shown, linked, coded, machine, progress)
         figures = views.constellations(outcome.constellation) if outcome.constellation else {}
         drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
         return [
@@ -77,13 +77,13 @@ def _send_tab(picture: PictureControls, link: LinkControls, device: str) -> None
     _on_press(send, compute, picture.all + link.all + coding.all, outputs)
 
 
-def _compare_tab(picture: PictureControls, link: LinkControls, device: str) -> None:
+def _compare_tab(picture: PictureControls, link: LinkControls, machine: Machine) -> None:
     """Two settings, the same picture and the same draw of the channel."""
     favourites = _favourites()
     gr.Markdown("**A**", elem_classes="side")
-    one = coding_controls(favourites[0], device)
+    one = coding_controls(favourites[0], machine)
     gr.Markdown("**B**", elem_classes="side")
-    other = coding_controls(favourites[-1] if len(favourites) < 3 else favourites[1], device)
+    other = coding_controls(favourites[-1] if len(favourites) < 3 else favourites[1], machine)
     send = gr.Button("Send both", variant="primary", elem_id="send-both")
     text = "Both send the same picture over the same draw of the channel. Choose two settings, then press Send both."
     status = gr.HTML(views.hint(text), elem_id="compare-status", padding=False)
@@ -95,7 +95,7 @@ def _compare_tab(picture: PictureControls, link: LinkControls, device: str) -> N
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, *coded = _split(values, picture, link, one, other)
-        first, second = (_simulate(shown, linked, part, device, progress) for part in coded)
+        first, second = (_simulate(shown, linked, part, machine, progress) for part in coded)
         figures = views.side_by_side(first.constellation, second.constellation)
         return [
             views.same_draw(first, second),
@@ -121,9 +121,10 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
     def run(progress: gr.Progress = _PROGRESS, *values: Any) -> list[Any]:
         try:
             return compute(values, progress)
-        except (UserError, SchemeError) as error:
-            gr.Warning(views.plain(str(error)), title="Not sent")
-            return [views.refusal(str(error)), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
+        except Exception as error:  # also a stranger's scheme may break: the page says so and goes on
+            reason = _explain(error)
+            gr.Warning(views.plain(reason), title="Not sent")
+            return [views.refusal(reason), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
 
     status, *_ = outputs
     button.click(
@@ -139,14 +140,20 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
     )
 
 
+def _explain(error: Exception) -> str:
+    """One line: bad input and broken contracts in their own words, anything else with its type."""
+    own_words = isinstance(error, UserError | SchemeError)
+    return in_one_line(str(error) if own_words else f"{type(error).__name__}: {error}")
+
+
 def _simulate(
-    picture: tuple[Any, ...], link: tuple[Any, ...], coding: tuple[Any, ...], device: str, progress: gr.Progress
+    picture: tuple[Any, ...], link: tuple[Any, ...], coding: tuple[Any, ...], machine: Machine, progress: gr.Progress
 ) -> Outcome:
     """One trip with what the controls hold."""
     rgb = read_picture(*picture)
-    settings = read_settings(link, coding, device)
+    settings = read_settings(link, coding, machine)
     progress((0, None), desc=f"Loading {settings.scheme}")
-    session.find_scheme(settings.scheme, device)
+    session.find_scheme(settings.scheme, machine)
     progress((0, None), desc=f"Sending with {settings.scheme} over {settings.channel}")
     return session.simulate(settings, rgb, session.find_lpips())
 

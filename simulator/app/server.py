@@ -15,16 +15,16 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
 
-def serve(port: int, device: str, browser: bool) -> None:
+def serve(port: int, device: str, precision: str, browser: bool) -> None:
     """Serve the playground on 127.0.0.1 until interrupted.
 
     Args:
         port: TCP port.
-        device: where learned schemes run.
+        device, precision: where and how learned schemes compute.
         browser: open the page in a browser.
 
     Raises:
-        UserError: Gradio is missing, or the port is in use.
+        UserError: Gradio or the device is missing, or the port is in use.
     """
     _check_port(port)
     with tempfile.TemporaryDirectory(prefix="simulator-app-") as folder:
@@ -39,10 +39,13 @@ def serve(port: int, device: str, browser: bool) -> None:
         from simulator.app import session
         from simulator.app.controls import MAX_UPLOAD_MB
         from simulator.app.page import build
+        from simulator.trials import check_device
 
-        page = build(device)
+        check_device(device)
+        machine = session.Machine(device, precision)
+        page = build(machine)
         page.queue(default_concurrency_limit=1)
-        threading.Thread(target=session.warm_up, args=(device,), daemon=True).start()
+        threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
         # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -33,6 +33,14 @@ FADES = 1e-6  # gains nearer to 1 than this are no fading
 
 
 @dataclass(frozen=True)
+class Machine:
+    """Where and how learned schemes compute, as `--device` and `--precision` say it."""
+
+    device: str = "cpu"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything beside the picture that an outcome depends on.
 
@@ -41,7 +49,7 @@ class Settings:
         cbr: channel uses allowed per source value.
         snr_db: average Es/N0.
         realisation, seed: of the channel draw.
-        device: where learned schemes run.
+        machine: what learned schemes run on.
     """
 
     scheme: str
@@ -50,7 +58,7 @@ class Settings:
     snr_db: float
     realisation: int = 0
     seed: int = 0
-    device: str = "cpu"
+    machine: Machine = Machine()
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def simulate(settings: Settings, rgb: np.ndarray, lpips: LpipsNet | None = None)
         SchemeError: the scheme broke the link's contract.
     """
     channel = find_channel(settings.channel)
-    scheme = find_scheme(settings.scheme, settings.device)
+    scheme = find_scheme(settings.scheme, settings.machine)
     check_supported(scheme, settings.cbr)
     image = to_float(rgb)
     drawn = (settings.realisation, settings.seed)
@@ -157,9 +165,9 @@ def simulate(settings: Settings, rgb: np.ndarray, lpips: LpipsNet | None = None)
 
 
 @lru_cache(maxsize=6)
-def find_scheme(spec: str, device: str = "cpu") -> Scheme | Bound:
+def find_scheme(spec: str, machine: Machine = Machine()) -> Scheme | Bound:
     """A scheme by specification; the last few stay loaded."""
-    return on_device(load_scheme(spec), device)
+    return on_device(load_scheme(spec), machine.device, machine.precision)
 
 
 @lru_cache(maxsize=16)
@@ -174,12 +182,12 @@ def find_lpips() -> LpipsNet | None:
     return LpipsNet(LPIPS_NET) if backbone_file(LPIPS_NET) else None
 
 
-def warm_up(device: str) -> None:
+def warm_up(machine: Machine) -> None:
     """Send a small picture with every scheme, so that the first press does not wait for Sionna and LPIPS."""
     grey = np.full((32, 32, 3), 128, np.uint8)
     for scheme in plugin_names("simulator.schemes"):
         with suppress(UserError, SchemeError):
-            simulate(Settings(scheme, Fraction(1, 16), "awgn", 10.0, device=device), grey, find_lpips())
+            simulate(Settings(scheme, Fraction(1, 16), "awgn", 10.0, machine=machine), grey, find_lpips())
 
 
 def supported_cbrs(scheme: Scheme | Bound | None) -> list[str]:
@@ -195,7 +203,7 @@ def specification(name: str, options: str) -> str:
 
 
 def read_settings(
-    scheme: str, cbr: str, channel: str, snr_db: float, realisation: float | None, seed: float | None, device: str
+    scheme: str, cbr: str, channel: str, snr_db: float, realisation: float | None, seed: float | None, machine: Machine
 ) -> Settings:
     """Settings from what the controls hold, refused as the command line refuses them.
 
@@ -203,7 +211,7 @@ def read_settings(
         UserError: a CBR, SNR or number that cannot be.
     """
     numbers = (_whole(realisation, "realisation"), _whole(seed, "seed"))
-    return Settings(scheme, grids.parse_cbr(str(cbr)), channel, grids.parse_snr(str(snr_db)), *numbers, device)
+    return Settings(scheme, grids.parse_cbr(str(cbr)), channel, grids.parse_snr(str(snr_db)), *numbers, machine)
 
 
 def _whole(value: float | None, what: str) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from simulator.cli.arguments import add_device
+from simulator.cli.arguments import add_device, add_precision
 
 PORT = 7860
 
@@ -18,6 +18,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     add_device(parser)
+    add_precision(parser)
     parser.set_defaults(run=run)
 
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from simulator.app.server import serve
 
-    serve(args.port, args.device, browser=not args.no_browser)
+    serve(args.port, args.device, args.precision, browser=not args.no_browser)
     return 0
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from simulator.__main__ import main
 from simulator.app import session
-from simulator.app.session import LONG_SIDE, MAX_PIXELS, SHOWN_SYMBOLS, Settings, prepare, simulate
+from simulator.app.session import LONG_SIDE, MAX_PIXELS, SHOWN_SYMBOLS, Machine, Settings, prepare, simulate
 from simulator.errors import UserError
 from simulator.images import load_image, load_image_set
 from simulator.store import load_results
@@ -137,7 +137,7 @@ def test_what_is_no_usable_picture_is_refused_by_its_name_alone(
 
 
 def test_settings_are_read_as_on_the_command_line() -> None:
-    read = session.read_settings("lrisc", "1/16", "awgn", 7.5, 2, 3, "cpu")
+    read = session.read_settings("lrisc", "1/16", "awgn", 7.5, 2, 3, Machine())
     assert read == Settings("lrisc", Fraction(1, 16), "awgn", 7.5, 2, 3)
     for values, message in [
         (("s", "0.9", "c", 1, 0, 0), "must lie in"),
@@ -146,7 +146,7 @@ def test_settings_are_read_as_on_the_command_line() -> None:
         (("s", "1/16", "c", 1, 0, 0.5), "seed must be a whole number"),
     ]:
         with pytest.raises(UserError, match=message):
-            session.read_settings(*values, "cpu")
+            session.read_settings(*values, Machine())
     assert session.specification("rician", " :K=6 ") == "rician:K=6"
     assert session.specification("awgn", "") == "awgn"
 
