@@ -77,3 +77,27 @@ class RayleighLaw:
 def rayleigh_law() -> RayleighLaw:
     """What theory says of fast Rayleigh fading."""
     return RayleighLaw()
+
+
+@pytest.fixture(scope="session")
+def kept_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a small sweep of two schemes over three photographs, with every picture kept."""
+    from fractions import Fraction
+
+    from simulator.inputs import SweepConfig
+    from simulator.sweep import Outputs, run_sweep
+
+    folder = tmp_path_factory.mktemp("results") / "kept"
+    config = SweepConfig(
+        snrs_db=(0.0, 5.0, 10.0),
+        cbrs=(Fraction(1, 12),),
+        schemes=("bpg-ldpc", "deepjscc"),
+        images="samples",
+        crop=176,
+        limit=3,
+        lpips="alex" if os.environ.get("LPIPS_BACKBONE_DIR") else "none",
+        keep_images="all",
+    )
+    without = Outputs(remove=lambda folder: None, write=lambda results: None)
+    run_sweep(config, folder, notify=lambda message: None, outputs=without)
+    return folder
