@@ -135,7 +135,7 @@ def _abscissa(point: Point, x: str) -> float:
 
 def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
     """Line, interval as a shade, and hollow markers where some trips ended in outage."""
-    known = [(point, estimate) for point in curve.points if (estimate := point.metrics[metric])]
+    known = [(point, estimate) for point in curve.points if (estimate := point.metrics.get(metric))]
     known.sort(key=lambda pair: _abscissa(pair[0], x))
     if not known:
         return
@@ -157,7 +157,7 @@ def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
 
 def _limit(axes: "Axes", curves: Sequence[Curve], metric: str, x: str) -> None:
     """Let the axis span what mostly arrives: curves fall out of it over their cliff, and a note says how far."""
-    there = [(point, e) for curve in curves for point in curve.points if (e := point.metrics[metric])]
+    there = [(point, e) for curve in curves for point in curve.points if (e := point.metrics.get(metric))]
     kept = [e.mean for point, e in there if point.outage_rate <= MOSTLY_LOST]
     kept += [bound for point, e in there if not point.outage_rate for bound in (e.low, e.high) if bound is not None]
     if not kept or not any(point.outage_rate > MOSTLY_LOST for point, _ in there):
@@ -166,7 +166,7 @@ def _limit(axes: "Axes", curves: Sequence[Curve], metric: str, x: str) -> None:
     bottom, top = min(kept) - margin, max(kept) + margin
     axes.set_ylim(bottom, top)
     for curve in curves:
-        lost = [(_abscissa(p, x), e.mean) for p in curve.points if (e := p.metrics[metric]) and p.outage_rate == 1]
+        lost = [(_abscissa(p, x), e.mean) for p in curve.points if (e := p.metrics.get(metric)) and p.outage_rate == 1]
         outside = [(a, mean) for a, mean in lost if not bottom <= mean <= top]
         if outside:
             _note_fall(axes, *max(outside), metric)
@@ -192,7 +192,8 @@ def _plot_outages(axes: "Axes", curve: Curve, x: str) -> None:
 
 def _metric_label(metric: str, backbones: set[str]) -> str:
     nets = ", ".join(BACKBONES.get(name, name) for name in sorted(backbones))
-    return {"psnr_db": "PSNR (dB)", "ms_ssim": "MS-SSIM", "lpips": f"LPIPS ({nets}), lower is better"}[metric]
+    known = {"psnr_db": "PSNR (dB)", "ms_ssim": "MS-SSIM", "lpips": f"LPIPS ({nets}), lower is better"}
+    return known.get(metric, metric)
 
 
 def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:

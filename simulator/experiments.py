@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 SUFFIX = ".yaml"
 PICTURES = "pictures"
-_GRID = ("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed", "lpips", "keep_images")
+_GRID = (
+    *("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed"),
+    *("lpips", "metrics", "keep_images"),
+)
 _OUTPUTS = ("title", "x", "figures", "reference")
 _SCHEME = ("scheme", "label", "snr")
 
@@ -134,6 +137,7 @@ def _grid(config: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> 
         realisations=whole("realisations", 1),
         seed=whole("seed", 0),
         lpips=_choice(config.get("lpips", "alex"), (*BACKBONES, "none"), f"'lpips' in {where}"),
+        metrics=texts("metrics", []) if "metrics" in config else (),
         keep_images=_choice(config.get("keep_images", "none"), KEEP, f"'keep_images' in {where}"),
     )
 

@@ -1,6 +1,6 @@
 """What a sweep shall do, and everything that it names, loaded and checked before any work is done."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -9,8 +9,10 @@ from simulator.channels import Channel, load_channel
 from simulator.errors import UserError
 from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme
-from simulator.metrics import LpipsNet, LpipsUnavailable
+from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.plugins import plugin_names
+from simulator.statistics import SUMMARY_COLUMNS
+from simulator.store import PUBLIC_COLUMNS
 from simulator.trials import check_device, on_device
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
@@ -32,6 +34,7 @@ class SweepConfig:
         seed: seed of all channel draws.
         device, precision: where learned schemes run, and in which arithmetic (`simulator.precision`).
         lpips: backbone of LPIPS, or "none".
+        metrics: specifications of further metrics (`simulator.metrics.load_metric`).
         workers: processes; None is one per core, or as many as a Ray cluster has room for.
         batch: images per unit of work, and per call of a scheme that runs on an accelerator.
         keep_images: which reconstructions to keep as pictures: "all", "best" (of an image's realisations) or "none".
@@ -54,6 +57,7 @@ class SweepConfig:
     device: str = "cpu"
     precision: str = "auto"
     lpips: str = "alex"
+    metrics: tuple[str, ...] = ()
     workers: int | None = 1
     batch: int = 1
     keep_images: str = "none"
@@ -80,6 +84,7 @@ class Inputs:
         images: in the order of the set.
         lpips: backbone, or "none".
         lpips_fingerprint: digest of its weights.
+        metrics: further ones, by specification.
     """
 
     schemes: dict[str, Scheme | Bound]
@@ -87,6 +92,7 @@ class Inputs:
     images: list[NamedImage]
     lpips: str
     lpips_fingerprint: str
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
 
 def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
@@ -101,7 +107,7 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
     images = choose_images(config)
     schemes = _unique(_load_schemes(config, notify))
-    return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify))
+    return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify), _load_metrics(config.metrics))
 
 
 def choose_images(config: SweepConfig) -> list[NamedImage]:
@@ -146,6 +152,22 @@ def _load(spec: str, config: SweepConfig) -> Scheme | Bound:
     for cbr in config.cbrs:
         check_supported(scheme, cbr)
     return scheme
+
+
+def _load_metrics(specs: Sequence[str]) -> dict[str, Metric]:
+    """The further metrics, each with a column of its own.
+
+    Raises:
+        UserError: what `load_metric` raises, or two columns of one name.
+    """
+    metrics = {spec: load_metric(spec) for spec in specs}
+    taken = {*SUMMARY_COLUMNS, *PUBLIC_COLUMNS}
+    for spec, metric in metrics.items():
+        columns = {f"{metric.name}{suffix}" for suffix in ("", "_lo", "_hi")}
+        if not taken.isdisjoint(columns):
+            raise UserError(f"metric '{spec}' is called '{metric.name}', a column that is there already; rename it")
+        taken |= columns
+    return metrics
 
 
 def _find_lpips(name: str, notify: Callable[[str], None]) -> tuple[str, str]:

@@ -1,15 +1,31 @@
-"""PSNR, MS-SSIM and LPIPS of 8-bit-rounded RGB images, one image at a time."""
+"""PSNR, MS-SSIM, LPIPS and metrics of a stranger, of 8-bit-rounded RGB images, one image at a time."""
 
+import json
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet, LpipsUnavailable
+from simulator.plugins import load_plugin
 from simulator.randomness import to_float, to_uint8
 
-__all__ = ["LpipsNet", "LpipsUnavailable", "Metrics", "measure", "ms_ssim", "psnr_db"]
+__all__ = [
+    "LpipsNet",
+    "LpipsUnavailable",
+    "Metric",
+    "Metrics",
+    "load_metric",
+    "measure",
+    "measure_further",
+    "ms_ssim",
+    "psnr_db",
+]
 
 # Identical images have no finite PSNR; a cap keeps means finite. A single grey level off in one sample of a
 # 768x512 image would stand at 108.8 dB, so the cap merges only what is practically lossless.
@@ -33,6 +49,53 @@ class Metrics:
     psnr_db: float
     ms_ssim: float | None
     lpips: float | None
+
+
+class Metric(Protocol):
+    """A metric beside the built-in ones; what it gives stands in results as a column of its name."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Identify everything beside the specification that changes values (weights, versions)."""
+        ...
+
+    def measure(self, reference: torch.Tensor, shown: torch.Tensor) -> float | None:
+        """Compare float32 images [3, H, W] in [0, 1], rounded to 8 bits; None where the metric does not exist."""
+        ...
+
+
+def load_metric(spec: str) -> Metric:
+    """Build the metric named `name[:option[:option...]]` (entry point group `simulator.metrics`).
+
+    Raises:
+        UserError: no such metric, an option it does not know, or a name that cannot be a column's.
+    """
+    metric = load_plugin("simulator.metrics", "metric", spec)
+    name = getattr(metric, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise UserError(f"metric '{spec}' is called {name!r}; a name is small letters, digits and _, a letter first")
+    return metric
+
+
+def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> str | None:
+    """What metrics make of float images [3, H, W]: a JSON object of numbers by name, None if there are none.
+
+    Raises:
+        UserError: a metric failed, or gave no finite number.
+    """
+    first, second = to_float(to_uint8(reference)), to_float(to_uint8(shown))
+    found = {}
+    for metric in metrics:
+        try:
+            value = metric.measure(first, second)
+            found[metric.name] = None if value is None else float(value)
+        except Exception as error:
+            raise UserError(f"metric '{metric.name}' failed: {type(error).__name__}: {error}") from error
+        if not math.isfinite(found[metric.name] or 0):
+            raise UserError(f"metric '{metric.name}' gave {value}; it must give a finite number or None")
+    known = {name: value for name, value in found.items() if value is not None}
+    return json.dumps(known) if known else None
 
 
 def measure(reference: torch.Tensor, reconstruction: torch.Tensor, lpips_net: LpipsNet | None = None) -> Metrics:

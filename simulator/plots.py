@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.curves import STYLE, Curve, figure_of, make_curves
 from simulator.errors import UserError
-from simulator.statistics import METRICS, Point
+from simulator.statistics import METRICS, Point, further_names
 from simulator.store import Results
 from simulator.tables import cbr_label
 
@@ -40,8 +40,8 @@ def draw(results: Sequence[Results], folder: Path, x: str | None = None) -> list
     backbones = {one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"}
     written = []
     for channel, fixed, chosen in _grouped(curves, x):
-        for metric in METRICS:
-            with_metric = [curve.keep(p for p in curve.points if p.metrics[metric]) for curve in chosen]
+        for metric in (*METRICS, *further_names(points)):
+            with_metric = [curve.keep(p for p in curve.points if p.metrics.get(metric)) for curve in chosen]
             if any(curve.points for curve in with_metric):
                 figure = figure_of(with_metric, (metric,), x, _title(channel, fixed, x, with_metric), backbones)
                 written += save(figure, folder, f"{_short(metric)}-vs-{x}-{channel}-{_condition(fixed, x)}")
@@ -94,8 +94,8 @@ def _short(metric: str) -> str:
 
 def remove_figures(folder: Path) -> None:
     """Delete the figures that `draw` made in a folder."""
-    for metric in METRICS:
-        for path in folder.glob(f"{_short(metric)}-vs-*"):
+    for path in folder.glob("*-vs-*"):
+        if re.match(r"[a-z0-9_-]+-vs-(snr|cbr)-", path.name):  # further metrics are called what they like
             path.unlink()
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
-from simulator.store import Row
+from simulator.store import Row, further_metrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -40,7 +40,7 @@ class Point:
     """One point of a curve: all images and realisations of (scheme, channel, SNR, CBR).
 
     Attributes:
-        metrics: by name (`psnr_db`, `ms_ssim`, `lpips`); None if no image has the metric.
+        metrics: by name (`psnr_db`, `ms_ssim`, `lpips`, then further ones); None if no image has the metric.
         outage_rate, outage_rate_lo, outage_rate_hi: fraction of trips after which nothing could be decoded, and its
             95 % interval.
         cbr, cbr_data, cbr_payload: mean channel uses per source value: billed in full, without what the channel spends
@@ -75,18 +75,33 @@ class Point:
                 record[column] = None if estimate is None else getattr(estimate, bound)
             else:
                 record[column] = getattr(self, column)
+        for metric in further_names([self]):
+            found = self.metrics[metric]
+            mean, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
+            record |= {metric: mean, f"{metric}_lo": low, f"{metric}_hi": high}
         return record
 
 
 def summarise(rows: Iterable[Row]) -> list[Point]:
     """One point per (scheme, channel, SNR, CBR), in the order in which they first appear."""
-    return [_point(identity, group) for identity, group in group_by_point(rows).items()]
+    groups = group_by_point(rows)
+    names = dict.fromkeys(name for group in groups.values() for row in group for name in further_metrics(row))
+    return [_point(identity, group, (*METRICS, *names)) for identity, group in groups.items()]
 
 
-def _point(identity: Identity, rows: list[Row]) -> Point:
+def further_names(points: Iterable[Point]) -> list[str]:
+    """Names of the metrics beside the built-in ones."""
+    return list(dict.fromkeys(name for point in points for name in point.metrics if name not in METRICS))
+
+
+def _value_of(metric: str) -> Callable[[Row], float | None]:
+    return attrgetter(metric) if metric in METRICS else lambda row: further_metrics(row).get(metric)
+
+
+def _point(identity: Identity, rows: list[Row], names: Sequence[str]) -> Point:
     estimates = {}
-    for metric in METRICS:
-        by_image = image_means(rows, attrgetter(metric))
+    for metric in names:
+        by_image = image_means(rows, _value_of(metric))
         # Keyed, so that a point's interval does not depend on which other points there are.
         key = derive_key("bootstrap", *identity, metric)
         estimates[metric] = bootstrap_mean(list(by_image.values()), key) if by_image else None

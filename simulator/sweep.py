@@ -124,7 +124,7 @@ def run_sweep(
                 outputs.remove(folder)  # never beside rows that they do not show
                 write_json(folder / PROVENANCE, _meta(config, inputs) | environment() | {"retried_tasks": 0})
         executor = choose_executor(config, len(missing), notify)
-        make_worker = partial(Worker, config.device, inputs.lpips, config.precision)
+        make_worker = partial(Worker, config.device, inputs.lpips, config.precision, tuple(inputs.metrics))
         broken: set[str] = set()
         while missing:
             done = len(planned) - len(missing)
@@ -218,6 +218,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
     points = snrs * len(inputs.channels) * len(config.cbrs)
     if (rows := points * len(inputs.images) * config.realisations) > MAX_ROWS:
         raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
+    further = [part for spec, metric in inputs.metrics.items() for part in (spec, metric.fingerprint())]
     fingerprints = {spec: _identity(scheme, config) for spec, scheme in inputs.schemes.items()}
     return [
         PlannedRow(spec, channel_spec, cbr, snr_db, image, realisation, key)
@@ -230,7 +231,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
         for key in [
             row_key(
                 *(ROW_FORMAT, scheme.name, fingerprints[spec], channel.name, snr_db, cbr, image.name, image.digest),
-                *(realisation, config.seed, inputs.lpips, inputs.lpips_fingerprint),
+                *(realisation, config.seed, inputs.lpips, inputs.lpips_fingerprint, *further),
             )
         ]
     ]
@@ -255,6 +256,7 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
     Tasks on the same images form a group: what one of them caches (an encode, say) serves the next.
     """
     pictures = config.keep_images != "none"
+    own = {spec: scheme.fingerprint() for spec, scheme in inputs.schemes.items()}
     batches = group_by_size(inputs.images, config.batch)
     batch_of = {image.name: index for index, batch in enumerate(batches) for image in batch}
     units: dict[tuple[int, str, str, Fraction, float, int], list[PlannedRow]] = {}
@@ -262,7 +264,9 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
         unit = (batch_of[row.image.name], row.scheme, row.channel, row.cbr, row.snr_db, row.realisation)
         units.setdefault(unit, []).append(row)
     return [
-        Task(*unit, config.seed, tuple(row.image for row in rows), tuple(row.key for row in rows), pictures)
+        Task(
+            *unit, config.seed, tuple(row.image for row in rows), tuple(row.key for row in rows), pictures, own[unit[1]]
+        )
         for unit, rows in units.items()
     ]
 
@@ -276,5 +280,6 @@ def _meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
         "names": {spec: scheme.name for spec, scheme in inputs.schemes.items()},
         "bounds": [scheme.name for scheme in schemes if isinstance(scheme, Bound)],
         "lpips": {"net": inputs.lpips, "fingerprint": inputs.lpips_fingerprint},
+        "metrics": {metric.name: metric.fingerprint() for metric in inputs.metrics.values()},
         "images": [{"name": one.name, "size": list(one.size), "sha256": one.digest} for one in inputs.images],
     }

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.cache import write_atomically
 from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
-from simulator.statistics import BILL_COLUMNS, LEDGER_ITEMS, METRICS, SUMMARY_COLUMNS, Bill, Estimate, Point
-from simulator.store import PUBLIC_COLUMNS, Row, public_record
+from simulator.statistics import (
+    BILL_COLUMNS,
+    LEDGER_ITEMS,
+    METRICS,
+    SUMMARY_COLUMNS,
+    Bill,
+    Estimate,
+    Point,
+    further_names,
+)
+from simulator.store import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,13 +38,20 @@ QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "out
 
 
 def summary_csv(points: Iterable[Point]) -> str:
-    """`summary.csv`: one line per point; a cell is empty where a metric is missing."""
-    return _csv(SUMMARY_COLUMNS, (point.record() for point in points))
+    """`summary.csv`: one line per point; a cell is empty where a metric is missing. Further metrics come last."""
+    points = list(points)
+    further = [f"{name}{suffix}" for name in further_names(points) for suffix in ("", "_lo", "_hi")]
+    return _csv((*SUMMARY_COLUMNS, *further), (point.record() for point in points))
 
 
 def rows_csv(rows: Iterable[Row]) -> str:
     """The rows themselves as CSV."""
-    return _csv(PUBLIC_COLUMNS, (public_record(row) for row in rows))
+    rows = list(rows)
+    return _csv((*PUBLIC_COLUMNS, *_further_names(rows)), (public_record(row) for row in rows))
+
+
+def _further_names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in further_metrics(row)))
 
 
 def differences_csv(found: Iterable[Difference]) -> str:
@@ -90,7 +106,7 @@ def _csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(name, record[name]) for name in columns] for record in records)
+    writer.writerows([_cell(name, record.get(name)) for name in columns] for record in records)
     return text.getvalue()
 
 
@@ -115,14 +131,17 @@ def cbr_label(cbr: float) -> str:
 
 def summary_table(points: Iterable[Point]) -> "Table":
     """The summary for people."""
+    points = list(points)
+    further = further_names(points)
     table = _table("scheme", "channel", "CBR")
-    for name in ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", "outage", "billed CBR", "images"):
+    for name in ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", *further, "outage", "billed CBR", "images"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         metrics = point.metrics
         table.add_row(
             *(point.scheme, point.channel, cbr_label(point.cbr_target), f"{point.snr_db:g}"),
             *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
+            *(_estimate(metrics.get(name), 4) for name in further),
             *(f"{point.outage_rate:.1%}", f"{point.cbr:.5f}", str(point.images)),
         )
     return table
@@ -172,11 +191,12 @@ def bills_table(found: Iterable[Bill]) -> "Table":
 
 def rows_table(rows: Iterable[Row]) -> "Table":
     """The rows for people."""
-    columns = [name for name in PUBLIC_COLUMNS if name not in ("key", "cbr_target")]
+    rows = list(rows)
+    columns = [name for name in PUBLIC_COLUMNS if name not in ("key", "cbr_target")] + _further_names(rows)
     table = _table("CBR", *columns)
     for row in rows:
         record = public_record(row)
-        table.add_row(cbr_label(row.cbr_target), *(_short(name, record[name]) for name in columns))
+        table.add_row(cbr_label(row.cbr_target), *(_short(name, record.get(name)) for name in columns))
     return table
 
 

@@ -1,5 +1,6 @@
 """The work of one process: send images over the air at one point of the grid, and measure what arrives."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
@@ -13,7 +14,7 @@ from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.gallery import encode_png
 from simulator.images import NamedImage
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
-from simulator.metrics import LpipsNet, measure
+from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.precision import resolve_precision
 from simulator.randomness import to_uint8
 from simulator.store import Row
@@ -31,6 +32,7 @@ class Task:
         scheme, channel: specifications.
         images, keys: one each per row to make.
         pictures: whether the reconstructions themselves are wanted.
+        fingerprint: of the scheme, when the keys were made; None does not look.
     """
 
     group: int
@@ -43,6 +45,7 @@ class Task:
     images: tuple[NamedImage, ...]
     keys: tuple[str, ...]
     pictures: bool = False
+    fingerprint: str | None = None
 
     def __str__(self) -> str:
         names = ", ".join(image.name for image in self.images[:3]) + ", ..." * (len(self.images) > 3)
@@ -60,21 +63,31 @@ class Outcome:
 class Worker:
     """Turns tasks into outcomes; keeps schemes, channels and the LPIPS network between them."""
 
-    def __init__(self, device: str, lpips: str, precision: str = "auto") -> None:
-        """device and precision: where and how learned schemes compute; lpips: backbone or "none"."""
+    def __init__(self, device: str, lpips: str, precision: str = "auto", metrics: Sequence[str] = ()) -> None:
+        """device and precision: where and how learned schemes compute; lpips: backbone or "none"; metrics: further."""
         check_device(device)
         self._device = device
         self._lpips = None if lpips == "none" else LpipsNet(lpips)
-        self._scheme = cache(lambda spec: on_device(load_scheme(spec), device, precision))
+        self._metrics = [load_metric(spec) for spec in metrics]
+        self._precision = precision
+        self._scheme = cache(self._load)
         self._channel = cache(load_channel)
 
     def __call__(self, task: Task) -> list[Outcome]:
         """One outcome per image of the task."""
-        scheme, channel = self._scheme(task.scheme), self._channel(task.channel)
+        scheme, channel = self._scheme(task.scheme, task.fingerprint), self._channel(task.channel)
         # On a CPU a batch gains nothing, and would change last bits: images go one at a time.
         step = 1 if self._device == "cpu" or not hasattr(scheme, "to") else len(task.images)
         starts = range(0, len(task.images), step)
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]
+
+    def _load(self, spec: str, fingerprint: str | None) -> Scheme | Bound:
+        """A scheme, refused if it is not the one that the keys of its rows tell of."""
+        scheme = on_device(load_scheme(spec), self._device, self._precision)
+        if fingerprint is not None and scheme.fingerprint() != fingerprint:
+            cause = "its files changed meanwhile, or it draws random weights without a seed"
+            raise UserError(f"scheme '{spec}' is not the one that the sweep began with: {cause}; run the sweep again")
+        return scheme
 
     def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> list[Outcome]:
         """Outcomes of some of a task's images; what breaks in the scheme is written into the row that it concerns."""
@@ -92,7 +105,7 @@ class Worker:
             return [one for index in each for one in self._send(task, scheme, channel, slice(index, index + 1))]
         times = {"encode_s": delivery.encode_s, "decode_s": delivery.decode_s}
         return [
-            _outcome(task, scheme, channel, one, key, delivery.shown[index], delivery.record(index) | times)
+            self._outcome(task, scheme, channel, one, key, delivery.shown[index], delivery.record(index) | times)
             for index, (one, key) in enumerate(zip(named, keys, strict=True))
         ]
 
@@ -111,30 +124,31 @@ class Worker:
                 "fault": _explain(error),
             },
         }
-        return _outcome(task, scheme, channel, image, task.keys[index], shown, record)
+        return self._outcome(task, scheme, channel, image, task.keys[index], shown, record)
 
-
-def _outcome(
-    task: Task,
-    scheme: Scheme | Bound,
-    channel: Channel,
-    image: NamedImage,
-    key: str,
-    shown: torch.Tensor,
-    record: dict[str, Any],
-) -> Outcome:
-    """What a row says of where it stands on the grid, and `record` of what became of it."""
-    row = Row(
-        key=key,
-        scheme=scheme.name,
-        channel=channel.name,
-        snr_db=task.snr_db,
-        cbr_target=float(task.cbr),
-        image=image.name,
-        realisation=task.realisation,
-        **record,
-    )
-    return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
+    def _outcome(
+        self,
+        task: Task,
+        scheme: Scheme | Bound,
+        channel: Channel,
+        image: NamedImage,
+        key: str,
+        shown: torch.Tensor,
+        record: dict[str, Any],
+    ) -> Outcome:
+        """What a row says of where it stands on the grid, and `record` of what became of it."""
+        row = Row(
+            key=key,
+            scheme=scheme.name,
+            channel=channel.name,
+            snr_db=task.snr_db,
+            cbr_target=float(task.cbr),
+            image=image.name,
+            realisation=task.realisation,
+            further=measure_further(self._metrics, image.pixels, shown),
+            **record,
+        )
+        return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
 
 
 def _explain(error: Exception) -> str:

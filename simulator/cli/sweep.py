@@ -31,6 +31,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "scheme NAME[:OPTION...], several with commas (default: every built-in one that is there)"
     _add_list(parser, "--scheme", (), text)
     _add_list(parser, "--channel", ("awgn",), "channel NAME[:OPTION...], several with commas (default: awgn)")
+    _add_list(parser, "--metric", (), "further metric NAME[:OPTION...] or torch:FILE.py:CLASS, several with commas")
     arguments.add_images(parser)
     text = "channel draws per image (default: 1)"
     parser.add_argument("--realisations", type=arguments.positive_int, default=1, metavar="N", help=text)
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         channels=args.channel,
         images=args.images,
         crop=args.crop,
+        metrics=args.metric,
         realisations=args.realisations,
         seed=args.seed,
         lpips=args.lpips,

@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +19,15 @@ import torch
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained, weights_digest
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
+from simulator.metrics import Metric
 
-SCHEME_METHODS = {"encode": 3, "decode": 1, "fingerprint": 0}  # and how many arguments they are given
-BOUND_METHODS = {"reconstruct": 3, "fingerprint": 0}
-CODEC_METHODS = {"encode": 2, "decode": 4}
+# The methods that a class must have, and how many arguments they are given.
+METHODS = {
+    "scheme": {"encode": 3, "decode": 1, "fingerprint": 0},
+    "bound": {"reconstruct": 3, "fingerprint": 0},
+    "codec": {"encode": 2, "decode": 4},
+    "metric": {"measure": 2, "fingerprint": 0},
+}
 
 
 def load_from_file(*options: str) -> Scheme | Bound:
@@ -31,6 +36,25 @@ def load_from_file(*options: str) -> Scheme | Bound:
     Raises:
         UserError: no such file or class, a file that cannot be imported, a class that is no scheme.
     """
+    made, digest = _load(options, _kind_of_scheme)
+    spec = ":".join(["torch", *options])
+    if isinstance(made, SymbolCodec):
+        return CodecScheme(made, spec, "-".join([digest, *_own_parts(made)]))
+    made.name = spec
+    return _with_digest(made, digest)
+
+
+def load_metric_from_file(*options: str) -> Metric:
+    """The metric that `torch:` names, called what the class says; entry point of the group `simulator.metrics`.
+
+    Raises:
+        UserError: as `load_from_file` does.
+    """
+    return _with_digest(*_load(options, lambda chosen: "metric"))
+
+
+def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any, str]:
+    """What a class of a file makes of its options, and the SHA-256 (hex) of all code that this took."""
     spec = ":".join(["torch", *options])
     if len(options) < 2 or not options[0].endswith(".py"):
         raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
@@ -38,13 +62,13 @@ def load_from_file(*options: str) -> Scheme | Bound:
     source = read_source(path)
     with _beside(path.resolve().parent) as imported:
         module = _execute(path, source)
-        made = _make(path, module, class_name, arguments)
+        made = _make(path, module, class_name, arguments, kind_of)
     parts = [source, *(one.read_bytes() for one in sorted(imported))]
-    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-    if isinstance(made, SymbolCodec):
-        return CodecScheme(made, spec, "-".join([digest, *_own_parts(made)]))
+    return made, hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _with_digest(made: Any, digest: str) -> Any:
     own = made.fingerprint
-    made.name = spec
     made.fingerprint = lambda: f"{digest}-{own()}"
     return made
 
@@ -91,12 +115,14 @@ def _execute(path: Path, source: bytes) -> ModuleType:
     return module
 
 
-def _make(path: Path, module: ModuleType, class_name: str, arguments: tuple[str, ...]) -> Any:
+def _make(
+    path: Path, module: ModuleType, class_name: str, arguments: tuple[str, ...], kind_of: Callable[[type], str]
+) -> Any:
     chosen = getattr(module, class_name, None)
     if not inspect.isclass(chosen):
         own = [name for name, one in vars(module).items() if inspect.isclass(one) and one.__module__ == module.__name__]
         raise UserError(f"'{path}' has no class '{class_name}'; it has: {', '.join(own) or 'none'}")
-    _check_methods(path, chosen)
+    _check_methods(path, chosen, kind_of(chosen))
     try:
         inspect.signature(chosen).bind(*arguments)
     except TypeError as error:
@@ -111,18 +137,23 @@ def _make(path: Path, module: ModuleType, class_name: str, arguments: tuple[str,
     return made
 
 
-def _check_methods(path: Path, chosen: type) -> None:
-    codec = issubclass(chosen, SymbolCodec)
-    kind = "codec" if codec else "bound" if hasattr(chosen, "reconstruct") else "scheme"
-    methods = {"codec": CODEC_METHODS, "bound": BOUND_METHODS, "scheme": SCHEME_METHODS}[kind]
-    for name, number in methods.items():
+def _kind_of_scheme(chosen: type) -> str:
+    return "codec" if issubclass(chosen, SymbolCodec) else "bound" if hasattr(chosen, "reconstruct") else "scheme"
+
+
+def _check_methods(path: Path, chosen: type, kind: str) -> None:
+    for name, number in METHODS[kind].items():
         method = getattr(chosen, name, None)
         if not callable(method) or getattr(method, "__isabstractmethod__", False):
             raise UserError(f"'{path}': class {chosen.__name__} lacks the method {name} that a {kind} has")
         try:
             inspect.signature(method).bind(*range(number + 1))
         except TypeError:
-            hint = "" if codec else "; a codec without budget and bill derives from simulator.codecs.SymbolCodec"
+            hint = (
+                ""
+                if kind != "scheme"
+                else "; a codec without budget and bill derives from simulator.codecs.SymbolCodec"
+            )
             raise UserError(f"'{path}': {chosen.__name__}.{name} does not take {number} arguments{hint}") from None
         except ValueError:
             pass
