@@ -174,7 +174,7 @@ class _Actors:
         done, _ = ray.wait(list(self._waiting), timeout=seconds)
         if not done and all(one.start for one in self._waiting.values()) and not self._complained:
             self._complained = True
-            self._notify(f"waiting for the Ray cluster to start {len(self._actors)} workers; it has {_free()} free")
+            self._notify(f"waiting for {len(self._actors)} workers to start; the Ray cluster has {_free()} free")
         for reference in done:
             if (waiting := self._waiting.pop(reference, None)) is not None:
                 yield waiting.handle, self._receive(reference, waiting)
