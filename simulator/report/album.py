@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 QUALITY = 85  # of WebP, 0 .. 100, for pictures that do not fit as they are
 BASE64 = 4 / 3  # characters per byte
-ENOUGH_IMAGES = 4  # more conditions of these rather than more images of one condition
-SAMPLE = 4  # pictures by which the size of the others is estimated
+SAMPLE = 4  # pictures by which the size of the others is first estimated
+ROUNDS = 3  # of choosing, compressing, and estimating anew
 
 Condition = tuple[int, int, int]  # places of channel, CBR and SNR
 
@@ -89,19 +89,20 @@ def make_album(shots: Sequence[Shot], sources: dict[int, Path], budget: float) -
     if not shots or sum(path.stat().st_size for path in files) * BASE64 <= budget:
         whole = {path: ("image/png", path.read_bytes()) for path in files}
         return _album(shots, sources, whole, None, len(images), len(conditions))
-    sample = [len(_webp(path)[1]) for path in _spread(files, SAMPLE)]
-    room = budget / (BASE64 * 1.1 * sum(sample) / len(sample))  # in pictures
-    chosen = list(shots) if len(files) <= room else _choose(shots, room)
+    made = {path: _webp(path) for path in _spread(files, SAMPLE)}
+    chosen: Sequence[Shot] = shots
+    for _ in range(ROUNDS):  # what was chosen tells better what fits than a sample does
+        room = budget / (BASE64 * sum(len(data) for _, data in made.values()) / len(made))  # in pictures
+        chosen = shots if len(files) <= room else _choose(shots, room)
+        paths = {shot.path for shot in chosen} | {sources[image] for image in _images(chosen)}
+        made = {path: made.get(path) or _webp(path) for path in paths} or made
     kept: list[Shot] = []
-    made: dict[Path, tuple[str, bytes]] = {}
     spent = 0.0
     for image in _images(chosen):
         own = [shot for shot in chosen if shot.image == image]
-        new = {path: _webp(path) for path in (sources[image], *(shot.path for shot in own))}
-        spent += sum(len(data) for _, data in new.values()) * BASE64
+        spent += sum(len(made[path][1]) for path in (sources[image], *(shot.path for shot in own))) * BASE64
         if spent > budget:
             break
-        made |= new
         kept += own
     return _album(kept, sources, made, QUALITY, len(images), len(conditions))
 
@@ -125,18 +126,21 @@ def _album(
 
 
 def _choose(shots: Sequence[Shot], room: float) -> list[Shot]:
-    """Shots of about `room` pictures: some images at some conditions, those that most schemes share, spread evenly."""
+    """Shots of about `room` pictures: about as many images as conditions, both spread evenly.
+
+    Only conditions that most schemes share come into question.
+    """
     schemes: dict[Condition, set[int]] = {}
     for shot in shots:
         schemes.setdefault(shot.condition, set()).add(shot.series)
     most = max(len(there) for there in schemes.values())
     conditions = sorted(condition for condition, there in schemes.items() if len(there) == most)
     images = _images(shots)
-    best = (0, 0, 0)
+    best = (0, 0, 0, 0)
     for count in range(1, len(conditions) + 1):
         affordable = min(len(images), int(room / (1 + count * most)))
-        best = max(best, (min(affordable, ENOUGH_IMAGES) * count * bool(affordable), affordable, count))
-    _, num_images, num_conditions = best
+        best = max(best, (min(affordable, count), affordable * count, affordable, count))
+    *_, num_images, num_conditions = best
     shown = set(_spread(images, num_images)), set(_spread(conditions, num_conditions))
     return [shot for shot in shots if shot.image in shown[0] and shot.condition in shown[1]]
 
