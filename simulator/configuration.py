@@ -1,5 +1,6 @@
 """Configurations: YAML files read safely, changed by `key=value`, held to their known keys and types."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -12,6 +13,11 @@ import yaml
 from simulator.errors import UserError
 
 T = TypeVar("T")
+
+MAX_CHARACTERS = 2**17  # of a file; the parser takes a second for this many
+MAX_VALUES = 10**6  # that a file stands for when its aliases are written out
+MAX_SIZE = 4096  # of anything that a network is made of
+MAX_BLOCKS = 64
 
 
 def read_configuration(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -107,11 +113,43 @@ def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
     return int(key) - 1
 
 
+def check_sizes(config: Any, where: str) -> None:
+    """Refuse the sizes of a network (a dataclass of numbers and tuples of them) that no machine could hold.
+
+    Raises:
+        UserError: a number that is not positive, or too large; an empty or long list.
+    """
+    for one in fields(config):
+        value, most = getattr(config, one.name), MAX_BLOCKS if one.name.endswith("blocks") else MAX_SIZE
+        entries = value if isinstance(value, tuple) else (value,)
+        sizes = [entry for entry in entries if not isinstance(entry, bool)]
+        if not 0 < len(entries) <= MAX_BLOCKS or not all(0 < size <= most for size in sizes):
+            raise UserError(f"{where}: '{one.name}' is {value!r}; sizes must be more than 0 and at most {most}")
+
+
 def _parse(text: str, what: str) -> Any:
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"{what} has {len(text)} characters; a configuration may have {MAX_CHARACTERS}")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
+    if _count(tree, {}) > MAX_VALUES:
+        raise UserError(f"{what} has aliases of aliases that stand for more than {MAX_VALUES} values; write them out")
+    return tree
+
+
+def _count(value: Any, known: dict[int, float]) -> float:
+    """How much a tree holds when its aliases are written out; infinitely much if it contains itself."""
+    if isinstance(value, str | bytes):
+        return 1 + len(value)
+    if not isinstance(value, dict | list | tuple | set):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        inside = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(one, known) for one in inside)
+    return known[id(value)]
 
 
 def _read_text(path: Path) -> str:

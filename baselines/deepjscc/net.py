@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from models import spectrum
 from models.spectrum import KNOTS, Spectrum
+from simulator.configuration import check_sizes
 
 BLOCK = 16
 BLOCK_VALUES = 3 * BLOCK * BLOCK
@@ -43,6 +44,9 @@ class NetConfig:
     decoder_blocks: int = 3
     detail_width: int = 48
     detail_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "'model'")
 
 
 class Residual(nn.Module):

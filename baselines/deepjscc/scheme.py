@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from baselines.deepjscc.air import REVISION, demodulate, modulate, reference_uses
 from baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
-from models.pretrained import load_pretrained, read_card
+from models.pretrained import build_network, load_pretrained, read_card
 from simulator.channels import Received
+from simulator.configuration import build
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
 
@@ -107,8 +108,12 @@ class DeepJscc:
         ratio = fitting[0]
         if ratio not in self._nets:
             state, card = load_pretrained(_file_name(ratio), self._folder)
-            net = DeepJsccNet(NetConfig(**card["model"]))
-            net.load_state_dict(state)
+            config = build(NetConfig, card.get("model") or {}, f"the model card of '{_file_name(ratio)}'")
+            if config.uses != ratio * BLOCK_VALUES:
+                raise UserError(
+                    f"the weights '{_file_name(ratio)}' send {config.uses} symbols a block; export them again"
+                )
+            net = build_network(lambda: DeepJsccNet(config), state, _file_name(ratio))
             self._nets[ratio] = net.eval().requires_grad_(False).to(self._device)
         return self._nets[ratio]
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simulator.configuration import build
+from simulator.configuration import build, check_sizes
 from simulator.errors import UserError
 
 STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
+MAX_WINDOW = 32  # attention between all pairs of its vectors
 RATES = ("entropy", "fixed")
 
 
@@ -75,11 +76,14 @@ class LriscConfig:
     condition_channels: int = 48
 
     def __post_init__(self) -> None:
+        check_sizes(self, "'model'")
         levels = self.rate_levels
         if list(levels) != sorted(set(levels)) or any(v % 2 or v < 2 for v in levels):
             raise UserError(f"rate_levels must be ascending even numbers, got {levels}")
         if levels[-1] > self.latent_channels:
             raise UserError(f"the largest rate level {levels[-1]} exceeds latent_channels {self.latent_channels}")
+        if self.jscc_window > MAX_WINDOW:
+            raise UserError(f"jscc_window must be at most {MAX_WINDOW}, got {self.jscc_window}")
         if len(self.unet_attention) != len(self.unet_channels):
             raise UserError("unet_attention needs one entry per entry of unet_channels")
         if self.unet_patch not in (1, 2, 4, 8, 16):

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,13 +20,16 @@ from models.lrisc.codec import Lrisc
 from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
 from models.lrisc.planning import plan_fixed, plan_transmission
-from models.pretrained import find_weights, load_pretrained
+from models.pretrained import build_network, find_weights, load_pretrained
 from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
+
+if TYPE_CHECKING:
+    from simulator.benchmarks import Figure
 
 WEIGHTS = "lrisc-compact"
 TRAINED_SNR_DB = (0.0, 20.0)
@@ -46,7 +50,8 @@ class LriscScheme:
         given = _split_options(options)
         weights = given.pop("weights", WEIGHTS).rstrip("/")
         state, card = load_pretrained(WEIGHTS) if weights == WEIGHTS else find_weights(weights, "lrisc").load()
-        defaults = card["config"]["defaults"] | {"seed": 0}
+        config = _card_config(card, weights)
+        defaults = config["defaults"] | {"seed": 0}
         values = defaults | _read_values(given)
         self.steps, self.gamma, self.seed = int(values["steps"]), values["gamma"], int(values["seed"])
         # One name per meaning: what equals the default goes unsaid, the rest has one order and one spelling.
@@ -54,9 +59,9 @@ class LriscScheme:
         said += [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
         self.name = ":".join(["lrisc", *said])
         self._digest = card["sha256"]
-        variant = Variant.from_mapping(card["config"].get("variant") or {})
-        self.model = Lrisc(LriscConfig.from_mapping(card["config"]["model"]), variant)
-        self.model.load_state_dict(state)
+        variant = Variant.from_mapping(config.get("variant") or {})
+        sizes = LriscConfig.from_mapping(config["model"])
+        self.model = build_network(lambda: Lrisc(sizes, variant), state, weights)
         self.model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = torch.device("cpu")
         self.precision = "fp32"
@@ -82,6 +87,13 @@ class LriscScheme:
         if self.model.variant != Variant():
             parts.append(self.model.variant)
         return ":".join(map(str, parts))
+
+    @staticmethod
+    def benchmark(quick: bool) -> "Iterator[Figure]":
+        """What `bench all` says of the networks."""
+        from models.lrisc.benchmark import measure
+
+        return measure(quick)
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
@@ -198,6 +210,19 @@ class LriscScheme:
             return None if plan is None or scale_db is None else (plan.levels[None], scale_db, plan.side_uses)
         read = demodulate_side_information(received, shape, self.model.levels.cpu(), state)
         return None if read is None else (torch.from_numpy(read[0].levels)[None], read[0].scale_db, read[1])
+
+
+def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """What a model card says of the network and its sampler.
+
+    Raises:
+        UserError: it does not say it.
+    """
+    config = card.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("defaults"), dict) or "model" not in config:
+        raise UserError(f"the model card of '{weights}' does not describe LRISC; export it again")
+    defaults = {key: str(config["defaults"].get(key)) for key in ("steps", "gamma")}
+    return config | {"defaults": _read_values(defaults)}
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

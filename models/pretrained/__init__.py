@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,8 @@ from safetensors.torch import load, save
 
 from simulator.cache import write_atomically
 from simulator.errors import UserError
+
+N = TypeVar("N", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,31 @@ def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
         raise UserError(f"the model card '{name}.json' is damaged; install or export it again")
     return card
+
+
+def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name: str) -> N:
+    """Make the network that a model card describes, and give it its weights.
+
+    Args:
+        make: builds it from the card; called first without memory, so that a card cannot ask for more than its weights.
+        state: as `load_pretrained` returns it.
+        name: of the weights, for errors.
+
+    Raises:
+        UserError: the card describes no network, or another one than its weights are of.
+    """
+    try:
+        with torch.device("meta"):
+            expected = {key: tensor.shape for key, tensor in make().state_dict().items()}
+    except UserError:
+        raise
+    except Exception as error:  # layers refuse sizes with errors of many kinds
+        raise UserError(f"the model card of '{name}' describes no network ({error}); export it again") from error
+    if expected != {key: tensor.shape for key, tensor in state.items()}:
+        raise UserError(f"the weights '{name}' are not of the network that their card describes; export them again")
+    network = make()
+    network.load_state_dict(state)
+    return network
 
 
 def release(folder: Path, name: str, state: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> Path:

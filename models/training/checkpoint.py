@@ -31,15 +31,23 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
-    """Write a checkpoint; after a crash the path holds either the old file or the new one, whole."""
+    """Write a checkpoint; after a crash the path holds either the old file or the new one, whole.
+
+    Raises:
+        UserError: it cannot be written (the disk is full, say); the old one is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # A shared or strided tensor would be refused, and a GPU tensor must not tie the file to a GPU.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, temporary, metadata={"record": json.dumps(record)})
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        save_file(plain, temporary, metadata={"record": json.dumps(record)})
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (SafetensorError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"cannot write '{path}' ({error}); free some space: the same command goes on") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
