@@ -77,7 +77,9 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray
     return session.prepare(Path(picture["path"]), scale_down).rgb
 
 
-def read_settings(link: tuple[Any, ...], coding: tuple[Any, ...], machine: Machine) -> Settings:
+def read_settings(
+    link: tuple[Any, ...], coding: tuple[Any, ...], schemes: tuple[str, ...], machine: Machine
+) -> Settings:
     """The settings that the controls hold.
 
     Raises:
@@ -85,6 +87,8 @@ def read_settings(link: tuple[Any, ...], coding: tuple[Any, ...], machine: Machi
     """
     channel, channel_options, snr_db, realisation, seed = link
     scheme, cbr, steps, gamma, options = coding
+    if scheme not in schemes:
+        raise UserError(f"this playground does not offer scheme '{scheme}'; it has: {', '.join(schemes)}")
     if scheme == "lrisc":
         options = f"steps={int(steps)}:gamma={gamma:g}"
     where = session.specification(channel, channel_options)
@@ -172,13 +176,13 @@ def link_controls() -> LinkControls:
     return LinkControls(channel, options, snr_db, realisation, seed)
 
 
-def coding_controls(first: str, machine: Machine) -> CodingControls:
+def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> CodingControls:
     """A row of controls for one scheme; what they offer follows the scheme that is chosen."""
     offered = _offer(first, "1/16", machine)
     narrow: Any = {"min_width": 150}
     with gr.Row(equal_height=True):
         text = "From image to symbols."
-        scheme = gr.Dropdown(plugin_names("simulator.schemes"), value=first, label="Scheme", info=text, **narrow)
+        scheme = gr.Dropdown(list(schemes), value=first, label="Scheme", info=text, **narrow)
         text = "Channel uses per value; or type."
         cbr = gr.Dropdown(label="CBR", info=text, allow_custom_value=True, **offered[0], **narrow)
         text = "Of the decoder."

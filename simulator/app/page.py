@@ -19,7 +19,6 @@ from simulator.app.controls import (
 )
 from simulator.app.session import Machine, Outcome
 from simulator.errors import SchemeError, UserError, in_one_line
-from simulator.plugins import plugin_names
 
 CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
 FAVOURITES = ("lrisc", "bpg-ldpc", "deepjscc")  # what the page opens with, as far as installed
@@ -31,8 +30,8 @@ _PROGRESS = gr.Progress()
 Compute = Callable[[tuple[Any, ...], gr.Progress], list[Any]]
 
 
-def build(machine: Machine) -> gr.Blocks:
-    """The page; learned schemes run on `machine`."""
+def build(schemes: tuple[str, ...], machine: Machine) -> gr.Blocks:
+    """The page that offers these schemes and runs them on this machine."""
     title = "Wireless image simulator"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=CLEANING_S, fill_width=True) as page:
         gr.Markdown(INTRODUCTION, elem_id="title")
@@ -41,15 +40,15 @@ def build(machine: Machine) -> gr.Blocks:
                 picture, link = picture_controls(), link_controls()
             with gr.Column(scale=5, min_width=290), gr.Tabs():
                 with gr.Tab("Send"):
-                    _send_tab(picture, link, machine)
+                    _send_tab(picture, link, schemes, machine)
                 with gr.Tab("Compare"):
-                    _compare_tab(picture, link, machine)
+                    _compare_tab(picture, link, schemes, machine)
     return page
 
 
-def _send_tab(picture: PictureControls, link: LinkControls, machine: Machine) -> None:
+def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
     """One setting."""
-    coding = coding_controls(_favourites()[0], machine)
+    coding = coding_controls(_favourites(schemes)[0], schemes, machine)
     send = gr.Button("Send", variant="primary", elem_id="send")
     status = gr.HTML(views.hint("Choose a picture and settings, then press Send."), elem_id="status", padding=False)
     with gr.Column(visible=False, elem_id="results") as results:
@@ -61,7 +60,7 @@ def _send_tab(picture: PictureControls, link: LinkControls, machine: Machine) ->
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, coded = _split(values, picture, link, coding)
-        outcome = _simulate(shown, linked, coded, machine, progress)
+        outcome = _simulate(shown, linked, coded, schemes, machine, progress)
         figures = views.constellations(outcome.constellation) if outcome.constellation else {}
         drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
         return [
@@ -77,13 +76,13 @@ def _send_tab(picture: PictureControls, link: LinkControls, machine: Machine) ->
     _on_press(send, compute, picture.all + link.all + coding.all, outputs)
 
 
-def _compare_tab(picture: PictureControls, link: LinkControls, machine: Machine) -> None:
+def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
     """Two settings, the same picture and the same draw of the channel."""
-    favourites = _favourites()
+    favourites = _favourites(schemes)
     gr.Markdown("**A**", elem_classes="side")
-    one = coding_controls(favourites[0], machine)
+    one = coding_controls(favourites[0], schemes, machine)
     gr.Markdown("**B**", elem_classes="side")
-    other = coding_controls(favourites[-1] if len(favourites) < 3 else favourites[1], machine)
+    other = coding_controls(favourites[min(1, len(favourites) - 1)], schemes, machine)
     send = gr.Button("Send both", variant="primary", elem_id="send-both")
     text = "Both send the same picture over the same draw of the channel. Choose two settings, then press Send both."
     status = gr.HTML(views.hint(text), elem_id="compare-status", padding=False)
@@ -95,7 +94,7 @@ def _compare_tab(picture: PictureControls, link: LinkControls, machine: Machine)
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, *coded = _split(values, picture, link, one, other)
-        first, second = (_simulate(shown, linked, part, machine, progress) for part in coded)
+        first, second = (_simulate(shown, linked, part, schemes, machine, progress) for part in coded)
         figures = views.side_by_side(first.constellation, second.constellation)
         return [
             views.same_draw(first, second),
@@ -147,11 +146,16 @@ def _explain(error: Exception) -> str:
 
 
 def _simulate(
-    picture: tuple[Any, ...], link: tuple[Any, ...], coding: tuple[Any, ...], machine: Machine, progress: gr.Progress
+    picture: tuple[Any, ...],
+    link: tuple[Any, ...],
+    coding: tuple[Any, ...],
+    schemes: tuple[str, ...],
+    machine: Machine,
+    progress: gr.Progress,
 ) -> Outcome:
     """One trip with what the controls hold."""
     rgb = read_picture(*picture)
-    settings = read_settings(link, coding, machine)
+    settings = read_settings(link, coding, schemes, machine)
     progress((0, None), desc=f"Loading {settings.scheme}")
     session.find_scheme(settings.scheme, machine)
     progress((0, None), desc=f"Sending with {settings.scheme} over {settings.channel}")
@@ -167,13 +171,12 @@ def _split(values: tuple[Any, ...], *groups: PictureControls | LinkControls | Co
     return parts
 
 
-def _favourites() -> list[str]:
-    """Schemes to open with: our favourites that are installed, else whatever is.
+def _favourites(schemes: tuple[str, ...]) -> list[str]:
+    """Schemes to open with: our favourites among those offered, else whatever there is.
 
     Raises:
-        UserError: no scheme is installed at all.
+        UserError: there is none at all.
     """
-    installed = plugin_names("simulator.schemes")
-    if not installed:
+    if not schemes:
         raise UserError("no scheme is installed; install the package again (pip install -e .)")
-    return [name for name in FAVOURITES if name in installed] or installed
+    return [name for name in FAVOURITES if name in schemes] or list(schemes)

@@ -15,16 +15,17 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
 
-def serve(port: int, device: str, precision: str, browser: bool) -> None:
+def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, browser: bool) -> None:
     """Serve the playground on 127.0.0.1 until interrupted.
 
     Args:
         port: TCP port.
+        schemes: specifications to offer beside the installed ones.
         device, precision: where and how learned schemes compute.
         browser: open the page in a browser.
 
     Raises:
-        UserError: Gradio or the device is missing, or the port is in use.
+        UserError: Gradio, the device or a scheme is missing, or the port is in use.
     """
     _check_port(port)
     with tempfile.TemporaryDirectory(prefix="simulator-app-") as folder:
@@ -36,14 +37,19 @@ def serve(port: int, device: str, precision: str, browser: bool) -> None:
                 "the playground needs Gradio: pip install 'wireless-image-simulator[app]', "
                 "or pip install -e '.[app]' in a checkout"
             ) from None
+        from starlette.middleware import Middleware
+
         from simulator.app import session
         from simulator.app.controls import MAX_UPLOAD_MB
+        from simulator.app.guard import OwnPageOnly
         from simulator.app.page import build
         from simulator.trials import check_device
 
         check_device(device)
         machine = session.Machine(device, precision)
-        page = build(machine)
+        for scheme in schemes:
+            session.find_scheme(scheme, machine)
+        page = build((*session.installed_schemes(), *schemes), machine)
         page.queue(default_concurrency_limit=1)
         threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
         # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
@@ -59,6 +65,7 @@ def serve(port: int, device: str, precision: str, browser: bool) -> None:
                 max_file_size=f"{MAX_UPLOAD_MB}mb",
                 theme=_theme(gr),
                 css=(files("simulator.app") / "style.css").read_text(),
+                app_kwargs={"middleware": [Middleware(OwnPageOnly)]},
                 footer_links=[],
                 run_history=False,
                 ssr_mode=False,

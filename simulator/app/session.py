@@ -27,6 +27,7 @@ LONG_SIDE = 768  # a Kodak photograph's: seconds per press on a CPU
 MAX_PIXELS = 2_100_000  # 1920 x 1080, which takes LRISC's U-Net about 5 GB
 USUAL_CBRS = ("1/48", "1/32", "1/24", "1/16", "1/12", "1/8", "1/6", "1/4")
 SHOWN_SYMBOLS = 1500
+FROM_FILES = ("torch", "keras")
 LPIPS_NET = "alex"
 _ONE_AT_A_TIME = Lock()  # Sionna draws from a generator of the whole process
 FADES = 1e-6  # gains nearer to 1 than this are no fading
@@ -164,6 +165,11 @@ def simulate(settings: Settings, rgb: np.ndarray, lpips: LpipsNet | None = None)
     )
 
 
+def installed_schemes() -> tuple[str, ...]:
+    """Schemes by entry point, without those that run whatever file is named: others on this machine reach the page."""
+    return tuple(name for name in plugin_names("simulator.schemes") if name not in FROM_FILES)
+
+
 @lru_cache(maxsize=6)
 def find_scheme(spec: str, machine: Machine = Machine()) -> Scheme | Bound:
     """A scheme by specification; the last few stay loaded."""
@@ -185,7 +191,7 @@ def find_lpips() -> LpipsNet | None:
 def warm_up(machine: Machine) -> None:
     """Send a small picture with every scheme, so that the first press does not wait for Sionna and LPIPS."""
     grey = np.full((32, 32, 3), 128, np.uint8)
-    for scheme in plugin_names("simulator.schemes"):
+    for scheme in installed_schemes():
         with suppress(UserError, SchemeError):
             simulate(Settings(scheme, Fraction(1, 16), "awgn", 10.0, machine=machine), grey, find_lpips())
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from simulator.cli.arguments import add_device, add_precision
+from simulator.cli.arguments import ExtendUnique, add_device, add_precision, name_list
 
 PORT = 7860
 
@@ -17,6 +17,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+    text = "scheme to offer beside the installed ones, such as torch:codec.py:Codec or lrisc:weights=FOLDER"
+    parser.add_argument("--scheme", type=name_list, action=ExtendUnique, default=(), metavar="NAME", help=text)
     add_device(parser)
     add_precision(parser)
     parser.set_defaults(run=run)
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from simulator.app.server import serve
 
-    serve(args.port, args.device, args.precision, browser=not args.no_browser)
+    serve(args.port, args.scheme, args.device, args.precision, browser=not args.no_browser)
     return 0
 
 

@@ -177,3 +177,46 @@ def test_a_port_in_use_and_a_missing_gradio_end_in_one_line(
     refusal = capfd.readouterr().err
     assert refusal.count("\n") == 1
     assert "pip install 'wireless-image-simulator[app]'" in refusal
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "answered"),
+    [
+        ("127.0.0.1:7860", None, True),
+        ("127.0.0.1:7860", "http://127.0.0.1:7860", True),
+        ("localhost:9000", "http://localhost:9000", True),
+        ("127.0.0.1:7860", "https://example.org", False),
+        ("127.0.0.1:7860", "http://localhost:7860", False),
+        ("127.0.0.1:7860", "null", False),
+        ("example.org", "http://example.org", False),
+        ("127.0.0.1.example.org", None, False),
+    ],
+)
+def test_other_websites_get_no_answer(host: str, origin: str | None, answered: bool) -> None:
+    import asyncio
+
+    from simulator.app.guard import OwnPageOnly
+
+    reached, sent = [], []
+
+    async def page(*_: object) -> None:
+        reached.append(True)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode()), *([(b"origin", origin.encode())] if origin else [])]
+    asyncio.run(OwnPageOnly(page)({"type": "http", "headers": headers}, None, send))
+    assert bool(reached) == answered
+    assert [message.get("status") for message in sent[:1]] == ([] if answered else [403])
+
+
+def test_files_that_hold_schemes_are_named_on_the_command_line_alone() -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed")
+    from simulator.app.controls import read_settings
+
+    installed = session.installed_schemes()
+    assert "bpg-ldpc" in installed
+    assert not {"torch", "keras"} & set(installed)
+    with pytest.raises(UserError, match="does not offer scheme 'torch'; it has: "):
+        read_settings(("awgn", "", 1, 0, 0), ("torch", "1/16", 1, 0, "a.py:A"), installed, Machine())

@@ -40,7 +40,7 @@ PARSED = [
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
     (r"--executor ray", "a cluster takes half a minute to start; tests/test_ray.py starts one"),
-    (r"^app", "serves until it is stopped; tests/app opens it in a browser"),
+    (r"^app", "serves until it is stopped; tests/browser opens it"),
 ]
 
 # Commands of other programs: (pattern, why it need not run here).
