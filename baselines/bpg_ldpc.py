@@ -6,6 +6,8 @@ signalled. Only with `adaptation=genie` the MCS comes beside the channel.
 """
 
 import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +28,9 @@ from simulator.phy.transport import (
     transport_format,
 )
 from simulator.randomness import to_float, to_uint8
+
+if TYPE_CHECKING:
+    from simulator.benchmarks import Figure
 
 _OPTIONS = {
     "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE))),
@@ -105,6 +110,13 @@ class BpgLdpc:
                 if image is not None:
                     shown[index], outage[index] = image, False
         return Decoded(torch.stack(shown), outage)
+
+    @staticmethod
+    def benchmark(quick: bool) -> "Iterator[Figure]":
+        """What `bench all` says of this chain."""
+        from baselines.benchmark import measure
+
+        return measure(quick)
 
     def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
         """The MCS that both ends know without being told."""

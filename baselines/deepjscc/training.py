@@ -1,9 +1,10 @@
 """DeepJSCC as a trainee: MSE through AWGN and fading at 0..20 dB, started from a linear codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,6 +18,9 @@ from models.training.session import Stage, System, stage_loop
 from simulator.configuration import build, check_keys
 from simulator.errors import UserError
 from simulator.randomness import derive_key
+
+if TYPE_CHECKING:
+    from simulator.benchmarks import Figure
 
 TRAIN_SNR_DB = (0.0, 20.0)
 VALIDATION_SNR_DB = (0.0, 10.0, 20.0)
@@ -150,6 +154,13 @@ def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet
 
 class DeepJsccSystem(System):
     """Trains one net at all bandwidth ratios in turn, then one net per ratio from it."""
+
+    @classmethod
+    def benchmark(cls, quick: bool) -> "Iterator[Figure]":
+        """What `bench all` says of training."""
+        from models.training.benchmark import measure
+
+        return measure(cls(), Path("experiments/train/deepjscc.yaml"), 1, quick)
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""

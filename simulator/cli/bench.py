@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from simulator.cli import bench_sweep
+from simulator.cli import bench_all, bench_sweep
 from simulator.cli.arguments import add_json, positive_int
 from simulator.errors import UserError
 
@@ -41,6 +41,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     channels.set_defaults(run=run, measure=_channels)
 
     bench_sweep.add_targets(targets, run)
+    bench_all.add_target(targets, run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.util import find_spec
 from math import sqrt
 from typing import Any
 
@@ -12,8 +14,9 @@ import numba
 import numpy as np
 
 from simulator.phy.kernels import limited_threads
-from simulator.phy.ldpc import Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, ldpc_code
+from simulator.phy.ldpc import Decoded, Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, combine, ldpc_code
 from simulator.phy.mcs import Mcs
+from simulator.phy.qam import BITS_PER_SYMBOL, demap, map_bits
 from simulator.phy.waterfall import Waterfall, measure_waterfall, received_blocks
 
 THRESHOLD_BLERS = (1e-2, 1e-3)
@@ -48,8 +51,8 @@ def compare_decoders(
     """Decode the same LLRs (4-QAM, k = 4096, n = 8192, BLER 1e-2, 20 iterations) with every decoder, one thread each.
 
     Our decoder gets ``blocks`` code blocks, Sionna's flooding decoder the first ``reference_blocks`` of them and its
-    layered one the first eighth of those, in batches of 16, where Sionna is fastest on a CPU. Compilation and graph
-    construction are not timed.
+    layered one the first eighth of those, in batches of 16, where Sionna is fastest on a CPU. The package ``ldpc``
+    takes part where it is installed. Compilation and graph construction are not timed.
     """
     import torch
 
@@ -65,6 +68,8 @@ def compare_decoders(
         ),
         ("Sionna layered", SionnaDecoder(), max(1, reference_blocks // 8), 16),
     ]
+    if find_spec("ldpc"):
+        contestants.append(("ldpc (PyPI)", PackageDecoder(), reference_blocks, reference_blocks))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     runs: list[DecoderRun] = []
@@ -81,6 +86,97 @@ def compare_decoders(
     finally:
         torch.set_num_threads(threads)
     return runs
+
+
+@dataclass(frozen=True)
+class PackageDecoder:
+    """Min-sum belief propagation of the package `ldpc`, serial schedule, on the same parity checks.
+
+    It corrects hard decisions, of which it is told the syndrome and how likely each is wrong: the same as LLRs.
+    """
+
+    max_iterations: int = 20
+    scaling: float = 0.75
+
+    def decode(self, code: LdpcCode, llrs: np.ndarray) -> Decoded:
+        """As `LayeredDecoder.decode`."""
+        checks, decoder = _package(code, self.max_iterations, self.scaling)
+        soft = np.zeros((len(llrs), checks.shape[1]))  # punctured bits: 0
+        soft[:, code.info_bits : code.info_columns * code.lifting_size] = -25  # filler bits: zeros, known
+        sent = code.circular_buffer[: code.coded_bits]
+        soft[:, sent] = np.clip(combine(code, llrs), -25, 25)
+        found, iterations = np.empty((len(llrs), code.info_bits), np.uint8), np.empty(len(llrs), np.int16)
+        for index, one in enumerate(soft):
+            hard = (one > 0).astype(np.uint8)
+            decoder.update_channel_probs(1 / (1 + np.exp(np.abs(one))))
+            corrected = hard ^ decoder.decode((checks @ hard % 2).astype(np.uint8))
+            found[index], iterations[index] = corrected[: code.info_bits], decoder.iter
+        return Decoded(found, iterations)
+
+
+@lru_cache(maxsize=4)
+def _package(code: LdpcCode, max_iterations: int, scaling: float) -> tuple[Any, Any]:
+    """The parity-check matrix of a code, and the decoder of the package `ldpc` for it."""
+    from ldpc import BpDecoder
+    from scipy.sparse import csr_matrix
+
+    size, (row_start, column, shift) = code.lifting_size, code.edges
+    row = np.repeat(np.arange(len(row_start) - 1), np.diff(row_start))
+    lane = np.arange(size)
+    rows = (row[:, None] * size + lane).ravel()
+    columns = (column[:, None] * size + (lane + shift[:, None]) % size).ravel()
+    shape = (len(code.shifts) * size, code.shifts.shape[1] * size)
+    checks = csr_matrix((np.ones(len(rows), np.uint8), (rows, columns)), shape)
+    options = {"bp_method": "minimum_sum", "ms_scaling_factor": scaling, "schedule": "serial"}
+    return checks, BpDecoder(checks, error_rate=0.1, max_iter=max_iterations, **options)
+
+
+@dataclass(frozen=True)
+class DemapperRun:
+    """Our demapper beside Sionna's on the same symbols.
+
+    Attributes:
+        symbols_per_second, sionna_symbols_per_second: one thread, fastest of the repeats.
+        difference: largest difference of two LLRs.
+    """
+
+    bits_per_symbol: int
+    symbols_per_second: float
+    sionna_symbols_per_second: float
+    difference: float
+
+
+def compare_demappers(num_symbols: int, repeats: int) -> list[DemapperRun]:
+    """Demap noisy symbols of every constellation exactly, in turns with Sionna's `Demapper("app")`, at 15 dB."""
+    import torch
+    from sionna.phy.mapping import Demapper
+
+    threads, runs, draw = torch.get_num_threads(), [], np.random.default_rng(0)
+    torch.set_num_threads(1)
+    try:
+        with limited_threads(1):
+            for bits_per_symbol in BITS_PER_SYMBOL:
+                bits = draw.integers(0, 2, num_symbols * bits_per_symbol).astype(np.uint8)
+                noise = draw.standard_normal((num_symbols, 2)).astype(np.float32).view(np.complex64)[:, 0]
+                variance = 10**-1.5
+                received = map_bits(bits, bits_per_symbol) + noise * np.float32((variance / 2) ** 0.5)
+                sionna = Demapper("app", "qam", bits_per_symbol, device="cpu")
+                batch, no = torch.from_numpy(received)[None], torch.tensor(variance)
+                ours = partial(demap, received, variance, bits_per_symbol)
+                theirs = partial(sionna, batch, no)
+                difference = float(np.abs(ours() - theirs().numpy()[0]).max())
+                times = [(_seconds(ours), _seconds(theirs)) for _ in range(repeats)]
+                fastest = [num_symbols / min(column) for column in zip(*times, strict=True)]
+                runs.append(DemapperRun(bits_per_symbol, fastest[0], fastest[1], difference))
+    finally:
+        torch.set_num_threads(threads)
+    return runs
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
 
 
 def _time_decoder(

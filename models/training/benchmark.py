@@ -1,0 +1,51 @@
+"""Images per second in training: a few steps of a stage as the loop takes them, without its files."""
+
+import copy
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.training.data import ImageStore
+from models.training.learner import Learner
+from models.training.session import System, read_config
+from simulator.benchmarks import Figure, faster, one_thread
+from simulator.images import load_image_set
+from simulator.randomness import to_uint8
+
+
+def measure(system: System, config_file: Path, stage: int, quick: bool) -> Iterator[Figure]:
+    """Images per second of one stage in bfloat16 and in float32, one thread, in turns.
+
+    Args:
+        system: what is trained.
+        config_file: of a training that ships.
+        stage: its number, from 1; it must be able to start from nothing.
+        quick: one step on small crops.
+    """
+    from accelerate import Accelerator
+
+    images = [to_uint8(one.pixels) for one in load_image_set("samples") if min(one.pixels.shape[1:]) >= 256]
+    store = ImageStore(images, [f"{index:064x}" for index in range(len(images))])
+    one = system.stages(read_config(config_file))[stage - 1]
+    loop = replace(one.loop, batch=8, crop=64 if quick else 128)
+    accelerator, trainee = Accelerator(cpu=True), one.make(store, None)
+    with one_thread():
+        learners = {
+            precision: Learner(copy.deepcopy(trainee), store, replace(loop, precision=precision), accelerator)
+            for precision in ("bf16", "fp32")
+        }
+        gflop = learners["fp32"].count_gflop()
+        fastest = dict.fromkeys(learners, float("inf"))
+        for turn in range(2 if quick else 4):
+            for precision, learner in learners.items():
+                begin = time.perf_counter()
+                learner.optimise(0.5)
+                if turn:  # the first makes room and finds kernels
+                    fastest[precision] = min(fastest[precision], time.perf_counter() - begin)
+    torch.manual_seed(0)
+    rates = (loop.batch / fastest["bf16"], "images/s", "fp32", loop.batch / fastest["fp32"])
+    note = f"{one.title}; crops of {loop.crop}, batch {loop.batch}, {gflop:.0f} GFLOP an image, one thread"
+    yield faster("training", f"{config_file.stem} training, bf16", *rates, note)

@@ -1,0 +1,61 @@
+"""`bench all`: every benchmark in one run and one table."""
+
+import argparse
+import json
+from pathlib import Path
+
+from simulator.cli import arguments
+
+
+def add_target(targets: argparse._SubParsersAction, run: object) -> None:
+    """Add the target; `run` is the verb's."""
+    parser = targets.add_parser("all", help="one table of ratios, measured in one run (minutes)")
+    text = "ldpc, demapper, schemes, own (what schemes bring), training, workers, store (default: all)"
+    parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
+    parser.add_argument("--quick", action="store_true", help="sizes that only show that everything runs")
+    text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    arguments.add_json(parser)
+    parser.set_defaults(run=run, measure=_all)
+
+
+def _all(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from simulator.benchmarks import Figure, choose_parts, measure, record, write
+
+    choose_parts(args.part)
+    progress = Console(stderr=True)
+    with progress.status("") as status:
+
+        def report(text: str) -> None:
+            status.update(text)
+            if not progress.is_terminal:
+                progress.print(text, markup=False, highlight=False)
+
+        figures: list[Figure] = list(measure(args.part, args.quick, report))
+    measured = record(figures, args.quick)
+    if args.out:
+        for path in write(measured, args.out):
+            progress.print(f"wrote {path}", markup=False, highlight=False)
+    if args.json:
+        print(json.dumps(measured))
+    else:
+        _print(figures, measured["load"])
+
+
+def _print(figures: list, load: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulator.benchmarks import number
+
+    table = Table(title=f"load {load:.1f}", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("what", "value", "unit", "against", "value", "ratio"):
+        table.add_column(column, justify="right" if column in ("value", "ratio") else "left")
+    for one in figures:
+        other = "" if one.other is None else number(one.other)
+        ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
+        table.add_row(one.what, number(one.value), one.unit, one.against, other, ratio)
+    table.caption = "a ratio above 1 is in favour of the left; notes stand in the files of --out and in --json"
+    Console().print(table)
