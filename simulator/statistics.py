@@ -94,14 +94,15 @@ def further_names(points: Iterable[Point]) -> list[str]:
     return list(dict.fromkeys(name for point in points for name in point.metrics if name not in METRICS))
 
 
-def _value_of(metric: str) -> Callable[[Row], float | None]:
+def value_of(metric: str) -> Callable[[Row], float | None]:
+    """How to read a metric, built-in or further, off a row."""
     return attrgetter(metric) if metric in METRICS else lambda row: further_metrics(row).get(metric)
 
 
 def _point(identity: Identity, rows: list[Row], names: Sequence[str]) -> Point:
     estimates = {}
     for metric in names:
-        by_image = image_means(rows, _value_of(metric))
+        by_image = image_means(rows, value_of(metric))
         # Keyed, so that a point's interval does not depend on which other points there are.
         key = derive_key("bootstrap", *identity, metric)
         estimates[metric] = bootstrap_mean(list(by_image.values()), key) if by_image else None

@@ -1,7 +1,7 @@
 """The numbers of a report, as the page reads them: columns, made of the same statistics as every other output."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -9,9 +9,21 @@ from typing import Any
 from simulator.comparison import differences
 from simulator.curves import BACKBONES, Curve, make_curves
 from simulator.errors import UserError
-from simulator.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, group_by_point, image_means
+from simulator.statistics import (
+    LEDGER_ITEMS,
+    METRICS,
+    Bill,
+    Point,
+    bills,
+    further_names,
+    group_by_point,
+    image_means,
+    value_of,
+)
 from simulator.store import Results, Row
 from simulator.tables import cbr_label
+
+Value = Callable[[Row], float | None]  # of a metric
 
 DIGITS = {"psnr_db": 4, "ms_ssim": 6, "lpips": 6}
 SYMBOLS = {
@@ -77,6 +89,11 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
     if len({one.meta.get("lpips", {}).get("fingerprint") for one in results}) > 1:
         notes.append("the results have LPIPS of different networks: their LPIPS must not be compared")
     notes += [
+        f"'{one.folder}' has {one.faults} rows of schemes that broke: they are scored as outages"
+        for one in results
+        if one.faults
+    ]
+    notes += [
         f"'{one.folder}' is unfinished: {len(one.rows)} of {one.planned} rows are there"
         for one in results
         if len(one.rows) < one.planned
@@ -117,6 +134,8 @@ def axes_of(series: Sequence[Series]) -> Axes:
 def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) -> dict[str, Any]:
     """Everything that the page shows but pictures and provenance, JSON-serialisable."""
     rows = [row for one in series for row in one.rows]
+    further = {f"further_{index}": name for index, name in enumerate(_further(series))}
+    values = {name: value_of(further.get(name, name)) for name in (*METRICS, *further)}
     nets = sorted({one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"})
     return {
         "series": [
@@ -128,13 +147,14 @@ def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) ->
         "snrs": axes.snrs,
         "cbrs": [{"value": cbr, "label": cbr_label(cbr)} for cbr in axes.cbrs],
         "images": axes.images,
-        "metrics": [metric for metric in METRICS if any(getattr(row, metric) is not None for row in rows)],
+        "metrics": [name for name, value in values.items() if any(value(row) is not None for row in rows)],
+        "further": further,
         "lpips": ", ".join(BACKBONES.get(net, net) for net in nets),
         "realisations": len({row.realisation for row in rows}),
-        "points": _points(series, axes),
+        "points": _points(series, axes, further),
         "bill": _bill(series, axes),
         "differences": [_differences(rows, name, axes) for name in axes.series],
-        "table": _table(rows, axes),
+        "table": _table(rows, axes, values),
     }
 
 
@@ -151,15 +171,22 @@ def _rounded(value: float | None, digits: int = 6) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _points(series: Sequence[Series], axes: Axes) -> dict[str, list[Any]]:
+def _further(series: Sequence[Series]) -> list[str]:
+    return further_names(point for one in series for point in one.curve.points)
+
+
+def _points(series: Sequence[Series], axes: Axes, further: dict[str, str]) -> dict[str, list[Any]]:
     """The points of all curves, as `summary.csv` has them."""
-    bounds = [f"{metric}{suffix}" for metric in (*METRICS, "outage_rate") for suffix in ("", "_lo", "_hi")]
-    names = (*bounds, "cbr", "images")
+    columns = {
+        f"{name}{suffix}": f"{further.get(name, name)}{suffix}"
+        for name in (*METRICS, *further, "outage_rate")
+        for suffix in ("", "_lo", "_hi")
+    } | {"billed": "cbr", "images": "images"}
     records = []
     for point in (point for one in series for point in one.curve.points):
         record = point.record()
-        records.append((*axes.place(point), *(_number(record[name], name) for name in names)))
-    return _columns((*_PLACE, *bounds, "billed", "images"), records)
+        records.append((*axes.place(point), *(_number(record.get(own), name) for name, own in columns.items())))
+    return _columns((*_PLACE, *columns), records)
 
 
 def _number(value: Any, name: str) -> Any:
@@ -193,15 +220,15 @@ def _differences(rows: list[Row], reference: str, axes: Axes) -> dict[str, list[
     return _columns(names, records)
 
 
-def _table(rows: list[Row], axes: Axes) -> dict[str, list[Any]]:
+def _table(rows: list[Row], axes: Axes, values: dict[str, Value]) -> dict[str, list[Any]]:
     """One line per image and point: means over realisations."""
     image_at = {image: index for index, image in enumerate(axes.images)}
     records = []
     for group in group_by_point(rows).values():
         place = axes.place(group[0])
-        means = {name: image_means(group, attrgetter(name)) for name in (*METRICS, "cbr")}
-        lost = image_means(group, lambda row: float(row.outage))
-        for image in lost:
-            quality = (_rounded(means[name].get(image), DIGITS[name]) for name in METRICS)
-            records.append((*place, image_at[image], *quality, _rounded(means["cbr"][image]), _rounded(lost[image])))
-    return _columns((*_PLACE, "image", *METRICS, "billed", "outage_rate"), records)
+        means = [image_means(group, value) for value in values.values()]
+        billed, lost = image_means(group, attrgetter("cbr")), image_means(group, lambda row: float(row.outage))
+        for image, rate in lost.items():
+            quality = (_number(one.get(image), name) for name, one in zip(values, means, strict=True))
+            records.append((*place, image_at[image], *quality, _rounded(billed[image]), _rounded(rate)))
+    return _columns((*_PLACE, "image", *values, "billed", "outage_rate"), records)

@@ -230,3 +230,25 @@ def test_the_same_results_give_the_same_bytes(results, page, tmp_path):
     size = write_report([results], tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == page.encode()
     assert size == len(page.encode())
+
+
+def test_further_metrics_are_curves_and_columns(results):
+    rows = [replace(row, further=json.dumps({"snr": index, "<b>": 1.0})) for index, row in enumerate(results.rows)]
+    data = json.loads(
+        Elements(build_page([replace(results, rows=rows, meta=results.meta | {"images": []})], None, 10.0)).texts[
+            "data"
+        ]
+    )
+    assert list(data["further"].values()) == ["snr", "<b>"]
+    key = next(iter(data["further"]))
+    assert key in data["metrics"]
+    assert sorted(data["table"][key]) == list(range(len(rows)))
+    expected = [point.metrics["snr"].mean for point in summarise(rows)]
+    assert data["points"][key] == pytest.approx(expected, abs=1e-6)
+
+
+def test_broken_schemes_are_told(results):
+    notes = []
+    rows = [replace(row, fault="it raised") for row in results.rows]
+    build_page([replace(results, rows=rows)], None, 10.0, notes.append)
+    assert any("18 rows of schemes that broke" in note for note in notes)

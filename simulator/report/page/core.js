@@ -8,6 +8,7 @@ const METRICS = {
   lpips: { name: "LPIPS", unit: "", digits: 3, better: `lower is better${data.lpips ? `, ${data.lpips}` : ""}` },
   outage_rate: { name: "Outage", unit: "", digits: 3, better: "share of trips after which nothing could be decoded" },
 };
+for (const [key, name] of Object.entries(data.further)) METRICS[key] = { name, unit: "", digits: 4, better: "" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -69,8 +70,8 @@ function draw(chart) {
   if (!plotly) return;
   const { traces, layout } = chart.describe();
   Plotly.react(chart.place, traces, styled(layout), {
-    responsive: true, displaylogo: false, doubleClick: "reset",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    responsive: true, displaylogo: false, doubleClick: "reset", displayModeBar: matchMedia("(pointer: coarse)").matches ? false : "hover",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // none that would leave the page
   });
 }
 
@@ -131,7 +132,7 @@ function styled(layout) {
     hoverlabel: { bgcolor: raised, bordercolor: line, font: { color: ink, size: 12 } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
     ...layout,
-    xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+    xaxis: { ...axis, spikethickness: 1, spikecolor: soft, spikedash: "dot", ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
   };
 }
 

@@ -4,6 +4,8 @@ function differenceAt(metric) {
   return where(found, (i) => found.metric[i] === metric && chosen(found, i) && state.shown[found.series[i]]);
 }
 
+const COMPARED = data.metrics.filter((metric) => !(metric in data.further));
+
 function outageOf(series, found, i) {
   const points = data.points;
   const [at] = where(points, (k) => points.series[k] === series && ["channel", "cbr", "snr"].every((key) => points[key][k] === found[key][i]));
@@ -64,10 +66,10 @@ function meanDifferences() {
   const rows = [...lines.values()].map((line) => {
     const i = line.any;
     const snr = found.snr[i] === null ? "mean of all" : `${data.snrs[found.snr[i]]} dB`;
-    const cells = data.metrics.map((metric) => (line[metric] === undefined ? "–" : differenceCell(found, line[metric])));
+    const cells = COMPARED.map((metric) => (line[metric] === undefined ? "–" : differenceCell(found, line[metric])));
     return [data.series[found.series[i]].label, snr, data.cbrs[found.cbr[i]].label, ...cells, String(found.images[i])];
   });
-  fillTable($("mean-differences"), ["Scheme", "Es/N0", "CBR", ...data.metrics.map((metric) => METRICS[metric].name), "Images"], rows, 1);
+  fillTable($("mean-differences"), ["Scheme", "Es/N0", "CBR", ...COMPARED.map((metric) => METRICS[metric].name), "Images"], rows, 1);
 }
 
 function differenceCell(found, i) {
@@ -92,7 +94,7 @@ function addDifferences() {
     state.reference = Number(event.target.value);
     changed();
   });
-  for (const metric of data.metrics) {
+  for (const metric of COMPARED) {
     const { name, better } = METRICS[metric];
     addChart($("difference-charts"), `${name} difference`, better, differenceChart(metric), `Differences of ${name}; the table below has means`);
   }

@@ -85,16 +85,16 @@ function describe(place, side) {
   const { shot } = side;
   const lines = [element("b", {}, side.label)];
   if (shot === null) {
-    lines.push(element("span", {}, data.images[view.image]));
+    lines.push(data.images[view.image]);
   } else if (shot[SHOT.outage]) {
-    lines.push(element("span", {}, `outage: nothing could be decoded, ${number(shot[SHOT.psnr_db], 2)} dB`));
+    lines.push(`outage: nothing could be decoded, ${number(shot[SHOT.psnr_db], 2)} dB`);
   } else {
     const parts = [`PSNR ${number(shot[SHOT.psnr_db], 2)} dB`];
     if (shot[SHOT.ms_ssim] !== null) parts.push(`MS-SSIM ${number(shot[SHOT.ms_ssim], 4)}`);
     if (shot[SHOT.lpips] !== null) parts.push(`LPIPS ${number(shot[SHOT.lpips], 3)}`);
     parts.push(`CBR ${number(shot[SHOT.cbr_billed], 5)}`);
     if (data.realisations > 1) parts.push(`draw ${shot[SHOT.realisation]}`);
-    lines.push(element("span", {}, parts.join(" · ")));
+    lines.push(...parts.flatMap((text, place) => [place ? " · " : "", element("span", {}, text)]));
   }
   place.replaceChildren(...lines);
 }
