@@ -47,6 +47,8 @@ def test_wheel_holds_configurations_and_weights(site: Path) -> None:
         assert f"models/pretrained/{name}.json" in shipped
     for name in ("lrisc-compact", "lrisc-paper", "deepjscc"):
         assert f"experiments/train/{name}.yaml" in shipped
+    for name in ("page.html", "style.css", "start.js"):
+        assert f"simulator/report/page/{name}" in shipped
     assert not any(name.startswith(("tests/", "docs/")) for name in shipped)
 
 
