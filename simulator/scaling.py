@@ -47,6 +47,7 @@ class Growth:
         rows_per_second: written, one transaction each, as a sweep of one image per unit of work does.
         megabytes: size of the database, in 10^6 bytes.
         plan_s: seconds until a resumed sweep knows what is missing: keys of the grid, stored plan, finished rows.
+        plan_cpu_s: processor seconds of the same, which a busy machine does not change.
         summary_s: seconds to read all rows and make the summary of them, which ends every sweep.
     """
 
@@ -54,6 +55,7 @@ class Growth:
     rows_per_second: float
     megabytes: float
     plan_s: float
+    plan_cpu_s: float
     summary_s: float
 
 
@@ -67,19 +69,19 @@ def measure_growth(rows: int, folder: Path) -> Growth:
         for row in synthetic_rows(planned):
             store.add([row])
         writing = time.perf_counter() - start
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     planned = plan(config, inputs)
     with Store(folder) as store:
         store.set_plan([row.key for row in planned], {})
         finished = store.finished()
         missing = [row for row in planned if row.key not in finished]
-        planning = time.perf_counter() - start
+        planning, processor = time.perf_counter() - start, time.process_time() - processor
         assert not missing
         start = time.perf_counter()
         summary_csv(summarise(store.results().rows))
         summarising = time.perf_counter() - start
     size = sum(path.stat().st_size for path in folder.glob(DATABASE + "*"))
-    return Growth(len(planned), len(planned) / writing, size / 1e6, planning, summarising)
+    return Growth(len(planned), len(planned) / writing, size / 1e6, planning, processor, summarising)
 
 
 def grid(rows: int) -> tuple[SweepConfig, Inputs]:

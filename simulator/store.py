@@ -26,7 +26,7 @@ _READABLE = (1, 2, LAYOUT)
 ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # slots: a million rows fit into 1 GB
 class Row:
     """What became of one image on one trip. Column names are public.
 
