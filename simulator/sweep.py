@@ -239,7 +239,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
 
 def row_key(*parts: object) -> str:
     """SHA-256 (hex) of all that determines a row."""
-    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
 
 
 def _identity(scheme: Scheme | Bound, config: SweepConfig) -> str:
