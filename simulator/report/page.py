@@ -117,7 +117,7 @@ def _plotly() -> str:
 
 
 def _title(data: dict[str, Any]) -> str:
-    labels = [one["label"] for one in data["series"]]
+    labels = [one["label"] for one in data["series"] if not one["bound"]] or [one["label"] for one in data["series"]]
     schemes = labels[0] if len(labels) == 1 else f"{len(labels)} schemes"
     channels = data["channels"]
     over = channels[0].partition(":")[0].upper() if len(channels) == 1 else f"{len(channels)} channels"

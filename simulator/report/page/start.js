@@ -25,6 +25,13 @@ function addSchemes() {
     box.addEventListener("change", () => { state.shown[index] = box.checked; changed(); });
     $("schemes").append(element("label", { class: "chip" }, box, swatch(index), element("span", {}, one.label)));
   });
+  // What has no point at the chosen channel and ratio needs no switch.
+  const show = () => {
+    const there = new Set(where(data.points, (i) => chosen(data.points, i)).map((i) => data.points.series[i]));
+    [...$("schemes").querySelectorAll(".chip")].forEach((chip, index) => { chip.hidden = !there.has(index); });
+  };
+  show();
+  CHOICES.addEventListener("change", show);
 }
 
 function addConditions() {
