@@ -3,11 +3,13 @@
 import hashlib
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from simulator.cache import cache_dir
 from simulator.errors import UserError
@@ -36,12 +38,12 @@ class Archive:
         return self.url.rsplit("/", 1)[1]
 
 
-# COCO 2017 (cocodataset.org): photographs from Flickr under their owners' Creative Commons licences.
+# COCO 2017 (cocodataset.org): photographs from Flickr under their owners' Creative Commons licences. The bucket of its
+# official site by the name that has a certificate: images.cocodataset.org answers without encryption only.
+_COCO = "https://s3.amazonaws.com/images.cocodataset.org/zips"
 COCO = {
-    "coco": Archive("http://images.cocodataset.org/zips/val2017.zip", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
-    "coco-train": Archive(
-        "http://images.cocodataset.org/zips/train2017.zip", 19_336_861_798, "cced6f7f71b7629ddf16f17bbcfab6b2"
-    ),
+    "coco": Archive(f"{_COCO}/val2017.zip", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
+    "coco-train": Archive(f"{_COCO}/train2017.zip", 19_336_861_798, "cced6f7f71b7629ddf16f17bbcfab6b2"),
 }
 
 
@@ -97,13 +99,37 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
     return path
 
 
+class _OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect to an address without encryption."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_https(request: urllib.request.Request, timeout_s: float) -> Any:
+    """Open an address, with verified certificates, whatever it redirects to.
+
+    Raises:
+        urllib.error.URLError: it cannot be reached, or is not HTTPS (this machine itself may be asked without).
+    """
+    _check_https(request.full_url)
+    return urllib.request.build_opener(_OnlyHttps).open(request, timeout=timeout_s)
+
+
+def _check_https(url: str) -> None:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "::1")):
+        raise urllib.error.URLError(f"'{parts.scheme}://{parts.hostname}' is not HTTPS")
+
+
 def _append(archive: Archive, partial: Path, progress: Callable[[int, int], None]) -> None:
     """Bring `partial` to its full size."""
     done = partial.stat().st_size if partial.exists() else 0
     if done >= archive.bytes:
         return
     request = urllib.request.Request(archive.url, headers={"Range": f"bytes={done}-"} if done else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+    with open_https(request, TIMEOUT_S) as response:
         if done and response.status != 206:  # a server without ranges sends all of it again
             done = 0
         with partial.open("ab" if done else "wb") as file:

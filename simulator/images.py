@@ -28,8 +28,9 @@ from simulator.randomness import image_digest, to_float
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
-KODAK_SITES = ("https://r0k.us/graphics/kodak/kodak/", "http://r0k.us/graphics/kodak/kodak/")
+KODAK_SITE = "https://r0k.us/graphics/kodak/kodak/"
 MIN_SIDE = 16
+MAX_FILE_BYTES = 2**24  # of a Kodak image, that a server could send without end
 STRIP = 512  # rows converted at a time
 MAX_PIXELS = 2**26  # 8192 x 8192; asked before anything is decoded, for a small file may claim any size
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
@@ -237,17 +238,17 @@ def _download(entry: _KodakEntry, path: Path) -> None:
 
 
 def _fetch(entry: _KodakEntry) -> bytes:
-    """The bytes of one Kodak file from the first site that has the right ones."""
-    for site in KODAK_SITES:
-        try:
-            with urllib.request.urlopen(site + entry.name, timeout=30) as response:
-                data = response.read()
-        except (OSError, HTTPException) as error:
-            reason = str(getattr(error, "reason", error))
-            continue
+    """The bytes of one Kodak file, if they are the right ones."""
+    from simulator.download import open_https
+
+    try:
+        with open_https(urllib.request.Request(KODAK_SITE + entry.name), 30) as response:
+            data = response.read(MAX_FILE_BYTES)
         if hashlib.sha256(data).hexdigest() == entry.sha256_file:
             return data
         reason = "its checksum is wrong"
+    except (OSError, HTTPException) as error:
+        reason = str(getattr(error, "reason", error))
     raise UserError(
-        f"cannot download {entry.name} from {KODAK_SITES[0]} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
+        f"cannot download {entry.name} from {KODAK_SITE} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
     )

@@ -215,7 +215,7 @@ def explained(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(_explain_database(error, folder)) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -227,7 +227,7 @@ def _disk_full(folder: Path) -> str:
     return f"disk full while writing to '{folder}'; finished rows are kept: free some space and run the same again"
 
 
-def _explain_database(error: sqlite3.Error, folder: Path) -> str:
+def _explain_database(error: Exception, folder: Path) -> str:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return _disk_full(folder)

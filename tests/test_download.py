@@ -21,6 +21,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.asked.append(wanted)
+        if "/elsewhere/" in self.path:
+            self.send_response(302)
+            self.send_header("Location", "http://example.org/data.zip")
+            self.end_headers()
+            return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and "/whole/" not in self.path else 0
         body = CONTENT[start : len(CONTENT) // 2 if "/short/" in self.path and not wanted else None]
         self.send_response(206 if start else 200)
@@ -81,4 +86,15 @@ def test_unreachable_site_is_explained(tmp_path):
 
 
 def test_coco_comes_from_its_official_site():
-    assert {one.url.split("/")[2] for one in COCO.values()} == {"images.cocodataset.org"}
+    assert all(one.url.startswith("https://s3.amazonaws.com/images.cocodataset.org/zips/") for one in COCO.values())
+
+
+@pytest.mark.parametrize("url", ["http://example.org/data.zip", "file:///etc/passwd", "ftp://example.org/data.zip"])
+def test_only_https_is_asked(tmp_path, url):
+    with pytest.raises(UserError, match="is not HTTPS"):
+        fetch(archive(url), tmp_path)
+
+
+def test_a_redirect_to_http_is_not_followed(site, tmp_path):
+    with pytest.raises(UserError, match="is not HTTPS"):
+        fetch(archive(f"{site}/elsewhere/data.zip"), tmp_path)
