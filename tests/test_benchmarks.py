@@ -106,3 +106,17 @@ def test_quick_run_has_every_row(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert by_name["LRISC compact decoder, work"].ratio > 5  # type: ignore[operator]
     for snr_db in (0, 10):
         assert abs(by_name[f"LRISC bf16 less fp32 at {snr_db} dB, PSNR"].value) < 0.02
+
+
+def test_workers_are_held_against_one(monkeypatch):
+    from simulator import sweep_benchmark
+    from simulator.sweep_benchmark import Speed
+
+    def measure_speeds(config, workers, executors, repeats, notify):
+        assert config.schemes == ("bpg-ldpc",)
+        return [Speed("local", 1, 10.0, 1.0), *(Speed(one, workers, 18.0, 1.0) for one in executors)]
+
+    monkeypatch.setattr(sweep_benchmark, "measure_speeds", measure_speeds)
+    one, two, *_ = PARTS["workers"](False)
+    assert (one.ratio, two.ratio) == (1.0, 1.8)
+    assert (two.what, two.note) == ("bpg-ldpc, local, 2 workers", "efficiency 90%")
