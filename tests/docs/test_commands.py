@@ -23,7 +23,11 @@ pytestmark = pytest.mark.slow
 
 # What is added to a command so that it takes a second: (how it starts, what, why).
 SMALLER = [
-    ("sweep", "--images tiny.png --lpips none --workers 1", "one picture of 48 pixels instead of photographs"),
+    (
+        "sweep",
+        "--images tiny.png --crop 48 --lpips none --workers 1",
+        "one picture of 48 pixels instead of photographs",
+    ),
     ("transmit", "--lpips none", "no backbone needed"),
     ("reproduce", "--images tiny.png --workers 1", "one picture of 48 pixels instead of Kodak"),
     ("train", "--minutes 0.01 --stage 1 --set loop.batch=1 --set loop.validation_images=1", "a step instead of hours"),
@@ -194,6 +198,8 @@ def _check_outputs(verb: str, arguments: list[str], folder: Path) -> None:
     elif verb == "transmit" and args.out:
         with Image.open(folder / args.out) as received, Image.open(folder / args.image) as sent:
             assert received.size == sent.size
+    elif verb == "report":
+        assert (folder / build_parser().parse_args(arguments).out).stat().st_size > 10_000
     elif verb == "train" and args.export:
         assert any(name.endswith(".safetensors") for name in _names(folder / args.export))
 
