@@ -1,5 +1,7 @@
 """What was reordered for speed, held to the formulas as they are written."""
 
+import constriction
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 from models.lrisc.allocation import PowerAllocation
 from models.lrisc.codec import Lrisc
 from models.lrisc.diffusion import alpha, sample
+from models.lrisc.ratemap import _AdaptiveModel, encode_map
 from models.lrisc.unet import Condition, UNet, time_features
 
 
@@ -89,3 +92,16 @@ def test_snr_module_knows_every_vector(model: Lrisc):
     for layer, modulation in zip([*snr.hidden, snr.leave], snr.modulations, strict=True):
         h = layer(h * modulation(snr_db[..., None]))
     torch.testing.assert_close(snr(x, snr_db), x * torch.sigmoid(h))
+
+
+def test_map_coded_at_once_is_that_coded_level_by_level():
+    draw = np.random.default_rng(3)
+    for num_levels, shape in ((16, (12, 17)), (4, (1, 9)), (2, (5, 1))):
+        levels = draw.integers(0, num_levels, shape)
+        coder, model, coded = constriction.stream.queue.RangeEncoder(), _AdaptiveModel(num_levels), np.full(shape, -1)
+        for row, column in np.ndindex(shape):
+            context, level = model.context(coded, row, column), int(levels[row, column])
+            coder.encode(level, model.distribution(context))
+            model.update(context, level)
+            coded[row, column] = level
+        assert encode_map(levels, num_levels) == coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
