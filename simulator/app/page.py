@@ -156,9 +156,9 @@ def _simulate(
     """One trip with what the controls hold."""
     rgb = read_picture(*picture)
     settings = read_settings(link, coding, schemes, machine)
-    progress((0, None), desc=f"Loading {settings.scheme}")
+    progress(0.1, desc=f"Loading {settings.scheme}")
     session.find_scheme(settings.scheme, machine)
-    progress((0, None), desc=f"Sending with {settings.scheme} over {settings.channel}")
+    progress(0.3, desc=f"Sending with {settings.scheme} over {settings.channel}")
     return session.simulate(settings, rgb, session.find_lpips())
 
 

@@ -39,7 +39,7 @@ COLOURS = {"sent": "#2F8FD8", "received": "#E0701A", "equalised": "#12A37D"}
 def headline(outcome: Outcome) -> str:
     """What was sent over what, and whether it arrived."""
     settings, (height, width) = outcome.settings, outcome.source.shape[:2]
-    where = f"{outcome.channel} at {settings.snr_db:g} dB, CBR {settings.cbr}"
+    where = f"{outcome.channel} at {_text(settings.snr_db, 'g', ' dB')}, CBR {settings.cbr}"
     draw = f"realisation {settings.realisation}, seed {settings.seed}"
     text = f"<strong>{escape(outcome.scheme)}</strong> over {escape(where)} · {width}×{height} · {draw}"
     return f'<p class="headline">{text}</p>{_outage([("", outcome)])}'
@@ -48,7 +48,7 @@ def headline(outcome: Outcome) -> str:
 def same_draw(first: Outcome, second: Outcome) -> str:
     """What two outcomes have in common, and which of them did not arrive."""
     settings, (height, width) = first.settings, first.source.shape[:2]
-    where = f"<strong>{escape(first.channel)}</strong> at {settings.snr_db:g} dB"
+    where = f"<strong>{escape(first.channel)}</strong> at {_text(settings.snr_db, 'g', ' dB')}"
     draw = f"realisation {settings.realisation}, seed {settings.seed}"
     lost = _outage([("A: ", first), ("B: ", second)])
     return f'<p class="headline">Same picture, same draw of {where} · {width}×{height} · {draw}</p>{lost}'
@@ -173,7 +173,7 @@ def _reach(symbols: np.ndarray) -> float:
 def _scatter(symbols: np.ndarray, colour: str, reach: float) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
-    marker = {"size": 4, "color": colour, "opacity": 0.5}
+    marker = {"size": 5, "color": colour, "opacity": 0.5}
     hover = "I %{x:.3f}<br>Q %{y:.3f}<extra></extra>"
     points = Scatter(
         x=symbols.real.round(4), y=symbols.imag.round(4), mode="markers", marker=marker, hovertemplate=hover
