@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -437,6 +438,7 @@ def normalised(image, amplitude=1.0):
 def test_a_keras_pair_is_a_scheme(here, kind):
     options = {"any size": {}, "tiles": {"side": 32}, "flat tiles": {"side": 32, "flat": True}, "snr": {"snr": True}}
     scheme = load_scheme(build("", **options[kind]))
+    assert os.environ.get("KERAS_BACKEND", "torch") in scheme.fingerprint()
     image = ramp(64, 96)
     trip = transmit(scheme, image, Fraction(1, 64), load_channel("awgn"), 60.0)
     assert trip.ledgers[0].payload == trip.ledgers[0].total == 3 * 8 * 12
