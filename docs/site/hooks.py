@@ -227,6 +227,14 @@ def _origin(record: dict[str, Any]) -> str:
     return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items())
 
 
+def benchmarks() -> str:
+    """The tables of `bench all` in results/benchmarks/, without their headings."""
+    tables = sorted((RESULTS / "benchmarks").glob("*.md"))
+    if not tables:
+        return "Not measured for this version yet: `python -m simulator bench all --out results/benchmarks`."
+    return "\n\n".join(re.sub(r"\A# .*\n", "", table.read_text()).strip() for table in tables)
+
+
 HEADLINE_SNRS_DB = ("0", "5", "10", "15")
 HEADLINE_SCHEMES = {"lrisc": "", "deepjscc": "", "bpg-ldpc": "", "bpg-capacity": " (bound)"}
 
@@ -285,5 +293,5 @@ def _yaml(config: dict[str, Any]) -> str:
 
 
 DIRECTIVES: dict[str, Callable[..., str]] = {
-    one.__name__: one for one in (commands, differences, experiment, headline, model_cards)
+    one.__name__: one for one in (benchmarks, commands, differences, experiment, headline, model_cards)
 }
