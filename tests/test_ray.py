@@ -76,6 +76,14 @@ def test_a_cluster_gives_the_same_rows_although_an_actor_is_killed(config, tmp_p
     assert not _actors()
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_a_cluster_that_does_not_answer_is_said_at_once():
+    with pytest.raises(
+        UserError, match=r"no Ray cluster at '127.0.0.1:1' \(Connection refused\); start one with 'ray start"
+    ):
+        list(RayCluster(1, "127.0.0.1:1").run(print, []))
+
+
 def test_ray_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r'Ray is not installed; run: pip install "wireless-image-simulator\[ray\]"'):

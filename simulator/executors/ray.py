@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from simulator.executors.base import Answer, Event, Lost, Ready, Task, Work, att
 from simulator.executors.crew import Crew
 
 SECONDS_UNTIL_COMPLAINT = 30
+SECONDS_TO_ANSWER = 10
 
 
 class RayCluster:
@@ -100,6 +102,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
             if address is None:
                 _start_here(workers, folder)
             else:
+                _knock(address)
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -109,6 +112,20 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Refuse a host and port that do not answer, which Ray itself would try for minutes.
+
+    Raises:
+        ConnectionError: nobody is there.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectionError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def _start_here(workers: int | None, folder: str) -> None:
