@@ -87,7 +87,7 @@ def make_album(shots: Sequence[Shot], sources: dict[int, Path], budget: float) -
     images, conditions = _images(shots), list(dict.fromkeys(shot.condition for shot in shots))
     files = [sources[image] for image in images] + [shot.path for shot in shots]
     if not shots or sum(path.stat().st_size for path in files) * BASE64 <= budget:
-        whole = {path: ("image/png", path.read_bytes()) for path in files}
+        whole = {path: _png(path) for path in files}
         return _album(shots, sources, whole, None, len(images), len(conditions))
     made = {path: _webp(path) for path in _spread(files, SAMPLE)}
     chosen: Sequence[Shot] = shots
@@ -155,6 +155,11 @@ def _spread(items: Sequence[T], count: int) -> list[T]:
         return list(items[len(items) // 2 :][:count])
     count = min(count, len(items))
     return [items[round(index * (len(items) - 1) / max(count - 1, 1))] for index in range(count)]
+
+
+def _png(path: Path) -> tuple[str, bytes]:
+    load_image(path)  # a damaged one is refused here, not in the reader's browser
+    return "image/png", path.read_bytes()
 
 
 def _webp(path: Path) -> tuple[str, bytes]:

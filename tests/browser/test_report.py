@@ -196,6 +196,14 @@ def test_dark_and_light(opened):
     assert chart.evaluate(font) != inked
 
 
+def test_the_command_can_be_copied(opened, kept_results):
+    page = opened()
+    button = page.locator("#provenance").get_by_role("button", name="Copy")
+    assert page.locator("#provenance pre").inner_text().startswith("python -m simulator")
+    button.click()
+    page.locator("#provenance").get_by_role("button", name="Copied").wait_for()
+
+
 def test_a_phone_needs_no_scrolling_sideways(opened):
     page = opened(width=375, height=800, has_touch=True, is_mobile=True)
     draw_all(page)

@@ -252,3 +252,12 @@ def test_broken_schemes_are_told(results):
     rows = [replace(row, fault="it raised") for row in results.rows]
     build_page([replace(results, rows=rows)], None, 10.0, notes.append)
     assert any("18 rows of schemes that broke" in note for note in notes)
+
+
+def test_a_damaged_picture_is_named(results, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(results.folder, broken)
+    path = Gallery(broken).path(results.rows[0].key)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=path.name):
+        build_page([load_results(broken)], None, 10.0)

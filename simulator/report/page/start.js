@@ -132,4 +132,6 @@ addOrigins();
 unpackPlotly().then(() => {
   watchCharts();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
+}, () => {
+  $("notes").append(element("li", {}, "The curves need a browser of 2023 or later; tables and pictures are complete without them."));
 });
