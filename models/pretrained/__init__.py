@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from simulator.cache import write_atomically
 from simulator.errors import UserError
 
+MAX_NAME_BYTES = 200
 N = TypeVar("N", bound=torch.nn.Module)
 
 
@@ -48,6 +49,8 @@ def find_weights(text: str, system: str) -> Weights:
         UserError: there are no such weights, more than one, or they are of another system.
     """
     path = Path(text)
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+        raise UserError(f"no weights '{text}'; no file has so long a name")
     if (files(__name__) / f"{text}.json").is_file() and len(path.parts) == 1 and not text.startswith("."):
         found = Weights(text)
     elif path.is_dir():

@@ -113,7 +113,7 @@ def _stage(
     """One entry of the file's `stages`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
     check_keys(options, ("algorithm", "start", "loss", "loop"), f"stage {number}")
     algorithm, start = options.get("algorithm"), options.get("start")
-    if algorithm not in TRAINED_MODULES:
+    if not isinstance(algorithm, int) or algorithm not in TRAINED_MODULES:
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")

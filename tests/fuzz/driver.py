@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     from tests.fuzz.targets import TARGETS
 
-    names = [args.target] if args.target else list(TARGETS)
+    names = args.target or list(TARGETS)
     share = sum(TARGETS[name].share for name in names)
     reports = []
     for name in names:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n")[0])
     parser.add_argument("--inputs", type=int, default=20_000, help="over all targets (default: 20000)")
     parser.add_argument("--seconds", type=float, help="stop after about so long, over all targets")
-    parser.add_argument("--target", help="this one only")
+    parser.add_argument("--target", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--seed", type=int, default=0, help="other inputs (default: 0)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to write inputs that are findings")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

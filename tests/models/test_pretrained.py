@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from models.pretrained import Weights, find_weights, load_pretrained, read_card, release
+from models.pretrained import Weights, build_network, find_weights, load_pretrained, read_card, release
 from simulator.errors import UserError
 
 
@@ -82,3 +82,23 @@ def test_weights_must_be_those_of_one_system(released):
         find_weights(str(folder), "test")
     with pytest.raises(UserError, match="no weights 'nowhere/net'"):
         find_weights("nowhere/net", "test")
+
+
+def test_a_card_cannot_ask_for_more_than_its_weights():
+    state = torch.nn.Linear(3, 4).state_dict()
+    assert torch.equal(build_network(lambda: torch.nn.Linear(3, 4), state, "net").weight, state["weight"])
+    for features in (5, 2**40):  # the second would not fit any memory
+        with pytest.raises(UserError, match="not of the network that their card describes"):
+            build_network(lambda wanted=features: torch.nn.Linear(3, wanted), state, "net")
+    with pytest.raises(UserError, match="describes no network"):
+        build_network(lambda: torch.nn.Linear("3", 4), state, "net")
+
+
+@pytest.mark.parametrize("change", [{"model": None}, {"defaults": {}}, {"defaults": {"steps": 0, "gamma": 0.8}}])
+def test_a_card_that_does_not_describe_lrisc_is_refused(tmp_path, change):
+    from models.lrisc.scheme import LriscScheme
+
+    config = {"model": {"latent_channels": 10**6}, "defaults": {"steps": 1, "gamma": 0.8}} | change
+    release(tmp_path, "net", {"weight": torch.zeros(1)}, {"system": "lrisc", "config": config})
+    with pytest.raises(UserError):
+        LriscScheme(f"weights={tmp_path}")
