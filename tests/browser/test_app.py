@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytest.importorskip("gradio", reason="gradio is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-SECONDS = 120  # until a server is up, or a busy machine has sent a picture
+SECONDS = 240  # until a server is up, or a busy machine has sent a picture
 COLUMNS = ("psnr_db", "cbr", "cbr_payload", "snr_db_realised")
 SNR_DB = 4.5
 # Gradio's own: its client ends the stream of an upload's progress with a stub that says so, and asks for the progress
