@@ -185,8 +185,8 @@ def _differences(found: list[dict[str, str]]) -> str:
         if one["metric"] == "lpips" and one["percent"]:
             cell += f" ({float(one['percent']):+.0f} %)"
         lines.setdefault(at, {})[one["metric"]] = cell
-    heads = ["scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "MS-SSIM", "LPIPS"]
-    metrics = ("psnr_db", "ms_ssim", "lpips")
+    heads = ["scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "LPIPS", "MS-SSIM"]
+    metrics = ("psnr_db", "lpips", "ms_ssim")
     return _table(heads, [[*at, *(cells.get(one, "-") for one in metrics)] for at, cells in lines.items()], 2)
 
 
