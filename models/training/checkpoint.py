@@ -83,12 +83,16 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        if int(index) >= len(parameters) or (tensor.dim() and tensor.shape != parameters[int(index)].shape):
+        index, _, name = key.partition(".")
+        known = name and index.isdecimal() and int(index) < len(parameters)
+        if not known or (tensor.dim() and tensor.shape != parameters[int(index)].shape):
             raise UserError("the checkpoint's optimiser belongs to another model; name another run folder")
         parameter = parameters[int(index)]
         if tensor.dim():
             # Fused AdamW walks parameter and moments in memory order: strides must agree (channels_last).
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
+    names = {name for entry in state.values() for name in entry}
+    if any(set(entry) != names for entry in state.values()) or (state and "step" not in names):
+        raise UserError("the checkpoint's optimiser lacks some of its state; name another run folder")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

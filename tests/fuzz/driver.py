@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 SLOW_S = 2.0  # processor time of one input
-HANG_S = 20.0  # wall-clock time of one input: the machine may be busy
+HANG_S = 60.0  # wall-clock time of one input: the machine may be busy
 MEMORY_MB = 1024  # beyond what the program itself takes
 ALIKE = 3  # findings at one place that are told
 CORPUS = Path(__file__).parent / "corpus"
