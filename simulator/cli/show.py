@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
     if form == "table" and results.faults:
         print(
-            f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); the sweep tries them again"
+            f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); a sweep tries them again"
         )
     return 0
 
