@@ -1,5 +1,6 @@
 """The controls of the page, and what their values mean."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -18,6 +19,7 @@ from simulator.plugins import plugin_names
 MAX_UPLOAD_MB = 20
 FORMATS = f"PNG, JPEG, WebP or TIFF of up to {MAX_UPLOAD_MB} MB. It stays on this machine."
 THUMBNAIL = 96  # pixels
+FIRST_CBR = "1/16"
 Controls = list[gr.components.Component]
 
 
@@ -178,7 +180,8 @@ def link_controls() -> LinkControls:
 
 def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> CodingControls:
     """A row of controls for one scheme; what they offer follows the scheme that is chosen."""
-    offered = _offer(first, "1/16", machine)
+    offers = {name: _offer(name, machine) for name in schemes}
+    offered = offers[first]
     narrow: Any = {"min_width": 150}
     with gr.Row(equal_height=True):
         text = "From image to symbols."
@@ -192,28 +195,32 @@ def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> C
         text = "Such as 16qam-1/2. Empty: defaults."
         options = gr.Textbox(label="Scheme options", info=text, max_lines=1, **offered[3], **narrow)
     controls = CodingControls(scheme, cbr, steps, gamma, options)
-    scheme.change(
-        lambda name, ratio: [gr.update(**one) for one in _offer(name, ratio, machine)],
-        [scheme, cbr],
-        controls.all[1:],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    # In the browser: the answer of a busy server comes late, and would undo what was typed in the meantime.
+    scheme.change(None, [scheme, cbr], controls.all[1:], js=_follow(offers), api_visibility="private")
     return controls
 
 
-def _offer(name: str, cbr: str, machine: Machine) -> list[dict[str, Any]]:
+def _offer(name: str, machine: Machine) -> list[dict[str, Any]]:
     """What the controls after the scheme's show: its bandwidth ratios, and either steps and gamma or options."""
     try:
         scheme: Any = session.find_scheme(name, machine)
-    except UserError as error:
-        gr.Warning(escape(str(error)))
+    except Exception:  # a stranger's may break in any way: a press says how, and the other schemes stay
         scheme = None
     cbrs = session.supported_cbrs(scheme)
     diffuses = name == "lrisc" and scheme is not None
     return [
-        {"choices": cbrs, "value": cbr if cbr in cbrs else next(iter(cbrs), cbr)},
+        {"choices": [(cbr, cbr) for cbr in cbrs], "value": FIRST_CBR if FIRST_CBR in cbrs else next(iter(cbrs), None)},
         {"value": scheme.steps if diffuses else 1, "visible": diffuses},
         {"value": scheme.gamma if diffuses else 0, "visible": diffuses},
         {"value": "", "visible": not diffuses},
     ]
+
+
+def _follow(offers: dict[str, list[dict[str, Any]]]) -> str:
+    """JavaScript that shows what the chosen scheme offers; a bandwidth ratio that is among it stays."""
+    updates = {name: [gr.update(**one) for one in offered] for name, offered in offers.items()}
+    return f"""(name, cbr) => {{
+  const [{{value, ...ratios}}, ...others] = {json.dumps(updates)}[name];
+  const stays = ratios.choices.some(([, one]) => one === cbr);
+  return [stays ? ratios : {{...ratios, value}}, ...others];
+}}"""

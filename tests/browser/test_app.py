@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from simulator.__main__ import main
+from simulator.app.session import find_scheme
 from simulator.images import load_image_set
 from simulator.store import load_results
 
@@ -86,10 +87,12 @@ def _upload(page: "Page", path: Path) -> None:
     page.locator("#picture input[type=file]").set_input_files(path)
 
 
-def _choose(within: "Locator | Page", label: str, option: str) -> None:
-    """Choose from a dropdown."""
-    within.get_by_label(label, exact=True).locator("visible=true").first.click()
-    within.get_by_role("option", name=option, exact=True).locator("visible=true").click()
+def _choose(page: "Page", label: str, option: str, index: int = 0) -> None:
+    """Choose from a dropdown, the first of this label or a later one; its list fades, so wait until it is gone."""
+    page.get_by_label(label, exact=True).locator("visible=true").nth(index).click()
+    chosen = page.get_by_role("option", name=option, exact=True).locator("visible=true")
+    chosen.click()
+    chosen.wait_for(state="hidden")
 
 
 def _set_snr(page: "Page", snr_db: float) -> None:
@@ -141,14 +144,38 @@ def test_two_settings_over_the_same_draw(page: "Page", folder: Path, tmp_path: P
     page.get_by_role("tab", name="Compare").click()
     page.locator("#send-both").wait_for()
     for index, scheme in enumerate(("deepjscc", "bpg-capacity")):
-        page.get_by_label("Scheme", exact=True).locator("visible=true").nth(index).click()
-        page.get_by_role("option", name=scheme, exact=True).locator("visible=true").click()
+        _choose(page, "Scheme", scheme, index)
     page.locator("#send-both").click()
     table = page.locator("#comparison")
     table.get_by_text("B: bpg-capacity").wait_for(timeout=1000 * SECONDS)
     for index, scheme in enumerate(("deepjscc", "bpg-capacity")):
         row = _row(folder, tmp_path / scheme, scheme, "--channel", "rayleigh")
         assert _numbers(table, index) == row, scheme
+
+
+def test_controls_follow_the_scheme_without_the_server(page: "Page") -> None:
+    """What is typed right after a scheme was chosen stays, however busy the server is."""
+    cbr = page.get_by_label("CBR", exact=True).locator("visible=true")
+    gamma = page.get_by_label("number input for Gamma").locator("visible=true")
+    options = page.get_by_label("Scheme options").locator("visible=true")
+    lrisc: Any = find_scheme("lrisc")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    _choose(page, "Scheme", "bpg-ldpc")
+    options.wait_for()
+    assert gamma.count() == 0
+    cbr.fill("1/6")
+    cbr.press("Enter")
+    _choose(page, "Scheme", "lrisc")
+    gamma.wait_for()
+    assert float(gamma.input_value()) == lrisc.gamma
+    assert options.count() == 0
+    assert cbr.input_value() == "1/16"  # not made for 1/6
+    _choose(page, "CBR", "1/8")
+    _choose(page, "Scheme", "bpg-ldpc")
+    options.wait_for()
+    assert cbr.input_value() == "1/8"
+    assert asked == []
 
 
 def test_what_cannot_be_sent_is_refused_in_one_line(page: "Page", folder: Path) -> None:
