@@ -87,7 +87,7 @@ def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[st
     text = "Both send the same picture over the same draw of the channel. Choose two settings, then press Send both."
     status = gr.HTML(views.hint(text), elem_id="compare-status", padding=False)
     with gr.Column(visible=False, elem_id="compare-results") as results:
-        slider = _slider("Received with A (left) and with B (right)")
+        slider = _slider("Received: A (left) and B (right)")
         table = gr.HTML(elem_id="comparison", padding=False)
         with gr.Row():
             plots = [gr.Plot(label=f"{side}: symbols at the receiver", min_width=250) for side in "AB"]
