@@ -44,9 +44,8 @@ _FASTEST_FIRST = tuple(mcs for mcs in reversed(MCS_TABLE) if mcs.bits_per_symbol
 SAFETY_MARGIN_DB = 1.0
 OUTAGE_TARGET = 0.02
 REPEATS = (2, 4, 8, 16)
-SIDE_SHARE = (
-    0.08  # of the budget; neighbouring vectors share a level, at last all do, rather than that a map takes more
-)
+# Of the budget: neighbouring vectors share a level, at last all do, rather than that a map takes more.
+SIDE_SHARE = 0.08
 NO_MAP = 0  # in place of a grid
 
 
@@ -188,7 +187,7 @@ def demodulate_side_information(
             return None
         levels = levels_without_map(shape, budget - first.num_symbols, values)
         return SideInformation(levels.numpy(), grid, scale / 100), first.num_symbols
-    if grid not in GRIDS or num_bytes == 0:  # a CRC held by accident
+    if grid not in GRIDS:  # a CRC held by accident
         return None
     second = map_format(num_bytes, state, budget)
     packed = _demodulate(received, first.num_symbols, second)

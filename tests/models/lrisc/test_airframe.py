@@ -75,6 +75,16 @@ def test_side_information_arrives_over_awgn(snr_db, shape, grid):
     assert (got.grid, got.scale_db) == (sent.grid, sent.scale_db)
 
 
+def test_a_map_of_the_lowest_level_alone_arrives():
+    """Its code has no bytes at all."""
+    grid, state = 2, LinkState("awgn", 10.0)
+    sent = SideInformation(np.zeros((6, 8), dtype=np.int64), grid, -3.21)
+    assert pack_map(sent.levels, grid, NUM_LEVELS) == b""
+    read = demodulate_side_information(receive(modulate(sent, state)[0], 10.0), (6, 8), VALUES, state)
+    assert read is not None
+    assert (read[0].grid, read[0].levels.tolist()) == (grid, sent.levels.tolist())
+
+
 @pytest.mark.parametrize("gain", [1j, -0.6 + 0.5j, 0.4])
 def test_side_information_survives_block_fading(gain):
     """A gain of -8 dB and any phase."""
