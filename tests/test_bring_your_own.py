@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import torch
 
 from simulator.__main__ import main
 from simulator.channels import load_channel
+from simulator.codecs import files
 from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig
@@ -183,6 +185,20 @@ def test_the_fingerprint_covers_modules_beside_the_file_options_and_weights(here
     assert fingerprint("torch:a/codec.py:Net") != before["torch:a/codec.py:Net"]
     assert fingerprint("torch:b/codec.py:Net") == before["torch:b/codec.py:Net"]
     assert load_scheme("deepjscc").name == "deepjscc"  # its package `models` is the program's own
+
+
+def test_a_file_beside_the_program_is_the_same_whatever_ran_before(here, monkeypatch):
+    """Workers load schemes in another order than the process that made the keys."""
+    shutil.copy(EXAMPLES / "analog.py", here)
+    (here / "models").mkdir()
+    (here / "models" / "__init__.py").write_text("")
+    (here / "models" / "net.py").write_text("")
+    monkeypatch.setattr(files, "PROGRAM", here.resolve())
+    before = load_scheme("torch:analog.py:Analog").fingerprint()
+    net = ModuleType("models.net")
+    net.__file__ = str(here.resolve() / "models" / "net.py")
+    monkeypatch.setitem(sys.modules, "models.net", net)
+    assert load_scheme("torch:analog.py:Analog").fingerprint() == before
 
 
 @pytest.mark.parametrize("channel", ["awgn", "rayleigh-fast"])
@@ -520,10 +536,14 @@ def _broken(name, content):
     return f"keras:{name},decoder.keras"
 
 
-def _not_keras():
+def _not_keras(name="readme", content="no model"):
     with zipfile.ZipFile("zip.keras", "w") as archive:
-        archive.writestr("readme", "no model")
+        archive.writestr(name, content)
     return "keras:zip.keras,decoder.keras"
+
+
+def _odd_names():
+    return _not_keras("config.json", json.dumps({"class_name": "A", "module": "b", "registered_name": ["c"]}))
 
 
 def _nan():
@@ -547,6 +567,8 @@ KERAS_BROKEN = {
     "missing": (lambda: "keras:encoder.keras,other.keras", "cannot read 'other.keras': No such file"),
     "text": (lambda: _broken("text.keras", b"hello"), "'text.keras' is no Keras 3 file"),
     "another zip": (_not_keras, "'zip.keras' is no Keras 3 file"),
+    "deep": (lambda: _not_keras("config.json", "[" * 100_000), "'zip.keras' is no Keras 3 file"),
+    "odd names": (_odd_names, "has a custom object '['c']' that is not registered"),
     "lambda": (_lambda, "'lambda.keras' has a Lambda layer"),
     "custom": (_custom, "that is not registered; register it with keras.saving.register_keras_serializable"),
     "outputs": (_two_outputs, "has 1 inputs and 2 outputs"),

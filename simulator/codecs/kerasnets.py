@@ -9,6 +9,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -216,15 +217,16 @@ def _check_config(path: Path, keras: Any) -> None:
     """Refuse what would run code of the file's own, before Keras reads it."""
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+            objects = list(_objects(json.loads(archive.read("config.json"))))
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError):
+        # RuntimeError: encrypted, of an unknown compression, or nested too deeply.
         raise UserError(f"'{path}' is no Keras 3 file; write one with model.save('NAME.keras')") from None
-    for one in _objects(config):
+    for one in objects:
         kind, name = one["class_name"], one.get("registered_name")
         if kind in ("Lambda", "__lambda__"):
             raise UserError(f"'{path}' has a Lambda layer, code that is not run; use a registered layer, or keras.ops")
         origin = str(one.get("module") or "keras").partition(".")[0]
-        if origin not in ("keras", "builtins") and keras.saving.get_registered_object(name) is None:
+        if origin not in ("keras", "builtins") and keras.saving.get_registered_object(str(name)) is None:
             hint = "register it with keras.saving.register_keras_serializable in a file and name that, layers=FILE.py"
             raise UserError(f"'{path}' has a custom object '{name or kind}' that is not registered; {hint}")
 
