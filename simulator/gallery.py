@@ -104,16 +104,18 @@ class Keeper:
         }
 
     def take(self, row: Row, png: bytes | None) -> str | None:
-        """Keep the picture of a new row, if it shall be kept.
+        """Keep the picture of a new row, if it shall be kept; one of an earlier attempt at it, a fault, goes.
 
         Returns:
             Key of the picture whose place it takes, to be discarded once the row itself is stored.
         """
         if png is None:
+            self._gallery.discard(row.key)
             return None
         last = self._best.get(_shot(row)) if self._keep == "best" else None
         rival = last is not None and last.key != row.key
         if last is not None and rival and _rank(row) <= _rank(last):
+            self._gallery.discard(row.key)
             return None
         self._gallery.add(row.key, png)
         self._best[_shot(row)] = row

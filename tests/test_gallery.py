@@ -10,6 +10,7 @@ from simulator import sweep
 from simulator.gallery import Gallery
 from simulator.images import load_image_set
 from simulator.inputs import SweepConfig
+from simulator.link import load_scheme
 from simulator.metrics import psnr_db
 from simulator.sweep import run_sweep
 from simulator.trials import Worker
@@ -147,3 +148,18 @@ def test_a_killed_sweep_goes_on_with_its_pictures(config, tmp_path, monkeypatch)
             sweep_quietly(config, tmp_path)
     rows = sweep_quietly(config, tmp_path).rows
     assert best_keys(rows) <= Gallery(tmp_path).keys()
+
+
+@pytest.mark.parametrize("keep", ["none", "best", "all"])
+def test_the_picture_of_a_fault_does_not_outlast_it(config, tmp_path, monkeypatch, keep):
+    config, toy = replace(config, schemes=("toy",)), type(load_scheme("toy"))
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "decode", lambda self, reception: 1 / 0)
+        broken = sweep_quietly(config, tmp_path)
+    assert broken.faults == len(broken.rows)
+    rows = sweep_quietly(replace(config, keep_images=keep), tmp_path).rows
+    gallery = Gallery(tmp_path)
+    sources = {image.name: image.rgb for image in load_image_set(config.images)}
+    kept = gallery.keys()
+    for row in (row for row in rows if row.key in kept):
+        assert psnr_db(sources[row.image], np.asarray(Image.open(gallery.path(row.key)))) == row.psnr_db
