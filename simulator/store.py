@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -319,9 +320,10 @@ def _check_content(connection: sqlite3.Connection) -> None:
     for name in ("rows", "plan", "meta"):
         if not str(tables.get(name)).startswith("CREATE TABLE"):
             raise sqlite3.DatabaseError(f"it has no table '{name}'")
-    if missing := sorted(set(COLUMNS) - _columns(connection) - LATER_COLUMNS):
+    there = _columns(connection)
+    if missing := sorted(set(COLUMNS) - there - LATER_COLUMNS):
         raise sqlite3.DatabaseError(f"its rows have no column '{missing[0]}'")
-    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name not in LATER_COLUMNS)
+    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name in there)
     odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
     if (found := connection.execute(odd).fetchone()) is not None:
         raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' holds a value that cannot be")
@@ -375,7 +377,15 @@ def _read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
     for name, kind in META_KINDS.items():
         if not isinstance(meta.get(name, kind()), kind):
             raise sqlite3.DatabaseError(f"its description '{name}' is no {kind.__name__}")
+    if not all(map(_names_image, meta.get("images", ()))):
+        raise sqlite3.DatabaseError("its description 'images' names no images")
     return meta
+
+
+def _names_image(one: Any) -> bool:
+    """Whether it has a name and a hash; the source is found by the hash, which must not lead out of its folder."""
+    known = isinstance(one, dict) and isinstance(one.get("name"), str)
+    return known and re.fullmatch("[0-9a-f]{64}", str(one.get("sha256"))) is not None
 
 
 def public_record(row: Row) -> dict[str, Any]:

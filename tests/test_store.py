@@ -164,3 +164,21 @@ def test_public_record_ends_with_the_key():
         *("scheme", "channel", "snr_db", "cbr_target", "image", "realisation", "snr_db_realised", "psnr_db")
     ]
     assert list(public_record(ROWS[0]))[-1] == "key"
+
+
+@pytest.mark.parametrize("image", [3, {"name": "a"}, {"name": "a", "sha256": "../" * 10 + "home/reader/photo"}])
+def test_sources_are_not_sought_outside_of_their_folder(tmp_path, image):
+    with Store(tmp_path) as store:
+        store.set_plan(KEYS, {"images": [image]})
+    with pytest.raises(UserError, match="'images' names no images"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["fault = 1.5", "snr_db_realised = 'high'"])
+def test_later_columns_are_held_to_their_kinds_too(tmp_path, change):
+    with Store(tmp_path) as store:
+        store.set_plan(KEYS, {})
+        store.add(ROWS)
+        store._connection.execute(f"UPDATE rows SET {change}")
+    with pytest.raises(UserError, match="holds a value that cannot be"):
+        load_results(tmp_path)

@@ -18,7 +18,9 @@ def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
 def _origin(one: Results) -> dict[str, Any]:
     try:
         record = json.loads((one.folder / PROVENANCE).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
         record = {}
     command = record.get("command")
     return {
