@@ -19,8 +19,8 @@ from simulator.precision import resolve_precision
 from simulator.randomness import to_uint8
 from simulator.store import Row
 
-# What stops a sweep instead of becoming a fault in a row: bad input, a missing module, a machine at its limits.
-NOT_THE_SCHEMES = (UserError, ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
+# What stops a sweep instead of becoming a fault in a row, as bad input does: a missing module, a machine at its limits.
+NOT_THE_SCHEMES = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,21 @@ class Worker:
         return scheme
 
     def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> list[Outcome]:
-        """Outcomes of some of a task's images; what breaks in the scheme is written into the row that it concerns."""
+        """Outcomes of some of a task's images; what breaks in the scheme is written into the row that it concerns.
+
+        Raises:
+            UserError: bad input, or what is no property of a row.
+        """
         named, keys = task.images[part], task.keys[part]
         images = torch.stack([one.pixels for one in named])
         point = (task.cbr, channel, task.snr_db, task.realisation, task.seed)
         try:
             delivery = deliver(scheme, images, *point, lpips=self._lpips)
-        except NOT_THE_SCHEMES:
+        except UserError:
             raise
         except Exception as error:
+            if _is_the_machines(error):
+                raise UserError(f"{_explain(error)} (at {task}); finished rows are kept") from error
             if len(named) == 1:
                 return [self._fault(task, scheme, channel, part.start, error)]
             each = range(part.start, part.start + len(named))
@@ -149,6 +155,11 @@ class Worker:
             **record,
         )
         return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
+
+
+def _is_the_machines(error: Exception) -> bool:
+    # Where a CPU has no memory torch raises a plain RuntimeError.
+    return isinstance(error, NOT_THE_SCHEMES) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def _explain(error: Exception) -> str:
