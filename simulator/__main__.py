@@ -25,6 +25,7 @@ VERBS = (
     "train",
     "data",
 )
+OURS = ("simulator", "baselines", "models")  # a module of these that is missing is a bug
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,6 +60,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"error: {in_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "").split(".")[0] in OURS:
+            raise
+        print(f"error: {in_one_line(str(error))}; install what the program needs: pip install -e .", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command resumes it", file=sys.stderr)

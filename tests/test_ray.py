@@ -86,7 +86,7 @@ def test_a_cluster_that_does_not_answer_is_said_at_once():
 
 def test_ray_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r'Ray is not installed; run: pip install "wireless-image-simulator\[ray\]"'):
+    with pytest.raises(UserError, match=r"Ray is not installed; run: pip install -e '\.\[ray\]'"):
         RayCluster(2)
 
 

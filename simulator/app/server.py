@@ -33,10 +33,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         try:
             import gradio as gr
         except ImportError:
-            raise UserError(
-                "the playground needs Gradio: pip install 'wireless-image-simulator[app]', "
-                "or pip install -e '.[app]' in a checkout"
-            ) from None
+            raise UserError("the playground needs Gradio; run: pip install -e '.[app]' in a checkout") from None
         from starlette.middleware import Middleware
 
         from simulator.app import session

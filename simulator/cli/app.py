@@ -13,7 +13,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "app",
         help="open the playground: send a picture and look at it, in the browser",
         description="Serve a page on 127.0.0.1: drop in a picture, choose scheme, SNR, CBR and channel, see what "
-        "arrives and what it cost. Pictures stay on this machine. Needs pip install 'wireless-image-simulator[app]'.",
+        "arrives and what it cost. Pictures stay on this machine. Needs pip install -e '.[app]'.",
     )
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")

@@ -84,7 +84,7 @@ def _quiet_ray() -> Any:
     try:
         import ray
     except ImportError:
-        text = 'Ray is not installed; run: pip install "wireless-image-simulator[ray]", or use --executor local'
+        text = "Ray is not installed; run: pip install -e '.[ray]' in a checkout, or use --executor local"
         raise UserError(text) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     return ray

@@ -176,7 +176,7 @@ def test_a_port_in_use_and_a_missing_gradio_end_in_one_line(
     assert main(["app", "--no-browser", "--port", str(port)]) == 2
     refusal = capfd.readouterr().err
     assert refusal.count("\n") == 1
-    assert "pip install 'wireless-image-simulator[app]'" in refusal
+    assert "pip install -e '.[app]'" in refusal
 
 
 @pytest.mark.parametrize(
