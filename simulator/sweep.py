@@ -112,7 +112,7 @@ def run_sweep(
             if keeper.wanted:
                 gallery.add_sources(inputs.images)
         finished = store.finished()
-        without_picture = _without_picture(store, keeper, config)
+        without_picture = finished & _without_picture(store, keeper, config)  # faults are tried again anyway
         missing = [row for row in planned if row.key not in finished or row.key in without_picture]
         if finished:
             again = f", {len(without_picture)} of which are computed again for their pictures" * bool(without_picture)
