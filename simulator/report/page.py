@@ -82,7 +82,7 @@ def build_page(
     room = max_mb * MEGABYTE - len(_fill(parts).encode()) - 400 * (len(shots) + len(sources)) - 10_000
     if room < 0:
         needed = max_mb - room / MEGABYTE
-        raise UserError(f"the numbers alone need {needed:.1f} MB; allow that with --max-mb, or report on fewer results")
+        raise UserError(f"without any picture the page takes {needed:.1f} MB, plotly.js most of it; raise --max-mb")
     album = make_album(shots, sources, room)
     if (album.images, album.conditions) != ((album.images[1],) * 2, (album.conditions[1],) * 2):
         notify(

@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_chosen_and_compressed(results, page):
 
 
 def test_numbers_that_do_not_fit_are_refused(results):
-    with pytest.raises(UserError, match="numbers alone need"):
+    with pytest.raises(UserError, match="without any picture"):
         build_page([results], None, 1.0)
 
 
