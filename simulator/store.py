@@ -79,12 +79,21 @@ PUBLIC_COLUMNS = (*(name for name in COLUMNS if name not in ("key", "further")),
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of the latest plan that are finished, in the plan's order, and what was written down with them."""
+    """The rows of the latest plan that are finished, in the plan's order, and what was written down with them.
+
+    Attributes:
+        folder: where they are.
+        meta: what they need beside them.
+        rows: of the plan.
+        planned: rows that the plan has.
+        unplanned: rows that are there for other plans.
+    """
 
     folder: Path
     meta: dict[str, Any]
     rows: list[Row]
     planned: int
+    unplanned: int = 0
 
     @property
     def faults(self) -> int:
@@ -351,7 +360,8 @@ def _read(connection: sqlite3.Connection, folder: Path) -> Results:
         _check_further(row)
     meta = _read_meta(connection)
     (planned,) = connection.execute("SELECT count(*) FROM plan").fetchone()
-    return Results(folder, meta, rows, planned)
+    (stored,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+    return Results(folder, meta, rows, planned, stored - len(rows))
 
 
 def _check_further(row: Row) -> None:

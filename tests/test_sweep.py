@@ -105,8 +105,10 @@ def test_a_larger_grid_reuses_a_smaller_one_and_matches_it(config, tmp_path):
 
 
 def test_a_changed_configuration_never_mixes_with_old_rows(config, tmp_path):
-    run_sweep(replace(config, seed=5), tmp_path / "used", notify=quietly)
+    other = run_sweep(replace(config, seed=5), tmp_path / "used", notify=quietly)
+    assert other.unplanned == 0
     assert summary_of(config, tmp_path / "used") == summary_of(config, tmp_path / "new")
+    assert load_results(tmp_path / "used").unplanned == len(other.rows)
 
 
 def test_outages_bills_and_timings_are_in_the_rows(config, tmp_path):

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         _print(form, summarise(results.rows), Point.record, tables.summary_csv, tables.summary_table)
     if form == "table" and len(results.rows) < results.planned:
         print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
+    if form == "table" and results.unplanned:
+        print(f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them")
     if form == "table" and results.faults:
         print(
             f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); a sweep tries them again"

@@ -85,6 +85,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_table(summary_table(points))
         print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
+        if results.unplanned:
+            print(
+                f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them"
+            )
     return int(results.faults > 0)
 
 
