@@ -1,10 +1,8 @@
 """The classical chain as a sweep runs it, beside the loop that one would write on Sionna's blocks."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,8 +13,7 @@ from simulator.images import NamedImage, load_image_set
 from simulator.inputs import SweepConfig
 from simulator.metrics import psnr_db
 from simulator.randomness import to_uint8
-from simulator.sweep import run_sweep
-from simulator.sweep_benchmark import NO_OUTPUTS
+from simulator.sweep_benchmark import arrivals
 
 CBR, SNR_DB = Fraction(1, 16), 10.0
 MCS, BITS_PER_SYMBOL, CODE_RATE = "16qam-1/2", 4, 0.5
@@ -56,14 +53,8 @@ def compare_chain(crop: int, repeats: int) -> tuple[float, float]:
 
 def _rows_per_second(config: SweepConfig) -> float:
     """From the first row on: before it come imports, networks and the plan."""
-    arrivals: list[tuple[float, int]] = []
-
-    def note(done: int, total: int) -> None:
-        arrivals.append((time.perf_counter(), done))
-
-    with tempfile.TemporaryDirectory() as folder:
-        run_sweep(config, Path(folder), False, lambda text: None, note, NO_OUTPUTS)
-    begin, end = arrivals[1], arrivals[-1]
+    arrived = arrivals(config)
+    begin, end = arrived[1], arrived[-1]
     return (end[1] - begin[1]) / (end[0] - begin[0])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from simulator import __version__
 
+PROVENANCE = "provenance.json"  # beside the results
 PACKAGES = (
     *("torch", "torchvision", "sionna-no-rt", "numpy", "scipy", "numba", "av", "pillow", "scikit-image"),
     *("lpips", "pytorch-msssim", "constriction", "safetensors", "matplotlib"),

@@ -24,7 +24,7 @@ from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
 from simulator.precision import resolve_precision
-from simulator.provenance import environment
+from simulator.provenance import PROVENANCE, environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
@@ -32,7 +32,6 @@ from simulator.trials import Outcome, Task, Worker
 
 MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"
-PROVENANCE = "provenance.json"
 FIGURES = "figures"
 
 

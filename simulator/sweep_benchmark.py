@@ -64,12 +64,18 @@ def efficiency(speeds: list[Speed]) -> Iterator[float]:
 
 def _timed(config: SweepConfig) -> tuple[float, float]:
     """Rows a second, and seconds until the first row."""
-    arrivals: list[tuple[float, int]] = []
+    arrived = arrivals(replace(config, timeout_s=FOR_EVER_S))
+    begin, end = arrived[min(2 * (config.workers or 1), len(arrived) - 2)], arrived[-1]
+    return (end[1] - begin[1]) / (end[0] - begin[0]), arrived[1][0] - arrived[0][0]
+
+
+def arrivals(config: SweepConfig) -> list[tuple[float, int]]:
+    """Run a sweep into nowhere: when (seconds of a clock) how many rows were there, from its start (no row) on."""
+    arrived: list[tuple[float, int]] = []
 
     def note(done: int, total: int) -> None:
-        arrivals.append((time.perf_counter(), done))
+        arrived.append((time.perf_counter(), done))
 
     with tempfile.TemporaryDirectory() as folder:
-        run_sweep(replace(config, timeout_s=FOR_EVER_S), Path(folder), False, lambda text: None, note, NO_OUTPUTS)
-    begin, end = arrivals[min(2 * (config.workers or 1), len(arrivals) - 2)], arrivals[-1]
-    return (end[1] - begin[1]) / (end[0] - begin[0]), arrivals[1][0] - arrivals[0][0]
+        run_sweep(config, Path(folder), False, lambda text: None, note, NO_OUTPUTS)
+    return arrived

@@ -39,6 +39,14 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps draw nothing: figures take longer than all else in their tests."""
+    from simulator import sweep
+
+    monkeypatch.setattr(sweep, "draw", lambda results, folder: [])
+
+
+@pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with four small pictures, two of each size."""
     folder = tmp_path / "photographs"

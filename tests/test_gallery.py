@@ -19,11 +19,6 @@ pytestmark = pytest.mark.usefixtures("toys", "without_figures")
 
 
 @pytest.fixture
-def without_figures(monkeypatch):
-    monkeypatch.setattr(sweep, "draw", lambda results, folder: [])
-
-
-@pytest.fixture
 def config(photographs):
     return SweepConfig(
         snrs_db=(0.0, 5.0),

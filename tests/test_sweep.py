@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from simulator import inputs, sweep
+from simulator import inputs
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
@@ -15,12 +15,6 @@ from simulator.store import load_results
 from simulator.sweep import SUMMARY, plan, run_sweep, tasks
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
-
-
-@pytest.fixture
-def without_figures(monkeypatch):
-    """Figures take longer than all else here."""
-    monkeypatch.setattr(sweep, "draw", lambda results, folder: [])
 
 
 @pytest.fixture

@@ -138,15 +138,22 @@ def executor(text: str) -> str:
     return text
 
 
-def positive_float(text: str) -> float:
-    """Parse a positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
-    return value
+def positive_number(refusal: str, below: float = math.inf) -> Callable[[str], float]:
+    """Make a parser of numbers between 0 and `below`; `refusal` says what other text is not."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < below:
+            raise argparse.ArgumentTypeError(f"'{text}' is not {refusal}")
+        return value
+
+    return parse
+
+
+positive_float = positive_number("a positive number")
 
 
 def add_lpips(parser: argparse.ArgumentParser) -> None:

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 
-from simulator.cli.arguments import add_json
+from simulator.cli.arguments import add_json, positive_number
 
 MAX_MB = 10.0
 
@@ -24,19 +23,15 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help=text)
     parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: what was simulated)")
     text = f"size limit; pictures are chosen and compressed to fit (default: {MAX_MB:g})"
-    parser.add_argument("--max-mb", type=_megabytes, default=MAX_MB, metavar="N", help=text)
+    parser.add_argument(
+        "--max-mb",
+        type=positive_number("a size; write megabytes such as 10", below=10_000),
+        default=MAX_MB,
+        metavar="N",
+        help=text,
+    )
     add_json(parser)
     parser.set_defaults(run=run)
-
-
-def _megabytes(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 10_000:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write megabytes such as 10")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,11 +1,10 @@
 """`train`: train a learned scheme from a YAML file, resume it, or release what was trained."""
 
 import argparse
-import math
 import os
 from pathlib import Path
 
-from simulator.cli.arguments import positive_int
+from simulator.cli.arguments import positive_int, positive_number
 
 TRAINERS = "simulator.trainers"
 
@@ -25,8 +24,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH", help=text)
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use the first N images only")
     parser.add_argument("--stage", type=positive_int, metavar="N", help="run this stage only (default: all in order)")
+    minutes = positive_number("a number of minutes; write a positive number such as 20")
     text = "wall-clock budget, in place of the file's; several stages share it in proportion to theirs"
-    parser.add_argument("--minutes", type=_minutes, metavar="M", help=text)
+    parser.add_argument("--minutes", type=minutes, metavar="M", help=text)
     text = "auto: go on from the last checkpoint, if any; never: refuse a used folder (default: auto)"
     parser.add_argument("--resume", choices=("auto", "never"), default="auto", help=text)
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-OF-CONFIG)")
@@ -35,16 +35,6 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "train nothing; write the best weights so far and their model cards to this folder"
     parser.add_argument("--export", type=Path, metavar="DIR", help=text)
     parser.set_defaults(run=run)
-
-
-def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes; write a positive number such as 20")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

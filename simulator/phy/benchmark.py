@@ -127,7 +127,7 @@ def _package(code: LdpcCode, max_iterations: int, scaling: float) -> tuple[Any, 
     columns = (column[:, None] * size + (lane + shift[:, None]) % size).ravel()
     shape = (len(code.shifts) * size, code.shifts.shape[1] * size)
     checks = csr_matrix((np.ones(len(rows), np.uint8), (rows, columns)), shape)
-    options = {"bp_method": "minimum_sum", "ms_scaling_factor": scaling, "schedule": "serial"}
+    options: dict[str, Any] = {"bp_method": "minimum_sum", "ms_scaling_factor": scaling, "schedule": "serial"}
     return checks, BpDecoder(checks, error_rate=0.1, max_iter=max_iterations, **options)
 
 

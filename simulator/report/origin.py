@@ -5,9 +5,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from simulator.provenance import PROVENANCE
 from simulator.store import Results
-
-PROVENANCE = "provenance.json"
 
 
 def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
