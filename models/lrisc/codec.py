@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from models.lrisc.allocation import PowerAllocation
+from models.lrisc.allocation import Power, PowerAllocation
 from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.diffusion import sample
 from models.lrisc.entropy import EntropyModel
@@ -15,6 +16,7 @@ from models.lrisc.jscc import (
     JsccEncoder,
     component_power,
     effective_snr_db,
+    expected_error,
     sent_mask,
 )
 from models.lrisc.rate import fixed_levels, quantise, solve_beta
@@ -31,6 +33,27 @@ class Latent:
 
     z: Tensor
     bits: Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a receiver knows of a latent.
+
+    Attributes:
+        z: estimate of it, [B, C, h, w].
+        error: share of each element's variance that is expected to be missing, [B, C, h, w] in [0, 1].
+    """
+
+    z: Tensor
+    error: Tensor
+
+    @staticmethod
+    def exact(z: Tensor) -> "Estimate":
+        """A latent that crossed no channel."""
+        return Estimate(z, torch.zeros_like(z))
+
+    def __getitem__(self, images: slice) -> "Estimate":
+        return Estimate(self.z[images], self.error[images])
 
 
 class Lrisc(nn.Module):
@@ -125,7 +148,7 @@ class Lrisc(nn.Module):
         generator: torch.Generator,
         strength: Tensor | None = None,
         adapt: bool = True,
-    ) -> Tensor:
+    ) -> Estimate:
         """z -> f_e -> power normalisation per image -> fading and noise -> f_d: the differentiable link of training.
 
         Args:
@@ -137,7 +160,7 @@ class Lrisc(nn.Module):
             adapt: whether the SNR module takes part (stage 2 trains first without), if this variant has one.
 
         Returns:
-            Estimate of z, [B, C, h, w].
+            What f_d makes of it.
         """
         adapt = adapt and self.variant.snr_module
         mask = sent_mask(levels.flatten(1), self.levels)
@@ -151,14 +174,23 @@ class Lrisc(nn.Module):
         noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
         received = components + mask * noise * variance.sqrt()
         token_snr_db = effective_snr_db(relative, mask) if adapt else None
-        features = self.decoder(received, variance, levels, mask, self.allocation, power, token_snr_db)
-        return self.latent(features)
+        return self.receive(received, variance, levels, mask, power, token_snr_db)
 
-    def condition(self, z: Tensor) -> Condition:
+    def receive(
+        self, received: Tensor, noise: Tensor, levels: Tensor, mask: Tensor, power: Power, token_snr_db: Tensor | None
+    ) -> Estimate:
+        """f_d and what its input is worth; arguments as in `JsccDecoder.forward`."""
+        features = self.decoder(received, noise, levels, mask, self.allocation, power, token_snr_db)
+        error = expected_error(noise.expand(mask.shape), mask, self.allocation.common, power)
+        grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
+        unsent = self.config.latent_channels - grid.shape[1]
+        return Estimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0))
+
+    def condition(self, estimate: Estimate) -> Condition:
         """What the denoiser is told about a received latent."""
-        return self.denoiser.condition(z, z / self.entropy.channel_scale)
+        return self.denoiser.condition(estimate.z, estimate.z / self.entropy.channel_scale, estimate.error)
 
-    def generate(self, z: Tensor, start: Tensor, steps: int) -> Tensor:
+    def generate(self, estimate: Estimate, start: Tensor, steps: int) -> Tensor:
         """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""
-        guide = self.denoiser.guide(self.condition(z))
+        guide = self.denoiser.guide(self.condition(estimate))
         return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)

@@ -211,6 +211,25 @@ class JsccDecoder(nn.Module):
         return x
 
 
+def expected_error(noise: Tensor, mask: Tensor, common: int, power: Power) -> Tensor:
+    """Share of each component's variance that the linear MMSE receiver leaves unknown: what f_d has to work with.
+
+    Args:
+        noise: variance of the error on each component, [B, L, V_max].
+        mask: columns that are sent, bool [B, L, V_max].
+        common: first columns, which cross as frequencies of the grid: an error there is everybody's.
+        power: what the transmitter allotted.
+
+    Returns:
+        float32 [B, L, V_max] in [0, 1]: 0 where a component is known exactly, 1 where nothing of it arrived.
+    """
+    heard = power.gain.square() * power.variance * mask
+    error = 1 - heard / (heard + noise).clamp_min(1e-12)
+    weight = power.variance[..., :common]
+    shared = (error[..., :common] * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    return torch.cat([shared.expand(-1, error.shape[1], -1), error[..., common:]], dim=2)
+
+
 def sent_mask(levels: Tensor, values: Tensor) -> Tensor:
     """Which columns are sent: levels int64 [B, L], values V float [2^n] -> bool [B, L, V_max]."""
     columns = torch.arange(int(values[-1]), device=levels.device)

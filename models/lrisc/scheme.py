@@ -16,7 +16,7 @@ from models.lrisc.airframe import (
     modulate_scale,
     modulate_side_information,
 )
-from models.lrisc.codec import Lrisc
+from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
 from models.lrisc.planning import plan_fixed, plan_transmission
@@ -147,14 +147,14 @@ class LriscScheme:
         return Decoded(torch.stack(images), [image is None for image in decoded])
 
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        z = self._receive_latent(received, size, state)
-        if z is None:
+        estimate = self._receive_latent(received, size, state)
+        if estimate is None:
             return None
-        shape = (1, 3, z.shape[-2] * STRIDE, z.shape[-1] * STRIDE)
+        shape = (1, 3, estimate.z.shape[-2] * STRIDE, estimate.z.shape[-1] * STRIDE)
         generator = torch.Generator().manual_seed(derive_key("x_N", self.seed, shape))
         start = self.gamma * torch.randn(shape, generator=generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            image = self.model.generate(z, start.to(self.device), self.steps)[0]
+            image = self.model.generate(estimate, start.to(self.device), self.steps)[0]
         return (image[:, : size[0], : size[1]].float().cpu() + 1) / 2
 
     @torch.inference_mode()
@@ -165,16 +165,16 @@ class LriscScheme:
         a latent that was lost is grey.
         """
         sent = self.model.features(self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1)).z)[0]
-        z = self._receive_latent(reception.received[0], reception.image_size, reception.state)
-        got = sent.mean((0, 1), keepdim=True).expand_as(sent) if z is None else self.model.features(z)[0]
+        back = self._receive_latent(reception.received[0], reception.image_size, reception.state)
+        got = sent.mean((0, 1), keepdim=True).expand_as(sent) if back is None else self.model.features(back.z)[0]
         mean, axes = principal_axes(sent.flatten(0, 1).double().cpu())
         shown = [(one.double().cpu() - mean) @ axes for one in (sent, got)]  # [h, w, 3]
         reach = shown[0].flatten(0, 1).abs().quantile(0.98, dim=0).clamp_min(1e-9)
         pictures = [(0.5 + 0.5 * one / reach).clamp(0, 1).permute(2, 0, 1).float() for one in shown]
         return dict(zip(("latent", "received latent"), pictures, strict=True))
 
-    def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        """f_d: from symbols to the estimate of z [1, C, h, w], or None when the side information is lost."""
+    def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:
+        """f_d: from symbols to the estimate of z, or None when the side information is lost."""
         read = self._read_head(received, (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), state)
         if read is None:
             return None
@@ -197,8 +197,7 @@ class LriscScheme:
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         power = self.model.allocation.power(levels, mask, link_snr_db)
         told = token_snr_db if self.model.variant.snr_module else None
-        features = self.model.decoder(components, noise, levels, mask, self.model.allocation, power, told)
-        return self.model.latent(features)
+        return self.model.receive(components, noise, levels, mask, power, told)
 
     def _read_head(
         self, received: Received, shape: tuple[int, int], state: LinkState

@@ -22,10 +22,12 @@ class Condition:
     Attributes:
         linear: linear reconstruction, [B, 3, H, W].
         maps: conditional maps of the first U-Net levels, finest first.
+        doubt: what the mean error of the latent adds to the time embedding, [B, E].
     """
 
     linear: Tensor
     maps: list[Tensor]
+    doubt: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,26 @@ class Guide:
         linear: linear reconstruction, [B, 3, H, W].
         entered: its share of the first convolution, [B, C_0, H/p, W/p].
         injected: the projected conditional maps of the first levels, finest first.
+        doubt: that of the condition.
     """
 
     linear: Tensor
     entered: Tensor
     injected: list[Tensor]
+    doubt: Tensor
 
 
 class Conditioner(nn.Module):
-    """ResNet blocks and transposed convolutions that bring z to the resolution of the first U-Net levels."""
+    """ResNet blocks and transposed convolutions that bring z to the resolution of the first U-Net levels.
 
-    def __init__(self, config: LriscConfig) -> None:
+    How far z can be trusted enters beside it, as each vector's error and, for all of the picture, as their mean.
+    """
+
+    def __init__(self, config: LriscConfig, embedding: int) -> None:
         super().__init__()
         width = config.condition_channels
+        self.doubt = zeroed(nn.Conv2d(config.latent_channels, width, 1))
+        self.mean_doubt = zeroed(nn.Linear(config.latent_channels, embedding))
         self.linear = LinearSynthesis(config)
         strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
         self.enter = nn.Sequential(nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width))
@@ -60,15 +69,17 @@ class Conditioner(nn.Module):
         )
         self.strides = strides
 
-    def forward(self, z: Tensor, normalised: Tensor) -> Condition:
-        """z [B, C, h, w] and z over channel deviations -> maps with stride unet_patch, 2 unet_patch, ..."""
-        maps = {STRIDE: self.enter(normalised)}
+    def forward(self, z: Tensor, normalised: Tensor, error: Tensor) -> Condition:
+        """z [B, C, h, w], z over channel deviations and its error -> maps with stride unet_patch, 2 unet_patch, ..."""
+        project, refine = self.enter
+        maps = {STRIDE: refine(project(normalised) + self.doubt(error))}
         for index, step in enumerate(self.up):
             maps[STRIDE >> (index + 1)] = step(maps[STRIDE >> index])
         for stride in self.strides:
             if stride > STRIDE:
                 maps[stride] = F.avg_pool2d(maps[stride // 2], 2, ceil_mode=True, count_include_pad=False)
-        return Condition(self.linear(z), [maps[stride] for stride in self.strides])
+        doubt = self.mean_doubt(error.mean(dim=(2, 3)))
+        return Condition(self.linear(z), [maps[stride] for stride in self.strides], doubt)
 
 
 class Stage(nn.Module):
@@ -93,7 +104,7 @@ class UNet(nn.Module):
         super().__init__()
         widths, self.patch = config.unet_channels, config.unet_patch
         embedding = 2 * widths[0]
-        self.condition = Conditioner(config)
+        self.condition = Conditioner(config, embedding)
         self.time = nn.Sequential(nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
         self.enter = nn.Conv2d(6 * self.patch**2, widths[0], 3, padding=1)
         self.inject = nn.ModuleList(
@@ -122,7 +133,8 @@ class UNet(nn.Module):
         _, of_linear = self.enter.weight.chunk(2, dim=1)
         entered = F.conv2d(F.pixel_unshuffle(condition.linear, self.patch), of_linear, self.enter.bias, padding=1)
         maps = condition.maps[: len(self.inject)]
-        return Guide(condition.linear, entered, [layer(one) for layer, one in zip(self.inject, maps, strict=True)])
+        injected = [layer(one) for layer, one in zip(self.inject, maps, strict=True)]
+        return Guide(condition.linear, entered, injected, condition.doubt)
 
     def predict(self, x: Tensor, guide: Guide, time: Tensor) -> Tensor:
         """Predict x_0.
@@ -135,7 +147,7 @@ class UNet(nn.Module):
         Returns:
             Estimate of the image, [B, 3, H, W].
         """
-        embedding = self.time(time_features(time).to(x.dtype))
+        embedding = self.time(time_features(time).to(x.dtype)) + guide.doubt
         of_noisy, _ = self.enter.weight.chunk(2, dim=1)
         h = guide.entered + F.conv2d(F.pixel_unshuffle(x, self.patch), of_noisy, padding=1)
         skips = []

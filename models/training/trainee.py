@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.lrisc.codec import Lrisc
+from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import STRIDE
 from models.lrisc.diffusion import add_noise, loss_weight
 from models.lrisc.entropy import add_uniform
@@ -98,7 +98,7 @@ class LriscTrainee:
         loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
         if self.stage != 2:
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
-            terms = self._reconstruction_loss(x[:clean], noisy[:clean], eta, generator)
+            terms = self._reconstruction_loss(x[:clean], Estimate.exact(noisy[:clean]), eta, generator)
             loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
         if self.stage != 1:
             received = self._over_channel(z, latent_bits.sum(dim=1), progress, generator)
@@ -106,7 +106,7 @@ class LriscTrainee:
             loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
         return loss, figures
 
-    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Estimate:
         """Send latents at random SNRs and bandwidth ratios."""
         config, batch = self.config, len(z)
         adapt = progress >= config.adapt_from
@@ -122,7 +122,7 @@ class LriscTrainee:
             strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
         return self.model.over_channel(z, levels, snr_db, generator, strength, adapt)
 
-    def _reconstruction_loss(self, x: Tensor, z: Tensor, eta: float, generator: torch.Generator) -> Tensor:
+    def _reconstruction_loss(self, x: Tensor, estimate: Estimate, eta: float, generator: torch.Generator) -> Tensor:
         """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
         batch = len(x)
         place = torch.arange(batch, device=x.device)
@@ -131,12 +131,12 @@ class LriscTrainee:
         time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
-        noise, condition = noise * size[:, None, None, None], self.model.condition(z)
+        noise, condition = noise * size[:, None, None, None], self.model.condition(estimate)
         clean = self._own_images(x, noise, condition, own)
-        estimate = self.model.denoiser(add_noise(clean, noise, time), condition, time)
+        image = self.model.denoiser(add_noise(clean, noise, time), condition, time)
         weight = torch.where(at_start | own, 1.0, loss_weight(time))
         perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
-        return distortion_perception(x, estimate, weight, perception, self._perceptual)
+        return distortion_perception(x, image, weight, perception, self._perceptual)
 
     @torch.no_grad()
     def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class LriscTrainee:
         some = own.nonzero()[:, 0]
         if not len(some):
             return x
-        part = Condition(condition.linear[some], [level[some] for level in condition.maps])
+        part = Condition(condition.linear[some], [level[some] for level in condition.maps], condition.doubt[some])
         shown = self.model.denoiser(noise[some], part, torch.ones(len(some), device=x.device))
         return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
 
@@ -167,7 +167,7 @@ class LriscTrainee:
         bits = 0.0
         for index, image in enumerate(images):
             received, latent_bits = self._receive(model, image[None] * 2 - 1, index)
-            x = (image[None] * 2 - 1).expand(len(received), -1, -1, -1)
+            x = (image[None] * 2 - 1).expand(len(received.z), -1, -1, -1)
             plain = model.generate(received, torch.zeros_like(x), steps=1)
             sharp = model.generate(received, self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x), steps=1)
             figures["psnr_db"].append(_psnr_db(x, plain))
@@ -184,11 +184,11 @@ class LriscTrainee:
             | {f"lpips_at_{snr:g}_db": float(means["lpips"][place]) for place, snr in points.items()}
         )
 
-    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """The latents that the decoder gets of one validation image, one per point, and the bits of its vectors."""
+    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Estimate, Tensor]:
+        """What the decoder gets of one validation image, one latent per point, and the bits of its vectors."""
         latent = model.analyse(x)
         if self.stage == 1:
-            return latent.z.round(), latent.bits
+            return Estimate.exact(latent.z.round()), latent.bits
         levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device))
         received = [
             model.over_channel(
@@ -199,7 +199,8 @@ class LriscTrainee:
             )
             for snr_db in VALIDATION_SNRS_DB
         ]
-        return torch.cat(received), latent.bits
+        together = Estimate(torch.cat([one.z for one in received]), torch.cat([one.error for one in received]))
+        return together, latent.bits
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
@@ -209,7 +210,7 @@ class LriscTrainee:
         for index, image in enumerate(images[:4]):
             x = image[None] * 2 - 1
             received, _ = self._receive(model, x, index)
-            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received), -1, -1, -1)
+            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received.z), -1, -1, -1)
             columns.append(torch.cat([x[0], *model.generate(received, start, steps=1)], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
 

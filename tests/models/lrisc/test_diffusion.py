@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.lrisc.codec import Estimate
 from models.lrisc.diffusion import SNR_CLIP, add_noise, alpha, loss_weight, sample
 from models.lrisc.unet import UNet, time_features
 
@@ -67,7 +68,7 @@ def test_single_step_is_the_prediction_itself():
 def test_unet_starts_as_the_linear_reconstruction(linear, photographs):
     with torch.no_grad():
         z = linear.transform(photographs)
-        condition = linear.condition(z)
+        condition = linear.condition(Estimate.exact(z))
         out = linear.denoiser(torch.randn(photographs.shape), condition, torch.full((8,), 0.7))
     assert torch.equal(out, condition.linear)
 
@@ -89,10 +90,10 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
     with torch.no_grad():
         torch.nn.init.normal_(unet.leave.weight, std=0.1)
         z = torch.randn(2, 12, height // 16, width // 16)
-        condition = unet.condition(z, z)
+        condition = unet.condition(z, z, z.sigmoid())
         x = torch.randn(2, 3, height, width)
         out = unet(x, condition, torch.tensor([0.2, 1.0]))
-        alone = unet(x[:1], unet.condition(z[:1], z[:1]), torch.tensor([0.2]))
+        alone = unet(x[:1], unet.condition(z[:1], z[:1], z[:1].sigmoid()), torch.tensor([0.2]))
     strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
     assert [m.shape[2:] for m in condition.maps] == [(-(-height // s), -(-width // s)) for s in strides]
     assert out.shape == x.shape
@@ -100,14 +101,16 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
     torch.testing.assert_close(out[:1], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_prediction_depends_on_image_latent_and_time(model, photographs):
+def test_prediction_depends_on_image_latent_error_and_time(model, photographs):
     with torch.no_grad():
         x, z = torch.randn(photographs.shape), model.transform(photographs)
         time = torch.full((8,), 0.5)
-        out = model.denoiser(x, model.condition(z), time)
-        assert not torch.allclose(out, model.denoiser(x + 1, model.condition(z), time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(z * 2), time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(z), time / 2))
+        condition = model.condition(Estimate.exact(z))
+        out = model.denoiser(x, condition, time)
+        assert not torch.allclose(out, model.denoiser(x + 1, condition, time))
+        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate.exact(z * 2)), time))
+        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate(z, torch.ones_like(z))), time))
+        assert not torch.allclose(out, model.denoiser(x, condition, time / 2))
 
 
 def test_time_features_tell_steps_apart():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.lrisc.allocation import PowerAllocation
-from models.lrisc.jscc import JsccDecoder, JsccEncoder, WindowAttention, component_power, sent_mask
+from models.lrisc.jscc import JsccDecoder, JsccEncoder, WindowAttention, component_power, expected_error, sent_mask
 from models.lrisc.snr import SnrAdaptation, SnrModulation
 
 VALUES = torch.tensor([2.0, 4, 6, 12])
@@ -172,6 +172,39 @@ def test_softcast_start_is_the_linear_mmse_receiver(config, snr_db):
         power = (allotted.gain.square() * allotted.variance)[0]
     error = (back - features).square().mean(dim=(0, 1, 2))
     torch.testing.assert_close(error, (1 / (1 + power / noise)).mean(dim=0), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 10.0])
+def test_expected_error_is_that_of_the_linear_receiver(config, snr_db):
+    """Smooth grids, of which the common columns lose less than their mean SNR tells; some vectors send less."""
+    generator = torch.Generator().manual_seed(0)
+    fine = torch.randn(1, 12, 60, 60, generator=generator)
+    features = (fine + 4 * torch.nn.functional.avg_pool2d(fine, 9, 1, 4)).permute(0, 2, 3, 1)
+    levels, label = torch.full((1, 60, 60), 3), torch.tensor([snr_db])
+    levels[:, :30] = 1
+    mask = sent_mask(levels.flatten(1), VALUES)
+    encoder, decoder, allocation = softcast(config, features, levels)
+    with torch.no_grad():
+        power = allocation.power(levels, mask, label)
+        sent = encoder(features, levels, allocation, power, label, False)
+        noise = (component_power(sent, mask) * 10 ** (-label / 10))[:, None, None].expand(mask.shape)
+        received = sent + mask * noise.sqrt() * torch.randn(sent.shape, generator=generator)
+        back = decoder(received, noise, levels, mask, allocation, power, None)
+        told = expected_error(noise, mask, allocation.common, power).unflatten(1, (60, 60))
+    for rows in (slice(0, 30), slice(30, 60)):
+        error = (back - features)[:, rows].square().mean(dim=(0, 1, 2))
+        share = error / features[:, rows].square().mean(dim=(0, 1, 2))
+        torch.testing.assert_close(told[:, rows].mean(dim=(0, 1, 2)), share, rtol=0.15, atol=0.01)
+    assert (told[:, :30, :, int(VALUES[1]) :] == 1).all()
+
+
+def test_expected_error_spans_all_and_nothing(config, features, levels):
+    mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 10.0)
+    allocation = softcast(config, features, levels)[2]
+    power = allocation.power(levels, mask, snr_db)
+    for noise, expected in ((0.0, 0.0), (1e12, 1.0)):
+        told = expected_error(torch.full(mask.shape, noise), mask, allocation.common, power)
+        torch.testing.assert_close(told[mask], torch.full_like(told[mask], expected), atol=1e-3, rtol=0)
 
 
 def test_batch_of_two_equals_two_batches_of_one(model, features, levels):

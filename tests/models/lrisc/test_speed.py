@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.lrisc.allocation import PowerAllocation
-from models.lrisc.codec import Lrisc
+from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.diffusion import alpha, sample
 from models.lrisc.ratemap import _AdaptiveModel, encode_map
 from models.lrisc.unet import Condition, UNet, time_features
@@ -16,7 +16,7 @@ from models.lrisc.unet import Condition, UNet, time_features
 
 def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor) -> Tensor:
     """X_theta on sides that are multiples of 32: one convolution over both inputs, maps projected at every step."""
-    embedding = unet.time(time_features(time))
+    embedding = unet.time(time_features(time)) + condition.doubt
     h = unet.enter(F.pixel_unshuffle(torch.cat([x, condition.linear], dim=1), unet.patch))
     skips = []
     for level, stage in enumerate(unet.down):
@@ -35,19 +35,19 @@ def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor
 def test_denoiser_is_the_one_that_was_trained(model: Lrisc):
     z, x = 2 * torch.randn(2, model.config.latent_channels, 4, 6), torch.randn(2, 3, 64, 96)
     time = torch.tensor([1.0, 0.3])
-    condition = model.condition(z)
+    condition = model.condition(estimate := Estimate(z, torch.rand_like(z)))
     expected = predict_as_written(model.denoiser, x, condition, time)
     torch.testing.assert_close(model.denoiser(x, condition, time), expected, atol=1e-5, rtol=1e-5)
     last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    torch.testing.assert_close(last.denoiser(x, last.condition(z), time), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(last.denoiser(x, last.condition(estimate), time), expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
 def test_linear_reconstruction_stays_in_float32(model: Lrisc):
     z = 2 * torch.randn(1, model.config.latent_channels, 4, 4)
-    exact = model.condition(z)
+    exact = model.condition(Estimate.exact(z))
     with torch.autocast("cpu", torch.bfloat16):
-        coarse = model.condition(z)
+        coarse = model.condition(Estimate.exact(z))
     assert torch.equal(exact.linear, coarse.linear)
     assert coarse.maps[0].dtype == torch.bfloat16
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.lrisc.codec import Lrisc
+from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import LriscConfig, Variant
 from models.pretrained import release
 from models.training.checkpoint import load_checkpoint
@@ -105,7 +105,8 @@ def test_gradients_reach_every_parameter_of_a_stage(trainee, store, stage):
         if name.split(".")[0] in TRAINED_MODULES[stage]:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
-            assert parameter.grad.abs().sum() > 0, name
+            silent = stage == 1 and "doubt.weight" in name  # without a channel there is no doubt
+            assert bool(parameter.grad.abs().sum() > 0) != silent, name
         else:
             assert parameter.grad is None, name
 
@@ -262,7 +263,7 @@ def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     first = stages[0].make(wide, None).model
     x = training_batch(store, 0, 0, 4, 64) * 2 - 1
     with torch.no_grad():
-        error = (first.generate(first.transform(x), torch.zeros_like(x), 1) - x).square().mean()
+        error = (first.generate(Estimate.exact(first.transform(x)), torch.zeros_like(x), 1) - x).square().mean()
     assert error < 0.1 * x.var()
     weights = {key: value + 1 for key, value in first.state_dict().items()}
     second = stages[2].make(wide, weights).model.state_dict()
