@@ -28,6 +28,7 @@ VALIDATION_SNR_DB = (0.0, 10.0, 20.0)
 EASY_MSE = 1e-3
 STATISTICS_IMAGES = 300
 LINEAR_LR_SCALE = 0.1
+OUTER_LAYERS = ("encoder.stem.", "encoder.head.", "decoder.head.")
 
 
 class DeepJsccTrainee:
@@ -46,9 +47,19 @@ class DeepJsccTrainee:
     def parameter_groups(self) -> list[dict[str, Any]]:
         linear = [*self.model.encoder.linear.parameters(), *self.model.decoder.linear.parameters()]
         ours = {id(parameter) for parameter in linear}
+        matrices = [
+            parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.ndim == 4 and id(parameter) not in ours and not any(end in name for end in OUTER_LAYERS)
+        ]
+        ours |= {id(parameter) for parameter in matrices}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in ours]
         # Adam moves every weight alike: at the branch's rate it would shake the linear codec out of its optimum.
-        return [{"params": others}, {"params": linear, "lr_scale": LINEAR_LR_SCALE}]
+        return [
+            {"params": others},
+            {"params": linear, "lr_scale": LINEAR_LR_SCALE},
+            {"params": matrices, "matrix": True},
+        ]
 
     def loss(
         self, images: torch.Tensor, progress: float, generator: torch.Generator

@@ -16,6 +16,9 @@ from safetensors.torch import save_file
 
 from simulator.errors import UserError
 
+ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}
+MUON_STATE = {"step", "exp_avg"}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -92,7 +95,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
             # Fused AdamW walks parameter and moments in memory order: strides must agree (channels_last).
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
-    names = {name for entry in state.values() for name in entry}
-    if any(set(entry) != names for entry in state.values()) or (state and "step" not in names):
+    matrix = [bool(group.get("matrix")) for group in optimizer.param_groups for _ in group["params"]]
+    if any(set(entry) != (MUON_STATE if matrix[index] else ADAMW_STATE) for index, entry in state.items()):
         raise UserError("the checkpoint's optimiser lacks some of its state; name another run folder")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""What a step of training changes: weights, their average, AdamW and its schedule (warm-up, then a cosine).
+"""What a step of training changes: weights, their average, the optimiser and its schedule (warm-up, then a cosine).
 
 A `Trainee` brings the model, the loss and the validation. Only parameters in `parameter_groups()` require gradients; a
 group may carry an `lr_scale`, a factor on the learning rate. `loss` runs in bf16 autocast when the precision is bf16,
@@ -16,6 +16,7 @@ from torch import nn
 from models.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from models.training.data import ImageStore, training_batch
 from models.training.monitor import count_flops
+from models.training.muon import Muon
 from simulator.errors import UserError
 from simulator.randomness import derive_key
 
@@ -29,7 +30,7 @@ class Trainee(Protocol):
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW parameter groups: what this stage trains."""
+        """Parameter groups of what this stage trains; `matrix=True` marks the weights that Muon is made for."""
         ...
 
     def loss(
@@ -62,7 +63,8 @@ class LoopConfig:
     Attributes:
         batch: images per process and step.
         crop: side of the training crops in pixels.
-        learning_rate: AdamW's peak rate, reached after `warmup` steps, then falling along a cosine to 1 % of it.
+        learning_rate: peak rate, reached after `warmup` steps, then falling along a cosine to 1 % of it.
+        optimizer: "adamw" for all weights, or "muon" for the matrices inside the networks and AdamW for the others.
         ema: decay of the averaged weights.
         precision: "bf16" (autocast) or "fp32".
         validation_images: number of held-out centre crops, `validation_crop` pixels wide.
@@ -75,6 +77,7 @@ class LoopConfig:
     crop: int = 128
     learning_rate: float = 1e-3
     warmup: int = 100
+    optimizer: str = "adamw"
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     ema: float = 0.999
@@ -93,6 +96,8 @@ class LoopConfig:
             raise UserError("the training budget is one of 'minutes' and 'steps'; set exactly one of them")
         if self.precision not in ("bf16", "fp32"):
             raise UserError(f"precision '{self.precision}' is unknown; use bf16 or fp32")
+        if self.optimizer not in ("adamw", "muon"):
+            raise UserError(f"optimizer '{self.optimizer}' is unknown; use adamw or muon")
         for name in ("minutes", "steps", "batch", "crop", "learning_rate", "validation_images", "validation_crop"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -127,9 +132,10 @@ class Learner:
         for group in groups:
             group["params"] = list(group["params"])
             group["lr"] = config.learning_rate * group.pop("lr_scale", 1.0)
+            group["matrix"] = group.get("matrix", False) and config.optimizer == "muon"
             for parameter in group["params"]:
                 parameter.requires_grad_(True)
-        optimizer = torch.optim.AdamW(
+        optimizer = Muon(
             groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
         )
         self._peak_rates = [group["lr"] for group in optimizer.param_groups]

@@ -510,6 +510,8 @@ def _checkpoint_seeds() -> list[bytes]:
             "model.weight": torch.zeros(3, 2),
             "ema.weight": torch.ones(3, 2),
             "optimizer.0.step": torch.tensor(3),
+            "optimizer.0.exp_avg": torch.zeros(3, 2),
+            "optimizer.0.exp_avg_sq": torch.ones(3, 2),
         }
         save_checkpoint(path, tensors, {"step": 3, "config": {"batch": 2}, "elapsed_s": 1.5})
         return [path.read_bytes()]
