@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simulator.channels import channel_identity
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.gallery import Gallery, Keeper
@@ -219,17 +220,27 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
         raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
     further = [part for spec, metric in inputs.metrics.items() for part in (spec, metric.fingerprint())]
     fingerprints = {spec: _identity(scheme, config) for spec, scheme in inputs.schemes.items()}
+    media = {spec: channel_identity(channel) for spec, channel in inputs.channels.items()}
     return [
         PlannedRow(spec, channel_spec, cbr, snr_db, image, realisation, key)
         for spec, scheme in inputs.schemes.items()
-        for channel_spec, channel in inputs.channels.items()
+        for channel_spec in inputs.channels
         for cbr in config.cbrs
         for snr_db in config.snrs_of(spec)
         for image in inputs.images
         for realisation in range(config.realisations)
         for key in [
             row_key(
-                *(ROW_FORMAT, scheme.name, fingerprints[spec], channel.name, snr_db, cbr, image.name, image.digest),
+                *(
+                    ROW_FORMAT,
+                    scheme.name,
+                    fingerprints[spec],
+                    media[channel_spec],
+                    snr_db,
+                    cbr,
+                    image.name,
+                    image.digest,
+                ),
                 *(realisation, config.seed, inputs.lpips, inputs.lpips_fingerprint, *further),
             )
         ]
@@ -279,6 +290,7 @@ def _meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
         "names": {spec: scheme.name for spec, scheme in inputs.schemes.items()},
         "bounds": [scheme.name for scheme in schemes if isinstance(scheme, Bound)],
         "lpips": {"net": inputs.lpips, "fingerprint": inputs.lpips_fingerprint},
+        "channels": [channel_identity(channel) for channel in inputs.channels.values()],
         "metrics": {metric.name: metric.fingerprint() for metric in inputs.metrics.values()},
         "images": [{"name": one.name, "size": list(one.size), "sha256": one.digest} for one in inputs.images],
     }

@@ -1,7 +1,10 @@
 """The channel contract, and how a channel is found by name."""
 
+import hashlib
+import inspect
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -66,7 +69,8 @@ class Channel(Protocol):
     A method is optional: `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation
     what it would find in `count` realisations faster than drawing them does. It returns |h|^2 as float32 [count, S, n]:
     n samples, which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
-    and the symbols per stretch.
+    and the symbols per stretch. Another is `fingerprint() -> str`: all that changes results beside the name and the
+    file of the class, such as a table that it reads.
     """
 
     name: str
@@ -81,6 +85,20 @@ class Channel(Protocol):
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         """Send complex64 [K] symbols (mean power <= 1) through a realisation of at least K uses."""
         ...
+
+
+def channel_identity(channel: Channel) -> str:
+    """What a row knows a channel by: its name, its fingerprint if it has one, and a stranger's code by its hash.
+
+    The program's own channels are told apart by name and options alone.
+    """
+    parts = [channel.name]
+    if hasattr(channel, "fingerprint"):
+        parts.append(channel.fingerprint())
+    if not type(channel).__module__.startswith("simulator."):
+        source = inspect.getsourcefile(type(channel))
+        parts.append("" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    return " ".join(parts)
 
 
 def noise_variance(snr_db: float) -> float:

@@ -1,6 +1,7 @@
 """The channel that docs/channels.md shows works as it stands there."""
 
 import re
+import sys
 import tomllib
 from fractions import Fraction
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simulator.channels import load_channel
+from simulator.channels import channel_identity, load_channel
 from simulator.errors import UserError
 from simulator.link import load_scheme, transmit
 from simulator.selftest import check_channel
@@ -29,6 +30,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = "".join(f"{name} = {target}\n" for name, target in entries.items())
     (information / "entry_points.txt").write_text(f"[simulator.channels]\n{lines}")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_channels", raising=False)
 
 
 @pytest.mark.usefixtures("installed", "toys")
@@ -50,6 +52,21 @@ def test_the_guides_channel_is_a_channel_like_any_other() -> None:
     assert trip.decoded.images.shape == images.shape
     with pytest.raises(UserError, match=r"m=0 cannot be; give m as a number from 0\.5 to 100"):
         load_channel("nakagami:m=0")
+
+
+@pytest.mark.usefixtures("installed")
+def test_rows_know_a_strangers_channel_by_its_code(tmp_path: Path) -> None:
+    channel = load_channel("nakagami:m=3")
+    before = channel_identity(channel)
+    assert before.startswith("nakagami:m=3 ")
+    channel.fingerprint = lambda: "table 1"  # type: ignore[attr-defined]
+    told = channel_identity(channel)
+    del channel.fingerprint  # type: ignore[attr-defined]
+    assert channel_identity(channel) == before != told
+    with (tmp_path / "my_channels.py").open("a") as file:
+        file.write("# another law\n")
+    assert channel_identity(channel) != before
+    assert channel_identity(load_channel("rician:K=6")) == "rician:K=6"
 
 
 def test_the_guide_names_every_channel_and_option() -> None:
