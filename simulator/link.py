@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from simulator.channels import Channel, Realisation, Received
+from simulator.channels.contract import cross, draw
 from simulator.errors import SchemeError, UserError
 from simulator.plugins import load_plugin
 from simulator.randomness import derive_key, image_digest
@@ -310,6 +311,7 @@ def transmit(
 
     Raises:
         SchemeError: the scheme exceeded power or budget, its bill does not add up, or it shows no finite images.
+        UserError: the channel raised, or broke its contract.
     """
     size = (images.shape[-2], images.shape[-1])
     budget = channel_uses(cbr, size)
@@ -317,18 +319,18 @@ def transmit(
     state = LinkState(channel.name, float(snr_db))
     genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
-        draws = [channel.realise(budget, snr_db, key) for key in keys]
+        draws = [draw(channel, budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images, budget, _without_noise(draws))
         _check_shown(scheme.name, decoded, images)
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
-    known = _without_noise([channel.realise(budget, snr_db, key) for key in keys]) if genie else ()
+    known = _without_noise([draw(channel, budget, snr_db, key) for key in keys]) if genie else ()
     transmission = scheme.encode(images, budget, replace(state, realisations=known))
     _check(scheme.name, transmission, len(images), budget)
     _check_control(scheme.name, transmission, genie)
     pairs = zip(transmission.symbols, keys, strict=True)
-    realised = [channel.realise(len(symbols), snr_db, key) for symbols, key in pairs]
-    received = [channel.send(symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
+    realised = [draw(channel, len(symbols), snr_db, key) for symbols, key in pairs]
+    received = [cross(channel, symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
     bills = zip(transmission.ledgers, received, strict=True)
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     reception = Reception(received, size, state, transmission.control)
@@ -344,7 +346,7 @@ def _without_noise(realisations: Sequence[Realisation]) -> tuple[Realisation, ..
 
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:
     """The bill of a bound, with what the channel spends beside as many symbols."""
-    sent = channel.send(torch.zeros(bill.total, dtype=torch.complex64), realisation)
+    sent = cross(channel, torch.zeros(bill.total, dtype=torch.complex64), realisation)
     return bill + SymbolLedger(pilots=sent.overhead)
 
 
