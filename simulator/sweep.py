@@ -127,6 +127,7 @@ def run_sweep(
         make_worker = partial(Worker, config.device, inputs.lpips, config.precision, tuple(inputs.metrics))
         broken: set[str] = set()
         while missing:
+            retried = executor.retried
             done = len(planned) - len(missing)
             try:
                 with closing(executor.run(make_worker, tasks(config, inputs, missing))) as arriving:
@@ -136,7 +137,7 @@ def run_sweep(
                         done += len(outcomes)
                         progress(done, len(planned))
             finally:
-                if executor.retried:
+                if executor.retried > retried:
                     _record_retries(folder, executor.retried, notify)
             # Which realisation is the best may turn out only now, and it may be one of long ago.
             without_picture = _without_picture(store, keeper, config)

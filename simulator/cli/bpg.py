@@ -17,7 +17,7 @@ CHROMA = ("444", "420")
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     verb = subparsers.add_parser("bpg", help="encode an image as BPG, or decode one")
-    actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = verb.add_subparsers(dest="action", metavar="encode|decode", required=True)
 
     encode = actions.add_parser("encode", help="write a BPG file")
     encode.add_argument("source", type=Path, metavar="IN", help="PNG, JPEG, WebP or TIFF")

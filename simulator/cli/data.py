@@ -7,7 +7,7 @@ from pathlib import Path
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     verb = subparsers.add_parser("data", help="download public image sets")
-    actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = verb.add_subparsers(dest="action", metavar="get", required=True)
     get = actions.add_parser(
         "get",
         help="download one set; the same command resumes",
