@@ -40,11 +40,14 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any] | None:
-    """Commit of the checkout that this code runs from, and whether it was changed since; None outside of one."""
+    """Commit of the checkout that this code runs from, and whether it was changed since; None outside of one.
+
+    `results/` does not count: what is written there comes from the program, and never goes into it.
+    """
     folder = Path(__file__).resolve().parent
     try:
         _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # a package inside another checkout fails here
-        changes = _git(folder.parent, "status", "--porcelain", "--untracked-files=no")
+        changes = _git(folder.parent, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return {"id": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changes)}
     except (OSError, subprocess.SubprocessError):
         return None

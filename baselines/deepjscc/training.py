@@ -209,7 +209,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     met = f"AWGN, {fading:.0%} of the images on Rayleigh or Rician fading" if fading else "AWGN"
     limits = [
         f"trained for MSE on {met}, at 0 to 20 dB; other channels and SNRs run, but were not trained for",
-        "trained for minutes on a CPU; longer training and larger nets give more",
+        "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
     return Stage(
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",

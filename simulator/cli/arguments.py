@@ -105,7 +105,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
     """Add --precision."""
-    text = "arithmetic of the learned schemes; auto is bf16 on processors that have it, else fp32 (default: auto)"
+    text = "arithmetic of LRISC's diffusion decoder; auto is bf16 on processors that have it, else fp32 (default: auto)"
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help=text)
 
 

@@ -26,7 +26,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     )
     text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list"
     parser.add_argument("--snr", type=arguments.snr_grid, required=True, metavar="0:15", help=text)
-    text = "channel uses per source value, in (0, 1/2], several with commas (default: 1/16)"
+    text = (
+        "channel uses per source value (3 H W), without the channel's own pilots, in (0, 1/2]; several with commas "
+        "(default: 1/16)"
+    )
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)
     text = "scheme NAME[:OPTION...], several with commas (default: every built-in one that is there)"
     _add_list(parser, "--scheme", (), text)
