@@ -25,3 +25,15 @@ def in_one_line(text: str) -> str:
     line = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
     line = " ".join(line.split())
     return line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS // 2]} ... {line[-MAX_CHARACTERS // 2 :]}"
+
+
+def is_the_machines(error: Exception) -> bool:
+    """Whether an error tells of the machine (memory, files, a missing package, a GPU), not of the code that met it.
+
+    Such an error stops a sweep, as bad input does; others become a fault in a row.
+    """
+    import torch  # here: `--help` does without
+
+    kinds = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
+    # Where a CPU has no memory torch raises a plain RuntimeError.
+    return isinstance(error, kinds) or "DefaultCPUAllocator: can't allocate" in str(error)

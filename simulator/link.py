@@ -320,12 +320,15 @@ def transmit(
     genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
         draws = [draw(channel, budget, snr_db, key) for key in keys]
-        decoded, ledgers = scheme.reconstruct(images, budget, _without_noise(draws))
+        decoded, ledgers = scheme.reconstruct(images.clone(), budget, _without_noise(draws))
+        for ledger in ledgers:
+            _check_bill(scheme.name, ledger, budget)
         _check_shown(scheme.name, decoded, images)
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
     known = _without_noise([draw(channel, budget, snr_db, key) for key in keys]) if genie else ()
-    transmission = scheme.encode(images, budget, replace(state, realisations=known))
+    # A copy: who normalises in place would be scored against what it made of the images.
+    transmission = scheme.encode(images.clone(), budget, replace(state, realisations=known))
     _check(scheme.name, transmission, len(images), budget)
     _check_control(scheme.name, transmission, genie)
     pairs = zip(transmission.symbols, keys, strict=True)
@@ -355,15 +358,26 @@ def _check(name: str, transmission: Transmission, num_images: int, budget: int) 
     if not len(transmission.symbols) == len(transmission.ledgers) == num_images:
         raise SchemeError(f"{name}: {num_images} images in, {len(transmission.symbols)} transmissions out")
     for symbols, ledger in zip(transmission.symbols, transmission.ledgers, strict=True):
-        if symbols.dtype != torch.complex64 or symbols.dim() != 1:
-            raise SchemeError(f"{name}: symbols must be complex64 [K], got {symbols.dtype} {tuple(symbols.shape)}")
+        if symbols.dtype != torch.complex64 or symbols.dim() != 1 or symbols.device.type != "cpu":
+            found = f"{symbols.dtype} {tuple(symbols.shape)} on {symbols.device}"
+            raise SchemeError(f"{name}: symbols must be complex64 [K] on the CPU, got {found}")
         if len(symbols) > budget:
             raise SchemeError(f"{name}: sent {len(symbols)} symbols with a budget of {budget}")
-        if ledger.total != len(symbols) or min(asdict(ledger).values()) < 0:
+        _check_bill(name, ledger, budget)
+        if ledger.total != len(symbols):
             raise SchemeError(f"{name}: billed {ledger.total} channel uses but sent {len(symbols)}")
         power = float(symbols.abs().double().square().mean()) if len(symbols) else 0.0
         if not power <= 1 + POWER_TOLERANCE:
             raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
+
+
+def _check_bill(name: str, ledger: SymbolLedger, budget: int) -> None:
+    """Whole numbers of channel uses (numpy's would not survive a database), and no more than the budget."""
+    for item, uses in asdict(ledger).items():
+        if type(uses) is not int or uses < 0:
+            raise SchemeError(f"{name}: billed {uses!r} channel uses as {item}; it must be an int, 0 or more")
+    if ledger.total > budget:
+        raise SchemeError(f"{name}: billed {ledger.total} channel uses with a budget of {budget}")
 
 
 def _check_control(name: str, transmission: Transmission, genie: bool) -> None:

@@ -16,6 +16,12 @@ def plugin_names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=group)})
 
 
+def plugin_module(group: str, spec: str) -> str | None:
+    """Dotted name of the module in which the plug-in's factory stands; None if nothing is registered by that name."""
+    name = spec.partition(":")[0]
+    return next((point.module for point in entry_points(group=group) if point.name == name), None)
+
+
 def load_plugin(group: str, kind: str, spec: str) -> Any:
     """Build the plug-in that `spec` names.
 

@@ -10,7 +10,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.delivery import deliver
-from simulator.errors import SchemeError, UserError, in_one_line
+from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
 from simulator.gallery import encode_png
 from simulator.images import NamedImage
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
@@ -18,9 +18,6 @@ from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.precision import resolve_precision
 from simulator.randomness import to_uint8
 from simulator.store import Row
-
-# What stops a sweep instead of becoming a fault in a row, as bad input does: a missing module, a machine at its limits.
-NOT_THE_SCHEMES = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Worker:
         except UserError:
             raise
         except Exception as error:
-            if _is_the_machines(error):
+            if is_the_machines(error):
                 raise UserError(f"{_explain(error)} (at {task}); finished rows are kept") from error
             if len(named) == 1:
                 return [self._fault(task, scheme, channel, part.start, error)]
@@ -155,11 +152,6 @@ class Worker:
             **record,
         )
         return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
-
-
-def _is_the_machines(error: Exception) -> bool:
-    # Where a CPU has no memory torch raises a plain RuntimeError.
-    return isinstance(error, NOT_THE_SCHEMES) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def _explain(error: Exception) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -151,6 +152,11 @@ def _broken(name: str, transmission: Transmission) -> Transmission:
         case "negative":
             bills = [SymbolLedger(payload=len(one) + 5, padding=-5) for one in symbols]
             return Transmission(symbols, bills)
+        case "an int":
+            return Transmission(symbols, [SymbolLedger(payload=np.int64(len(one))) for one in symbols])  # type: ignore[arg-type]
+        case "1.5":
+            bills = [SymbolLedger(payload=len(one) - 3, crc=1.5, padding=1.5) for one in symbols]  # type: ignore[arg-type]
+            return Transmission(symbols, bills)
         case "complex64":
             return Transmission([one.to(torch.complex128) for one in symbols], ledgers)
         case "transmissions out":
@@ -159,11 +165,38 @@ def _broken(name: str, transmission: Transmission) -> Transmission:
             return Transmission([one * torch.nan for one in symbols], ledgers)
 
 
-@pytest.mark.parametrize("name", ["power", "budget", "billed", "negative", "complex64", "transmissions out", "nan"])
+@pytest.mark.parametrize(
+    "name", ["power", "budget", "billed", "negative", "an int", "1.5", "complex64", "transmissions out", "nan"]
+)
 def test_broken_contracts_are_refused(images: torch.Tensor, name: str) -> None:
     scheme = Analog(lambda transmission: _broken(name, transmission))
     with pytest.raises(SchemeError, match="analog: .*" + {"nan": "power", "negative": "billed"}.get(name, name)):
         transmit(scheme, images, Fraction(1, 8), load_channel("awgn"), 10.0)
+
+
+@pytest.mark.parametrize("bill", [SymbolLedger(payload=10**6), SymbolLedger(payload=-1), SymbolLedger(payload=0.5)])
+def test_a_bounds_bill_is_checked_too(images: torch.Tensor, bill: SymbolLedger) -> None:
+    class Limit:
+        name = "limit"
+
+        def fingerprint(self) -> str:
+            return "0"
+
+        def reconstruct(self, images, budget, realisations):
+            return Decoded(images, [False] * len(images)), [bill] * len(images)
+
+    with pytest.raises(SchemeError, match="limit: billed"):
+        transmit(Limit(), images, Fraction(1, 8), load_channel("awgn"), 10.0)
+
+
+def test_who_normalises_in_place_is_scored_against_the_picture_all_the_same(images: torch.Tensor) -> None:
+    class InPlace(Analog):
+        def encode(self, images, budget, state):
+            return super().encode(images.mul_(0), budget, state)
+
+    before = images.clone()
+    transmit(InPlace(), images, Fraction(1, 8), load_channel("awgn"), 20.0)
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize(

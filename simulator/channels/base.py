@@ -1,15 +1,15 @@
 """The channel contract, and how a channel is found by name."""
 
 import hashlib
-import inspect
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from simulator.plugins import load_plugin
+from simulator.plugins import load_plugin, plugin_module
 from simulator.randomness import sionna_seeded
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
@@ -90,14 +90,16 @@ class Channel(Protocol):
 def channel_identity(channel: Channel) -> str:
     """What a row knows a channel by: its name, its fingerprint if it has one, and a stranger's code by its hash.
 
-    The program's own channels are told apart by name and options alone.
+    That code is the file of its class and the file that its entry point names. The program's own channels are told
+    apart by name and options alone.
     """
     parts = [channel.name]
     if hasattr(channel, "fingerprint"):
         parts.append(channel.fingerprint())
-    if not type(channel).__module__.startswith("simulator."):
-        source = inspect.getsourcefile(type(channel))
-        parts.append("" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    modules = {type(channel).__module__, plugin_module("simulator.channels", channel.name)}
+    for module in sorted(one for one in modules if one and one.partition(".")[0] != "simulator"):
+        source = getattr(sys.modules.get(module), "__file__", None)
+        parts.append(module if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest())
     return " ".join(parts)
 
 

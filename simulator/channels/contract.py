@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from simulator.channels.base import Channel, Realisation, Received
-from simulator.errors import UserError, in_one_line
+from simulator.errors import UserError, in_one_line, is_the_machines
 
 
 def draw(channel: Channel, num_symbols: int, snr_db: float, key: int) -> Realisation:
@@ -18,8 +18,9 @@ def draw(channel: Channel, num_symbols: int, snr_db: float, key: int) -> Realisa
     if not isinstance(realisation, Realisation):
         raise _broken(channel, f"realise returned {type(realisation).__name__}, not a Realisation")
     _check(channel, "realise", num_symbols, gain=realisation.gain)
-    if not 0 <= realisation.noise_variance < float("inf"):
-        raise _broken(channel, f"realise returned a noise variance of {realisation.noise_variance}")
+    variance = realisation.noise_variance
+    if not isinstance(variance, (int, float)) or not 0 <= variance < float("inf"):
+        raise _broken(channel, f"realise returned a noise variance of {variance!r}")
     return realisation
 
 
@@ -34,25 +35,32 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
         raise _broken(channel, f"send returned {type(received).__name__}, not Received")
     _check(channel, "send", len(symbols), symbols=received.symbols, gain=received.gain)
     variance = received.noise_variance
-    if variance.shape != (len(symbols),) or not ((variance >= 0) & variance.isfinite()).all():
-        raise _broken(channel, f"send must return one finite noise variance for each of {len(symbols)} symbols")
+    one_each = isinstance(variance, torch.Tensor) and variance.shape == (len(symbols),)
+    if not one_each or not ((variance >= 0) & variance.isfinite()).all():
+        raise _broken(channel, f"send must return a tensor of one noise variance for each of {len(symbols)} symbols")
+    if type(received.overhead) is not int or received.overhead < 0:
+        raise _broken(channel, f"send returned an overhead of {received.overhead!r}; it must be an int, 0 or more")
     return received
 
 
 def _ask(channel: Channel, method: str, *arguments: Any) -> Any:
     try:
         return getattr(channel, method)(*arguments)
-    except (UserError, ImportError, OSError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
+        if is_the_machines(error):
+            raise
         raise _broken(channel, f"{method} raised {type(error).__name__}: {error}") from error
 
 
-def _check(channel: Channel, method: str, count: int, **tensors: torch.Tensor) -> None:
+def _check(channel: Channel, method: str, count: int, **tensors: Any) -> None:
     for name, tensor in tensors.items():
-        if tensor.dtype != torch.complex64 or tensor.shape != (count,):
-            found = f"{tensor.dtype} {tuple(tensor.shape)}".removeprefix("torch.")
-            raise _broken(channel, f"{method} must return {name} as complex64 ({count},), not {found}")
+        sound = isinstance(tensor, torch.Tensor) and tensor.device.type == "cpu"
+        if not sound or tensor.dtype != torch.complex64 or tensor.shape != (count,):
+            kind = f"{tensor.dtype} {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else repr(type(tensor))
+            found = kind.removeprefix("torch.")
+            raise _broken(channel, f"{method} must return {name} as complex64 ({count},) on the CPU, not {found}")
         if not tensor.isfinite().all():
             raise _broken(channel, f"{method} returned {name} that are not finite")
 

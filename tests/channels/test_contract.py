@@ -29,6 +29,7 @@ class Broken:
             "no realisation": lambda: None,
             "short": lambda: replace(realisation, gain=realisation.gain[1:]),
             "variance": lambda: replace(realisation, noise_variance=math.nan),
+            "no variance": lambda: replace(realisation, noise_variance=None),
         }.get(self.fault, lambda: realisation)()
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
@@ -38,6 +39,10 @@ class Broken:
             "real": lambda: replace(received, gain=received.gain.real),
             "not finite": lambda: replace(received, symbols=received.symbols / 0),
             "negative": lambda: replace(received, noise_variance=-received.noise_variance),
+            "one variance": lambda: replace(received, noise_variance=realisation.noise_variance),
+            "array": lambda: replace(received, gain=received.gain.numpy()),
+            "free pilots": lambda: replace(received, overhead=-3),
+            "half a pilot": lambda: replace(received, overhead=0.5),
         }.get(self.fault, lambda: received)()
 
 
@@ -47,12 +52,17 @@ class Broken:
     [
         ("raises", "channel 'mine' broke: realise raised IndexError"),
         ("no realisation", "realise returned NoneType, not a Realisation"),
-        ("short", r"realise must return gain as complex64 \(72,\), not complex64 \(71,\)"),
+        ("short", r"realise must return gain as complex64 \(72,\) on the CPU, not complex64 \(71,\)"),
         ("variance", "realise returned a noise variance of nan"),
         ("no reception", "send returned Tensor, not Received"),
-        ("real", r"send must return gain as complex64 \(72,\), not float32"),
+        ("real", r"send must return gain as complex64 \(72,\) on the CPU, not float32"),
         ("not finite", "send returned symbols that are not finite"),
-        ("negative", "one finite noise variance for each of 72 symbols"),
+        ("negative", "a tensor of one noise variance for each of 72 symbols"),
+        ("one variance", "a tensor of one noise variance for each of 72 symbols"),
+        ("no variance", "a noise variance of None"),
+        ("array", "not <class 'numpy.ndarray'>"),
+        ("free pilots", "an overhead of -3"),
+        ("half a pilot", "an overhead of 0.5"),
     ],
 )
 def test_a_broken_channel_is_told_as_such(fault: str, message: str) -> None:
@@ -60,3 +70,18 @@ def test_a_broken_channel_is_told_as_such(fault: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         transmit(scheme, IMAGES, Fraction(1, 16), Broken(fault), 10.0)
     transmit(scheme, IMAGES, Fraction(1, 16), Broken("none"), 10.0)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    "error",
+    [OSError("disk"), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_a_machine_without_memory_is_no_broken_channel(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def realise(*arguments: object) -> Realisation:
+        raise error
+
+    channel = Broken("none")
+    monkeypatch.setattr(channel, "realise", realise)
+    with pytest.raises(type(error)):
+        transmit(load_scheme("toy"), IMAGES, Fraction(1, 16), channel, 10.0)

@@ -69,6 +69,18 @@ def test_rows_know_a_strangers_channel_by_its_code(tmp_path: Path) -> None:
     assert channel_identity(load_channel("rician:K=6")) == "rician:K=6"
 
 
+@pytest.mark.usefixtures("installed")
+def test_rows_know_a_channel_that_a_strangers_function_makes_of_our_parts(tmp_path: Path) -> None:
+    (tmp_path / "my_channels.py").write_text(
+        "import torch\nfrom simulator.channels.flat import FlatChannel\n"
+        "def Nakagami():\n    return FlatChannel('nakagami', lambda n, key: torch.ones(n, dtype=torch.complex64))\n"
+    )
+    before = channel_identity(load_channel("nakagami"))
+    with (tmp_path / "my_channels.py").open("a") as file:
+        file.write("# another law\n")
+    assert channel_identity(load_channel("nakagami")) != before
+
+
 def test_the_guide_names_every_channel_and_option() -> None:
     from simulator.plugins import plugin_names
 
