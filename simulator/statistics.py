@@ -273,10 +273,22 @@ def bd_quality(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, qual
 def bd_rate(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, quality_test: Curve) -> float:
     """Bjontegaard delta of rate (BD-rate) in percent: negative if the test needs less rate for the same quality.
 
-    Args and errors as for `bd_quality`; quality must rise or fall strictly with the rate.
+    Args and errors as for `bd_quality`; a ValueError also unless quality rises strictly with the rate in both curves,
+    or falls strictly in both (as LPIPS does): sorted by quality, a curve that turns would pass for another one.
     """
+    if (direction := _direction(rate_anchor, quality_anchor)) == 0 or direction != _direction(rate_test, quality_test):
+        raise ValueError("quality does not change steadily with rate, the same way in both curves")
     gap = _mean_gap(quality_anchor, np.log(rate_anchor), quality_test, np.log(rate_test))
     return 100 * float(np.expm1(gap))
+
+
+def _direction(rate: Curve, quality: Curve) -> int:
+    """1 if quality rises strictly along strictly rising rates, -1 if it falls strictly, else 0."""
+    order = np.argsort(rate, kind="stable")
+    steps = np.diff(np.asarray(quality, dtype=np.float64)[order])
+    if not (np.diff(np.asarray(rate, dtype=np.float64)[order]) > 0).all():
+        return 0
+    return int((steps > 0).all()) - int((steps < 0).all())
 
 
 def _mean_gap(x_first: Curve, y_first: Curve, x_second: Curve, y_second: Curve) -> float:

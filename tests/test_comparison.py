@@ -64,6 +64,17 @@ def test_bd_rate_of_half_the_rate_for_the_same_quality():
     assert bd_rates(sent("old", 0.0, 0.0) + sent("new", 0.0, 0.0), "old") == []
 
 
+def test_no_bd_rate_to_a_curve_that_turns():
+    """Psnr 25, 27, 26.5, 28 dB at rising rates: sorted by quality it would pass for a curve."""
+    rates = (1 / 48, 1 / 24, 1 / 12, 1 / 6)
+    old, new = (
+        [one for cbr, gain in zip(rates, gains, strict=True) for one in sent(name, 10.0, gain, cbr=cbr)]
+        for name, gains in (("old", (5.0, 7.0, 6.5, 8.0)), ("new", (5.0, 6.0, 7.0, 8.0)))
+    )
+    assert [one.bd_rate_percent for one in bd_rates([*old, *new], "old", ("psnr_db",))] == [None]
+    assert [one.bd_rate_percent for one in bd_rates([*old, *new], "new", ("psnr_db",))] == [None]
+
+
 def test_nothing_to_compare_with():
     with pytest.raises(UserError, match="no rows of 'other' to compare with; the results have: new"):
         differences(sent("new", 0.0, 1.0), "other")

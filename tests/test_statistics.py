@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.statistics import (
@@ -73,6 +73,7 @@ def test_bjontegaard_golden(rate_a, quality_a, rate_b, quality_b, expected):
     assert bd_quality(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected[1], rel=1e-9)
 
 
+@settings(deadline=None)  # the first example imports SciPy
 @given(factor=st.floats(0.2, 5), gain=st.floats(-3, 3))
 def test_bjontegaard_laws(factor, gain):
     rate, quality = np.array([1.0, 2, 4, 9]), np.array([30.0, 33, 35.5, 38])
@@ -90,6 +91,30 @@ def test_bjontegaard_laws(factor, gain):
 def test_bjontegaard_refuses_curves_without_overlap(rate, quality):
     with pytest.raises(ValueError, match=r"overlap|two points"):
         bd_quality([1.0, 2], [30.0, 31], rate, quality)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "test"),
+    [
+        ([25.0, 27, 26.5, 28], [25.5, 27, 27.5, 28]),  # the anchor turns
+        ([25.5, 27, 27.5, 28], [25.0, 27, 26.5, 28]),  # the test turns
+        ([25.0, 26, 27, 28], [28.0, 27, 26, 25]),  # each is steady, but not the same way
+        ([25.0, 26, 26, 28], [25.0, 26, 27, 28]),
+    ],
+)
+def test_no_rate_for_the_same_quality_where_quality_is_not_steady(anchor, test):
+    rates = [1.0, 2, 4, 8]
+    with pytest.raises(ValueError, match="steadily"):
+        bd_rate(rates, anchor, rates, test)
+    with pytest.raises(ValueError, match="steadily"):
+        bd_rate(rates[::-1], anchor[::-1], rates, test)
+
+
+def test_rate_for_the_same_quality_where_less_is_better():
+    rates, lpips = np.array([1.0, 2, 4, 8]), [0.4, 0.3, 0.2, 0.1]
+    assert bd_rate(rates, lpips, rates[::-1] / 2, lpips[::-1]) == pytest.approx(-50.0)
+    with pytest.raises(ValueError, match="steadily"):
+        bd_rate([1.0, 1, 2], [30.0, 31, 32], rates, [30.0, 31, 32, 33])
 
 
 def test_interval_agrees_with_normal_theory():
