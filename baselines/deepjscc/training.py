@@ -14,6 +14,7 @@ from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_s
 from models.pretrained import find_weights
 from models.training.data import ImageStore
 from models.training.fading import fading_strength
+from models.training.identity import describe
 from models.training.session import Stage, System, stage_loop
 from simulator.configuration import build, check_keys
 from simulator.errors import UserError
@@ -211,12 +212,15 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         f"trained for MSE on {met}, at 0 to 20 dB; other channels and SNRs run, but were not trained for",
         "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
+    origin = find_weights(start, "deepjscc").card() if isinstance(start, str) else None
+    identity = {"uses": ratios, "fading": float(fading), "model": net}
     return Stage(
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
         make=make,
         loop=stage_loop(config, options),
+        identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
         start=start if isinstance(start, int) else None,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
-        origin=find_weights(start, "deepjscc").card() if isinstance(start, str) else None,
+        origin=origin,
     )

@@ -59,10 +59,24 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: the file is missing or damaged.
     """
+    return _load(path, with_tensors=True)
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """Read the record of a checkpoint and leave its tensors on disk.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return _load(path, with_tensors=False).record
+
+
+def _load(path: Path, with_tensors: bool) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {})["record"])
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, record)  # noqa: SIM118
+            names = file.keys() if with_tensors else ()
+            return Checkpoint({name: file.get_tensor(name) for name in names}, record)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(
             f"'{path}' is no readable checkpoint ({error}); remove it or name another run folder"

@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
-from models.training.checkpoint import load_checkpoint, save_checkpoint
+from models.training.checkpoint import load_checkpoint, load_record, save_checkpoint
 from models.training.data import ImageStore, validation_batch
+from models.training.identity import Identity, check_record
 from models.training.learner import Learner, LoopConfig, Trainee
 from models.training.monitor import CollapseDetector, Console
 from simulator.errors import UserError
@@ -28,8 +29,7 @@ from simulator.provenance import environment
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 MAX_SKIPPED_IN_A_ROW = 20
-# What may differ between a run and its continuation: when it ends and how it reports, not what it computes.
-RESUMABLE = {"minutes", "steps", "validate_every_s", "checkpoint_every_s", "log_every_s", "collapse_after"}
+UNDESCRIBED = Identity()
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,14 @@ class RunResult:
     best: dict[str, float]
 
 
-def run(trainee: Trainee, store: ImageStore, config: LoopConfig, run_dir: Path, resume: str = "auto") -> RunResult:
+def run(
+    trainee: Trainee,
+    store: ImageStore,
+    config: LoopConfig,
+    run_dir: Path,
+    resume: str = "auto",
+    identity: Identity = UNDESCRIBED,
+) -> RunResult:
     """Train until the budget is spent; write checkpoints, the best EMA weights and TensorBoard logs to `run_dir`.
 
     Args:
@@ -52,9 +59,10 @@ def run(trainee: Trainee, store: ImageStore, config: LoopConfig, run_dir: Path, 
         config: budget and hyper-parameters.
         run_dir: folder of this stage.
         resume: "auto" continues from the folder's checkpoint if there is one; "never" refuses to touch it.
+        identity: what the trainee optimises, to be recorded and held to by a continuation.
 
     Raises:
-        UserError: the checkpoint belongs to another configuration, the run diverged, or it collapsed to grey.
+        UserError: the checkpoint is of another configuration or trainee, the run diverged, or it collapsed to grey.
         KeyboardInterrupt: on SIGINT or SIGTERM, after a checkpoint was written.
     """
     from accelerate import Accelerator
@@ -65,18 +73,42 @@ def run(trainee: Trainee, store: ImageStore, config: LoopConfig, run_dir: Path, 
         cpu=not torch.cuda.is_available(),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    session = _Session(trainee, store, config, run_dir, accelerator)
+    session = _Session(trainee, store, config, run_dir, accelerator, identity)
     session.restore(resume)
     return session.train()
+
+
+def check_continuation(run_dir: Path, config: LoopConfig, resume: str, identity: Identity) -> bool:
+    """Whether a run folder holds a checkpoint to go on from; arguments as in `run`.
+
+    Raises:
+        UserError: it holds one of another configuration or trainee, or one although `resume` is "never".
+    """
+    path = run_dir / CHECKPOINT
+    if resume not in ("auto", "never"):
+        raise UserError(f"resume mode '{resume}' is unknown; use auto or never")
+    if not path.exists():
+        return False
+    if resume == "never":
+        raise UserError(f"'{run_dir}' holds a run; continue it with --resume auto or name another --out")
+    check_record(path, load_record(path), identity, config)
+    return True
 
 
 class _Session:
     """The mutable state of one run; `run` is its only user."""
 
     def __init__(
-        self, trainee: Trainee, store: ImageStore, config: LoopConfig, run_dir: Path, accelerator: Any
+        self,
+        trainee: Trainee,
+        store: ImageStore,
+        config: LoopConfig,
+        run_dir: Path,
+        accelerator: Any,
+        identity: Identity,
     ) -> None:
         self.trainee, self.config, self.run_dir, self.accelerator = trainee, config, run_dir, accelerator
+        self.identity = identity
         training, held_out = store.split()
         self.training = training.at_least(config.crop)
         self.validation_images = validation_batch(held_out, config.validation_images, config.validation_crop)
@@ -89,19 +121,11 @@ class _Session:
 
     def restore(self, resume: str) -> None:
         """Continue from the checkpoint of the run folder, if there is one."""
-        path = self.run_dir / CHECKPOINT
-        if resume not in ("auto", "never"):
-            raise UserError(f"resume mode '{resume}' is unknown; use auto or never")
-        if not path.exists():
+        if not check_continuation(self.run_dir, self.config, resume, self.identity):
             return
-        if resume == "never":
-            raise UserError(f"'{self.run_dir}' holds a run; continue it with --resume auto or name another --out")
+        path = self.run_dir / CHECKPOINT
         checkpoint = load_checkpoint(path)
         record = checkpoint.record
-        now = asdict(self.config)
-        changed = sorted(k for k, v in record["config"].items() if k not in RESUMABLE and now.get(k) != v)
-        if changed:
-            raise UserError(f"'{path}' was trained with other {', '.join(changed)}; restore them or name another --out")
         if record["data"] != self.training.fingerprint():
             raise UserError(f"'{path}' was trained on other images; give the same --data or name another --out")
         self.learner.restore(checkpoint)
@@ -189,6 +213,7 @@ class _Session:
     def _record(self) -> dict[str, Any]:
         return {
             "config": asdict(self.config),
+            "identity": dict(self.identity.options),
             "data": self.training.fingerprint(),
             "training_images": len(self.training),
             "step": self.learner.step,

@@ -16,10 +16,11 @@ import torch
 import yaml
 
 from models.pretrained import release
-from models.training.checkpoint import Checkpoint, load_checkpoint
+from models.training.checkpoint import Checkpoint, load_checkpoint, load_record
 from models.training.data import ImageStore, load_images
+from models.training.identity import Identity, check_record
 from models.training.learner import LoopConfig, Trainee
-from models.training.loop import BEST, CHECKPOINT, RunResult, run
+from models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
 from simulator.cache import write_atomically
 from simulator.configuration import build, check_keys, read_configuration
 from simulator.errors import UserError
@@ -36,6 +37,7 @@ class Stage:
         title: what it does, in a few words.
         make: builds the trainee from the training images and the weights of the stage it starts from (or None).
         loop: budget and hyper-parameters.
+        identity: what `make` gives besides: what is optimised, "start" and "start_weights" (a hash, or None).
         start: number of the stage it starts from, counted from 1; None is from nothing.
         release: name of the released weights; None when it is a step on the way.
         card: what the model card says beside the training record ("model", "known_limits", ...).
@@ -45,6 +47,7 @@ class Stage:
     title: str
     make: Callable[[ImageStore, State | None], Trainee]
     loop: LoopConfig
+    identity: Identity
     start: int | None = None
     release: str | None = None
     card: Mapping[str, Any] | None = None
@@ -80,6 +83,9 @@ class System(ABC):
             minutes: replaces the budget; several stages share it in proportion to their own.
             resume: "auto" or "never".
             limit: use this many images only.
+
+        Raises:
+            UserError: nothing can be trained so, or the run folder was trained otherwise; it is left as it is.
         """
         config = read_config(config_file, overrides)
         stages = self.stages(config)
@@ -89,6 +95,10 @@ class System(ABC):
         budgets = [stages[number - 1].loop for number in chosen]
         if minutes is not None:
             budgets = share_minutes(budgets, minutes)
+        _check_run(stages, run_dir)
+        for number, budget in zip(chosen, budgets, strict=True):
+            folder = run_dir / f"stage-{number}"
+            check_continuation(folder, budget, resume, _identity(stages[number - 1], folder))
         store = load_images(data, limit)
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
@@ -100,20 +110,21 @@ class System(ABC):
             ) from None
         results = []
         for number, budget in zip(chosen, budgets, strict=True):
-            one = stages[number - 1]
+            one, folder = stages[number - 1], run_dir / f"stage-{number}"
             weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
             tell(f"stage {number}: {one.title}")
-            _keep_origin(one, run_dir / f"stage-{number}")
-            results.append(run(one.make(training, weights), store, budget, run_dir / f"stage-{number}", resume))
+            _keep_origin(one, folder)
+            results.append(run(one.make(training, weights), store, budget, folder, resume, _identity(one, folder)))
         return results
 
     def export(self, config_file: Path, run_dir: Path, folder: Path, overrides: Sequence[str] = ()) -> list[Path]:
         """Release the best weights of every stage that has a name and was trained; returns the files.
 
         Raises:
-            UserError: there is nothing to release.
+            UserError: there is nothing to release, or the run is of another configuration; nothing is written.
         """
         stages = self.stages(read_config(config_file, overrides))
+        _check_run(stages, run_dir)
         written = []
         for number, stage in enumerate(stages, 1):
             if stage.release is not None and (run_dir / f"stage-{number}" / BEST).exists():
@@ -141,13 +152,13 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
     history: list[dict[str, Any]] = []
     step: int | None = number
     while step is not None:
-        record = load_checkpoint(run_dir / f"stage-{step}" / CHECKPOINT).record
+        record = load_record(run_dir / f"stage-{step}" / CHECKPOINT)
         options = {key: value for key, value in record["config"].items() if not key.endswith("_every_s")}
         history.insert(0, {"stage": stages[step - 1].title, **_figures(record), "loop": options})
         if (origin := run_dir / f"stage-{step}" / ORIGIN).exists():
             history = json.loads(origin.read_text())["training"] + history
         step = stages[step - 1].start
-    best = best_weights(run_dir, number).record
+    best = load_record(run_dir / f"stage-{number}" / BEST)
     return {
         "data": {"images": best["training_images"], "sha256": best["data"], "held_out": "1 in 64 by hash"},
         "hours": round(sum(entry["hours"] for entry in history), 3),
@@ -156,6 +167,30 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
         "measure": best.get("measure", "unknown"),
         "training": history,
     }
+
+
+def _check_run(stages: Sequence[Stage], run_dir: Path) -> None:
+    """Hold all that is in a run folder to the configuration: cards tell of a stage with those that led there.
+
+    Raises:
+        UserError: a stage was trained as something else.
+    """
+    for number, stage in enumerate(stages, 1):
+        folder = run_dir / f"stage-{number}"
+        for path in (folder / CHECKPOINT, folder / BEST):
+            if path.exists():
+                check_record(path, load_record(path), _identity(stage, folder))
+
+
+def _identity(stage: Stage, folder: Path) -> Identity:
+    """That of the stage as it began: what bears the name of its start by now may have gone on from that start."""
+    if stage.origin is None or not (folder / CHECKPOINT).exists() or not (folder / ORIGIN).exists():
+        return stage.identity
+    kept = json.loads((folder / ORIGIN).read_text())
+    before, since = (card.get("training", []) for card in (kept, stage.origin))
+    if len(since) <= len(before) or since[: len(before)] != before:
+        return stage.identity
+    return replace(stage.identity, options={**stage.identity.options, "start_weights": kept["sha256"]})
 
 
 def _keep_origin(stage: Stage, folder: Path) -> None:

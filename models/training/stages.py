@@ -18,6 +18,7 @@ from models.lrisc.codec import Lrisc
 from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.pretrained import find_weights
 from models.training.data import ImageStore, training_batch
+from models.training.identity import describe
 from models.training.session import Stage, State, System, stage_loop
 from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.configuration import build, check_keys
@@ -142,14 +143,17 @@ def _stage(
             model.measure_power(_statistics_images(store, 256))
         return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
+    origin = find_weights(start, "lrisc").card() if isinstance(start, str) else None
+    identity = {"algorithm": algorithm, "loss": loss, "variant": variant, "model": model_config}
     return Stage(
         title=f"LRISC, Algorithm 1, stage {algorithm}",
         make=make,
         loop=loop,
+        identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
         start=start if isinstance(start, int) else None,
         release=release,
         card=dict(card) | {"known_limits": known_limits(algorithm, loss, variant)},
-        origin=find_weights(start, "lrisc").card() if isinstance(start, str) else None,
+        origin=origin,
     )
 
 

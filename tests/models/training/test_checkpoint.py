@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from models.training.checkpoint import (
+    load_checkpoint,
+    load_record,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
 from simulator.errors import UserError
 
 
@@ -13,7 +19,7 @@ def test_round_trip_with_strided_and_shared_tensors(tmp_path):
     tensors = {"model.a": base.to(memory_format=torch.channels_last), "model.b": base[0], "ema.a": base[:, :, 0].mT}
     save_checkpoint(tmp_path / "deep" / "x.safetensors", tensors, {"step": 3, "best": {"score": 1.5}})
     loaded = load_checkpoint(tmp_path / "deep" / "x.safetensors")
-    assert loaded.record == {"step": 3, "best": {"score": 1.5}}
+    assert loaded.record == load_record(tmp_path / "deep" / "x.safetensors") == {"step": 3, "best": {"score": 1.5}}
     assert all(torch.equal(loaded.tensors[name], tensors[name]) for name in tensors)
     assert sorted(loaded.part("model")) == ["a", "b"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.safetensors"]
@@ -32,6 +38,8 @@ def test_damaged_file_is_explained(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
     with pytest.raises(UserError, match="no readable checkpoint"):
         load_checkpoint(tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        load_record(tmp_path / "x.safetensors")
 
 
 def test_optimizer_comes_back_in_its_memory_layout():

@@ -9,6 +9,7 @@ from torch import nn
 
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.data import ImageStore
+from models.training.identity import describe
 from models.training.learner import LoopConfig
 from models.training.loop import BEST, CHECKPOINT, run
 from models.training.monitor import CollapseDetector
@@ -167,6 +168,29 @@ def test_other_configuration_or_data_is_refused(tmp_path, store):
         run(DenoiserTrainee(), store, config(), tmp_path, resume="never")
     longer = run(DenoiserTrainee(), store, config(steps=14), tmp_path)
     assert longer.step == 14
+
+
+def test_other_trainee_is_refused_even_by_a_finished_run(tmp_path, store):
+    ours, theirs = describe({"noise": 0.1}), describe({"noise": 0.2})
+    run(DenoiserTrainee(), store, config(), tmp_path, identity=ours)
+    for steps in (12, 14):
+        with pytest.raises(UserError, match="trained with other noise; restore them or name another --out"):
+            run(DenoiserTrainee(), store, config(steps=steps), tmp_path, identity=theirs)
+    assert run(DenoiserTrainee(), store, config(steps=14), tmp_path, identity=ours).step == 14
+    for name in (CHECKPOINT, BEST):
+        assert load_checkpoint(tmp_path / name).record["identity"] == {"noise": 0.1}
+
+
+def test_checkpoint_older_than_identities_continues_and_gets_one(tmp_path, store):
+    run(DenoiserTrainee(), store, config(), tmp_path)
+    old = load_checkpoint(tmp_path / CHECKPOINT)
+    del old.record["identity"], old.record["config"]["optimizer"]
+    save_checkpoint(tmp_path / CHECKPOINT, old.tensors, old.record)
+    with pytest.raises(UserError, match="other optimizer;"):
+        run(DenoiserTrainee(), store, config(steps=14, optimizer="muon"), tmp_path)
+    run(DenoiserTrainee(), store, config(steps=14), tmp_path, identity=describe({"noise": 0.1}))
+    record = load_checkpoint(tmp_path / CHECKPOINT).record
+    assert (record["step"], record["identity"]) == (14, {"noise": 0.1})
 
 
 def test_collapse_detector_knows_flat_images():

@@ -1,6 +1,7 @@
 """From a YAML file to released weights, in miniature: DeepJSCC trained for seconds on pieces of the samples."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from baselines.deepjscc import DeepJscc
 from baselines.deepjscc.net import DeepJsccNet, NetConfig
 from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
-from models.training.checkpoint import load_checkpoint
+from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.data import load_images
 from models.training.learner import LoopConfig
 from models.training.loop import CHECKPOINT, run
@@ -105,8 +106,74 @@ def test_weights_to_start_from_must_fit(inputs, tmp_path):
         train("deepjscc-1-48", 32)
     train("deepjscc-1-24", 16)  # a start that failed leaves no trace in the history
     assert json.loads((run_dir / "stage-1" / "origin.json").read_text())["name"] == "deepjscc-1-24"
-    train("deepjscc-1-16", 16)  # finished: it stays what it began with
+    with pytest.raises(UserError, match="trained with other start, start_weights; restore them"):
+        train("deepjscc-1-16", 16)
     assert json.loads((run_dir / "stage-1" / "origin.json").read_text())["name"] == "deepjscc-1-24"
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("stages.2.fading=0.5", r"'.*stage-2/checkpoint.safetensors' was trained with other fading;"),
+        ("stages.1.uses=[16, 32, 64]", "stage-1.* other uses;"),
+        ("model.decoder_width=16", r"stage-1.* other model\.decoder_width;"),
+        ("stages.2.start=null", "stage-2.* other start;"),
+    ],
+)
+def test_run_of_another_configuration_is_neither_continued_nor_released(inputs, run_dir, tmp_path, override, changed):
+    """Whichever stage is asked for: the record in the folder, the configuration in it and a card stay one story."""
+    config, images = inputs
+    before = (run_dir / "config.yaml").read_bytes()
+    for stage in (None, 5):
+        with pytest.raises(UserError, match=changed):
+            DeepJsccSystem().train(config, [images], run_dir, [override], stage)
+    assert (run_dir / "config.yaml").read_bytes() == before
+    with pytest.raises(UserError, match=changed):
+        DeepJsccSystem().export(config, run_dir, tmp_path / "released", [override])
+    assert not (tmp_path / "released").exists()
+
+
+def test_another_loop_leaves_the_configuration_of_the_run_as_it_is(inputs, run_dir):
+    config, images = inputs
+    before = (run_dir / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"stage-1.* other batch;"):
+        DeepJsccSystem().train(config, [images], run_dir, ["loop.batch=2"])
+    with pytest.raises(UserError, match="holds a run"):
+        DeepJsccSystem().train(config, [images], run_dir, ["loop.steps=99"], resume="never")
+    assert (run_dir / "config.yaml").read_bytes() == before
+
+
+def test_run_older_than_identities_is_continued_and_released(inputs, run_dir, tmp_path):
+    config, images = inputs
+    shutil.copytree(run_dir, tmp_path / "run")
+    for path in (tmp_path / "run").glob("stage-*/*.safetensors"):
+        old = load_checkpoint(path)
+        del old.record["identity"]
+        save_checkpoint(path, old.tensors, old.record)
+    assert len(DeepJsccSystem().export(config, tmp_path / "run", tmp_path / "released")) == 4
+    (longer,) = DeepJsccSystem().train(config, [images], tmp_path / "run", ["stages.2.loop.steps=11"], stage=2)
+    assert longer.step == 11
+    with pytest.raises(UserError, match=r"stage-2.* other fading;"):
+        DeepJsccSystem().export(config, tmp_path / "run", tmp_path / "released", ["stages.2.fading=0.5"])
+
+
+def test_weights_that_took_the_name_of_the_start_must_have_gone_on_from_it(inputs, run_dir, tmp_path):
+    config, images = inputs
+    DeepJsccSystem().export(config, run_dir, tmp_path)
+    first = (tmp_path / "deepjscc-1-48.json").read_bytes()
+    again, start = tmp_path / "again.yaml", tmp_path / "deepjscc-1-48"
+    stage = f"  - {{uses: 16, start: {start}, release: deepjscc-1-48, loop: {{steps: 3}}}}\n"
+    again.write_text(CONFIG[: CONFIG.index("stages:")] + "stages:\n" + stage)
+    DeepJsccSystem().train(again, [images], tmp_path / "run")
+    DeepJsccSystem().export(again, tmp_path / "run", tmp_path)
+    (longer,) = DeepJsccSystem().train(again, [images], tmp_path / "run", ["stages.1.loop.steps=4"])
+    assert longer.step == 4
+    identity = load_checkpoint(tmp_path / "run" / "stage-1" / CHECKPOINT).record["identity"]
+    assert (identity["start"], identity["start_weights"]) == (str(start), json.loads(first)["sha256"])
+    stranger = json.loads(first) | {"sha256": "0" * 64}
+    (tmp_path / "deepjscc-1-48.json").write_text(json.dumps(stranger))
+    with pytest.raises(UserError, match="other start_weights;"):
+        DeepJsccSystem().export(again, tmp_path / "run", tmp_path / "released")
 
 
 def test_finished_stages_are_not_run_again(inputs, run_dir):

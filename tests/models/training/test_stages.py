@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import LriscConfig, Variant
-from models.pretrained import release
+from models.pretrained import read_card, release
 from models.training.checkpoint import load_checkpoint
 from models.training.data import ImageStore, training_batch
 from models.training.learner import LoopConfig
@@ -339,6 +341,32 @@ def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights,
     changed = {name for name in same if not torch.equal(same[name], refitted[name])}
     assert changed
     assert all(name.startswith("allocation.") for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("stages.1.loss.perception=0", ["loss.perception"]),
+        ("stages.1.loss.snr_db=[0, 18]", ["loss.snr_db"]),
+        ("stages.1.algorithm=2", ["algorithm"]),
+        ("variant.rates=fixed", ["variant.rates", "variant.snr_module"]),  # the whole section replaces the card's
+        ("model.latent_scale=3", ["model.latent_scale"]),  # no weight changes its shape
+        ("stages.1.start=null", ["start", "start_weights", "variant.snr_module"]),  # of the card
+        ("defaults.steps=2", []),  # how the scheme runs it
+        ("notes=[something]", []),
+        ("stages.1.loop.steps=2", []),  # the loop keeps its own record
+    ],
+)
+def test_stage_knows_what_it_optimises(own_weights, tmp_path, override, changed):
+    stage = {"algorithm": 3, "start": str(own_weights), "loss": {"fading": 0.25}, "loop": {"steps": 1}}
+    model = read_card("own", own_weights)["config"]["model"]
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump({"system": "lrisc", "name": "more", "model": model, "stages": [stage]}))
+    first, second = (LriscSystem().stages(read_config(file, one))[0].identity for one in ([], [override]))
+    recorded = json.loads(json.dumps(first.options))
+    assert first.differences(recorded) == []
+    assert second.differences(recorded) == changed
+    assert recorded["start_weights"] == read_card("own", own_weights)["sha256"]
 
 
 def test_limits_on_the_card_are_those_of_the_last_stage():
