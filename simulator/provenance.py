@@ -1,5 +1,6 @@
 """Where results come from: versions, commit, command, machine."""
 
+import json
 import os
 import platform
 import subprocess
@@ -16,6 +17,9 @@ PACKAGES = (
     *("torch", "torchvision", "sionna-no-rt", "numpy", "scipy", "numba", "av", "pillow", "scikit-image"),
     *("lpips", "pytorch-msssim", "constriction", "safetensors", "matplotlib"),
 )
+VERSIONS = ("program", "commit", "python", "packages")
+ENVIRONMENT = (*VERSIONS, "machine", "command", "date")  # what `environment` tells
+HOW_IT_IS_RUN = {"workers", "batch", "executor", "gpus_per_task", "timeout_s"}  # of a configuration; no result changes
 
 
 def environment() -> dict[str, Any]:
@@ -37,6 +41,37 @@ def environment() -> dict[str, Any]:
             "gpus": _gpus(),
         },
     }
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What was written down beside results; nothing if there is no such file, or none that can be read."""
+    try:
+        record = json.loads((folder / PROVENANCE).read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def describes(record: dict[str, Any], meta: dict[str, Any]) -> bool:
+    """Whether a provenance is of the sweep that `meta` tells of, however that is run.
+
+    What only one of them tells is no difference: an older program wrote down less.
+    """
+    wanted, config = json.loads(json.dumps(meta)), record.get("config")
+    if not isinstance(config, dict):
+        return False
+    run = {name: value for name, value in config.items() if name not in HOW_IT_IS_RUN}
+    return _agree(run, wanted["config"]) and _agree(record | {"config": None}, wanted | {"config": None})
+
+
+def _agree(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return all(first[name] == second[name] for name in first.keys() & second.keys())
+
+
+def same_environment(first: dict[str, Any], second: dict[str, Any], but: tuple[str, ...] = ()) -> bool:
+    """Whether two processes ran the same code on the same machine, whatever their commands; `but` does not count."""
+    names = [name for name in (*VERSIONS, "machine") if name not in but]
+    return all(first.get(name) == second.get(name) for name in names)
 
 
 def commit() -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from operator import attrgetter
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from simulator.errors import UserError
+from simulator.provenance import ENVIRONMENT, same_environment
 
 DATABASE = "results.sqlite"
 LOCK = ".lock"
@@ -72,6 +74,7 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+ORIGIN = "origin"  # a further column, for `Store.begin`; older programs do without
 LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
 META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
 PUBLIC_COLUMNS = (*(name for name in COLUMNS if name not in ("key", "further")), "key")
@@ -117,6 +120,7 @@ class Store:
         check_folder(folder)
         self.folder = folder
         self._path = folder / DATABASE
+        self._origin: int | None = None
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder)
@@ -157,12 +161,33 @@ class Store:
             there = {key for (key,) in self._connection.execute("SELECT key FROM rows WHERE fault IS NULL")}
             return {key for (key,) in self._connection.execute("SELECT key FROM plan") if key in there}
 
+    def begin(self, now: dict[str, Any], before: dict[str, Any], kept: Set[str]) -> list[dict[str, Any]]:
+        """Note in which environment rows are made from now on.
+
+        Args:
+            now: this environment, as `simulator.provenance.environment` tells.
+            before: that of the rows of which none was noted; what it does not tell is None.
+            kept: keys of rows that are not computed again.
+
+        Returns:
+            The other environments in which rows of `kept` were made, the newest last, with the number of them (`rows`).
+        """
+        with self._transaction() as connection:
+            if connection.execute("SELECT 1 FROM rows WHERE origin IS NULL LIMIT 1").fetchone():
+                connection.execute("UPDATE rows SET origin = ? WHERE origin IS NULL", (_origin(connection, before),))
+            self._origin = _origin(connection, now)
+            there = connection.execute("SELECT key, origin FROM rows WHERE origin != ?", (self._origin,))
+            count = Counter(origin for key, origin in there if key in kept)
+            return [record | {"rows": count[one]} for one, record in _origins(connection) if count[one]]
+
     def add(self, rows: Iterable[Row]) -> None:
         """Write finished rows; they survive whatever comes next."""
-        names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
+        names, marks = ", ".join((*COLUMNS, ORIGIN)), ", ".join("?" * (len(COLUMNS) + 1))
+        values = attrgetter(*COLUMNS)
         with self._transaction() as connection:
             connection.executemany(
-                f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})", map(attrgetter(*COLUMNS), rows)
+                f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})",
+                ((*values(row), self._origin) for row in rows),
             )
 
     def results(self) -> Results:
@@ -290,11 +315,12 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         rest = ", ".join(name for name in COLUMNS if name != "key")
-        connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}) WITHOUT ROWID")
-        for name in set(COLUMNS) - _columns(connection):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}, {ORIGIN}) WITHOUT ROWID")
+        for name in {*COLUMNS, ORIGIN} - _columns(connection):
             connection.execute(f"ALTER TABLE rows ADD COLUMN {name}")
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.execute("CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, record TEXT NOT NULL)")
         connection.execute("COMMIT")
         # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
         connection.execute("PRAGMA journal_mode = WAL")
@@ -303,6 +329,21 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
+    """The environments that were noted, oldest first, by the number that rows have in the column `ORIGIN`."""
+    found = connection.execute("SELECT id, record FROM origins ORDER BY id")
+    return [(one, json.loads(record)) for one, record in found]
+
+
+def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
+    """The number of an environment, which is noted if it was not; command and date are those of its first run."""
+    for one, known in _origins(connection):
+        if same_environment(known, record):
+            return one
+    entry = json.dumps({name: record.get(name) for name in ENVIRONMENT})
+    return int(connection.execute("INSERT INTO origins (record) VALUES (?)", (entry,)).lastrowid or 0)
 
 
 def _columns(connection: sqlite3.Connection) -> set[str]:

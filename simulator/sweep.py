@@ -25,7 +25,7 @@ from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
 from simulator.precision import resolve_precision
-from simulator.provenance import PROVENANCE, environment
+from simulator.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
 from simulator.statistics import summarise
 from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
@@ -102,8 +102,9 @@ def run_sweep(
     choose_executor(config, 1, notify)  # which is refused here, before any work
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
+    meta = _meta(config, inputs)
     with Store(folder, fresh) as store:
-        store.set_plan([row.key for row in planned], _meta(config, inputs))
+        store.set_plan([row.key for row in planned], meta)
         gallery = Gallery(folder)
         keeper = Keeper(gallery, config.keep_images)
         with explained(folder):
@@ -120,9 +121,10 @@ def run_sweep(
         progress(len(planned) - len(missing), len(planned))
         if missing:
             _note_small_images(inputs.images, notify)
+        if missing or not describes(read_provenance(folder), meta):
             with explained(folder):
                 outputs.remove(folder)  # never beside rows that they do not show
-                write_json(folder / PROVENANCE, _meta(config, inputs) | environment() | {"retried_tasks": 0})
+                _write_provenance(store, meta, {row.key for row in planned} - {row.key for row in missing}, notify)
         executor = choose_executor(config, len(missing), notify)
         make_worker = partial(Worker, config.device, inputs.lpips, config.precision, tuple(inputs.metrics))
         broken: set[str] = set()
@@ -149,6 +151,18 @@ def run_sweep(
         with explained(folder):
             outputs.write(results)
     return results
+
+
+def _write_provenance(store: Store, meta: dict[str, Any], kept: set[str], notify: Callable[[str], None]) -> None:
+    """Write what makes the plan's rows now, and where those that are kept come from, if from elsewhere."""
+    now = environment()
+    earlier = store.begin(now, read_provenance(store.folder), kept)
+    write_json(store.folder / PROVENANCE, meta | now | {"retried_tasks": 0, "earlier": earlier})
+    if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):
+        notify(
+            f"{others} of the rows were made by another commit or with other versions ({PROVENANCE} tells); "
+            "--fresh makes them anew"
+        )
 
 
 def _without_picture(store: Store, keeper: Keeper, config: SweepConfig) -> set[str]:

@@ -1,5 +1,6 @@
 """The grid gives the same numbers however it is run, and reuses exactly what it may."""
 
+import json
 import re
 from collections import Counter
 from dataclasses import replace
@@ -11,7 +12,8 @@ from simulator import inputs
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
-from simulator.store import load_results
+from simulator.provenance import PROVENANCE, environment
+from simulator.store import Store, load_results
 from simulator.sweep import SUMMARY, plan, run_sweep, tasks
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
@@ -103,6 +105,82 @@ def test_a_changed_configuration_never_mixes_with_old_rows(config, tmp_path):
     assert other.unplanned == 0
     assert summary_of(config, tmp_path / "used") == summary_of(config, tmp_path / "new")
     assert load_results(tmp_path / "used").unplanned == len(other.rows)
+
+
+def test_a_smaller_grid_leaves_nothing_of_the_larger_one(config, tmp_path):
+    run_sweep(config, tmp_path, notify=quietly)
+    figure = tmp_path / "figures" / "psnr-vs-snr-rayleigh.png"
+    figure.parent.mkdir()
+    figure.write_text("drawn of rows that are no longer planned")
+    smaller = replace(config, channels=("awgn",))
+    run_sweep(smaller, tmp_path, notify=quietly)  # nothing is missing
+    assert not figure.exists()
+    assert "rayleigh" not in (tmp_path / SUMMARY).read_text()
+    written = (tmp_path / PROVENANCE).read_bytes()
+    assert json.loads(written)["config"]["channels"] == ["awgn"]
+    assert json.loads(written)["earlier"] == []
+
+
+@pytest.mark.parametrize("change", [{}, {"workers": 2, "batch": 2}])
+def test_run_again_the_provenance_stays(config, tmp_path, monkeypatch, change):
+    run_sweep(config, tmp_path, notify=quietly)
+    older = json.loads((tmp_path / PROVENANCE).read_text())
+    del older["earlier"], older["channels"]  # as an older program wrote it
+    (tmp_path / PROVENANCE).write_text(json.dumps(older))
+    written = (tmp_path / PROVENANCE).read_bytes()
+    monkeypatch.setattr("simulator.sweep.environment", lambda: pytest.fail("written again"))
+    run_sweep(replace(config, **change), tmp_path, notify=quietly)
+    assert (tmp_path / PROVENANCE).read_bytes() == written
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Makes the sweeps that follow those of another commit, with another torch."""
+
+    def move(commit, torch="2.0"):
+        there = environment()
+        there |= {"commit": {"id": commit, "dirty": False}, "packages": there["packages"] | {"torch": torch}}
+        monkeypatch.setattr("simulator.sweep.environment", lambda: there)
+
+    return move
+
+
+def test_rows_from_elsewhere_are_told_as_long_as_they_are_there(config, tmp_path, elsewhere):
+    def grow(**change):
+        notes = []
+        run_sweep(replace(config, schemes=("toy",), **change), tmp_path, notify=notes.append)
+        record = json.loads((tmp_path / PROVENANCE).read_text())
+        told = [note for note in notes if "another commit" in note]
+        return record, [(one["commit"]["id"], one["packages"]["torch"], one["rows"]) for one in record["earlier"]], told
+
+    elsewhere("first")
+    assert grow(channels=("awgn",))[1:] == ([], [])
+    elsewhere("second", "2.1")
+    record, earlier, told = grow()
+    assert (record["commit"]["id"], record["config"]["channels"]) == ("second", ["awgn", "rayleigh"])
+    assert earlier == [("first", "2.0", 24)]
+    assert len(told) == 1
+    assert told[0].startswith("24 of the rows were made by another commit or with other versions")
+    elsewhere("third")
+    assert grow(realisations=3)[1] == [("first", "2.0", 24), ("second", "2.1", 24)]
+    assert grow(channels=("rayleigh",))[1] == [("second", "2.1", 24)]  # the others wait
+    assert grow(channels=("awgn",), seed=1)[1:] == ([], [])
+    assert grow(channels=("awgn",))[1] == [("first", "2.0", 24)]  # and are found again
+    run_sweep(replace(config, schemes=("toy",)), tmp_path, fresh=True, notify=quietly)
+    assert json.loads((tmp_path / PROVENANCE).read_text())["earlier"] == []
+
+
+def test_rows_of_an_older_program_come_from_where_its_provenance_says(config, tmp_path, elsewhere):
+    elsewhere("first")
+    smaller = replace(config, schemes=("toy",), channels=("awgn",))
+    run_sweep(smaller, tmp_path, notify=quietly)
+    with Store(tmp_path) as store:
+        store._connection.execute("DROP TABLE origins")
+        store._connection.execute("ALTER TABLE rows DROP COLUMN origin")
+    elsewhere("second")
+    run_sweep(replace(smaller, realisations=3), tmp_path, notify=quietly)
+    (earlier,) = json.loads((tmp_path / PROVENANCE).read_text())["earlier"]
+    assert (earlier["commit"]["id"], earlier["rows"]) == ("first", 24)
 
 
 def test_outages_bills_and_timings_are_in_the_rows(config, tmp_path):

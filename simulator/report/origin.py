@@ -1,11 +1,10 @@
 """Where the numbers of a report come from: command, versions, machine, weights, as written down beside the results."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.provenance import PROVENANCE
+from simulator.provenance import read_provenance
 from simulator.store import Results
 
 
@@ -15,12 +14,7 @@ def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def _origin(one: Results) -> dict[str, Any]:
-    try:
-        record = json.loads((one.folder / PROVENANCE).read_text())
-    except (OSError, ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        record = {}
+    record = read_provenance(one.folder)
     command = record.get("command")
     return {
         "folder": one.folder.resolve().name,
@@ -40,12 +34,28 @@ def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
         ("Date", record.get("date", "")),
         ("Images", f"{config.get('images', '')}, {len({row.image for row in one.rows})} pictures"),
         ("Rows", f"{len(one.rows)} of {one.planned}"),
+        *(("Rows from elsewhere", _elsewhere(entry, record)) for entry in record.get("earlier", ())),
         ("Seed", str(config.get("seed", ""))),
         ("Device", str(config.get("device", ""))),
         ("LPIPS", "none" if weights == "none" else f"{lpips.get('net')}, weights {weights[:16]}"),
         ("Machine", ", ".join(str(machine[name]) for name in ("processor", "system") if machine.get(name))),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _elsewhere(earlier: dict[str, Any], record: dict[str, Any]) -> str:
+    """How many rows come from elsewhere, and what was different there from the process of this record."""
+    commit, machine = earlier.get("commit") or {}, earlier.get("machine") or {}
+    packages, present = earlier.get("packages") or {}, record.get("packages") or {}
+    facts = [
+        f"simulator {earlier['program']}" if earlier.get("program") else "an unknown program",
+        f"commit {commit['id']}{', with local changes' * bool(commit.get('dirty'))}" if commit else None,
+        f"Python {earlier['python']}" if earlier.get("python") not in (None, record.get("python")) else None,
+        *(f"{name} {number}" for name, number in packages.items() if number and number != present.get(name)),
+        *([machine.get("processor"), machine.get("system")] if machine != record.get("machine") else []),
+        earlier.get("date"),
+    ]
+    return f"{earlier.get('rows')}: {', '.join(filter(None, facts))}"
 
 
 def _versions(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
