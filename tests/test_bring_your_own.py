@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -185,6 +186,107 @@ def test_the_fingerprint_covers_modules_beside_the_file_options_and_weights(here
     assert fingerprint("torch:a/codec.py:Net") != before["torch:a/codec.py:Net"]
     assert fingerprint("torch:b/codec.py:Net") == before["torch:b/codec.py:Net"]
     assert load_scheme("deepjscc").name == "deepjscc"  # its package `models` is the program's own
+
+
+HOLDER = """
+import numpy as np
+import torch
+from simulator.codecs import SymbolCodec
+
+class Holder(SymbolCodec):
+    def __init__(self, file):
+        values = torch.load(file)
+        {held}
+    def encode(self, images, snr_db): return images
+    def decode(self, symbols, snr_db, noise_variance, size): return symbols.real
+
+class Net(torch.nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.weight = torch.nn.Parameter(value)
+
+class Hidden(torch.nn.Module):
+    def __init__(self, values):
+        super().__init__()
+        self.net = Net(torch.ones(2))
+        {hidden}
+
+class Whole(torch.nn.Module, Holder):
+    def __init__(self, file):
+        super().__init__()
+        Holder.__init__(self, file)
+"""
+HELD = {
+    "a network per SNR": "self.nets = {5: Net(values[0]), 10: Net(values[1])}",
+    "a list": "self.nets = [Net(values[0]), Net(values[1])]",
+    "nested": "self.nets = {'a': ([Net(values[0])], {1: Net(values[1])})}",
+    "tensors": "self.first, self.second = values[0], values[1]",
+    "arrays": "self.tables = (values[0].numpy(), values[1].numpy())",
+    "objects": "self.table = np.array([values[0], None, values[1]], dtype=object)[::2]",
+    "of other kinds": "self.t = [values[0].to_sparse(), torch.complex(*values).conj(), values[1].bfloat16()]",
+    "beside a network": "self.net = Net(values[0]); self.scales = {'mean': values[1]}",
+    "in a module": "self.net = Hidden(values)",
+    "in a network per SNR": "self.nets = {5: Hidden(values)}",
+}
+HIDDEN = {
+    "a tensor": "self.values = values",
+    "a list of networks": "self.nets = [Net(values[0]), Net(values[1])]",
+    "a buffer": "self.register_buffer('first', values[0], persistent=False); self.second = values[1].numpy()",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "hidden"),
+    [
+        *(("Holder", held, HIDDEN["a tensor"]) for held in HELD.values()),
+        *(("Holder", HELD["in a module"], hidden) for hidden in HIDDEN.values()),
+        *(("Whole", held, HIDDEN["a list of networks"]) for held in HELD.values()),
+    ],
+)
+def test_weights_are_told_apart_wherever_a_codec_holds_them(here, kind, held, hidden):
+    (here / "holder.py").write_text(HOLDER.format(held=held, hidden=hidden))
+
+    def fingerprint(*values):
+        torch.save(torch.tensor(values), here / "weights.pt")
+        return load_scheme(f"torch:holder.py:{kind}:weights.pt").fingerprint()
+
+    first = fingerprint([1.0, 0.0], [2.0, 0.0])
+    assert fingerprint([1.0, 0.0], [2.0, 0.0]) == first
+    others = [fingerprint([2.0, 0.0], [1.0, 0.0]), fingerprint([1.0, 0.0], [2.0, 1.0]), fingerprint([3.0, 0.0], [2, 0])]
+    assert len({first, *others}) == 4
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "self.me = [values]; self.me.append(self.me)",
+        "self.nets = {name: Net(values[0]) for name in {'a', 'b', 'c', 'd', 'e'}}",  # ordered by the seed of hashes
+        "self.nets = {object(): values}; self.call = [print, object()]",
+    ],
+)
+def test_what_differs_between_processes_is_no_part_of_the_fingerprint(here, held):
+    (here / "holder.py").write_text(HOLDER.format(held=held, hidden="pass"))
+    torch.save(torch.ones(2, 2), here / "weights.pt")
+    told = (
+        "from simulator.link import load_scheme; print(load_scheme('torch:holder.py:Holder:weights.pt').fingerprint())"
+    )
+    path = os.pathsep.join([str(GUIDE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    other = subprocess.run(
+        [sys.executable, "-c", told],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == load_scheme("torch:holder.py:Holder:weights.pt").fingerprint()
+
+
+def test_weights_that_nest_too_deeply_are_refused(here):
+    held = "self.nets = values\n        for _ in range(40): self.nets = [self.nets]"
+    (here / "holder.py").write_text(HOLDER.format(held=held, hidden="pass"))
+    torch.save(torch.ones(2, 2), here / "weights.pt")
+    with pytest.raises(UserError, match="nested deeper than 16"):
+        load_scheme("torch:holder.py:Holder:weights.pt")
 
 
 def test_a_file_beside_the_program_is_the_same_whatever_ran_before(here, monkeypatch):

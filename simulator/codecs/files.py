@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained, weights_digest
+from simulator.codecs.held import own_parts
+from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
 from simulator.metrics import Metric
@@ -41,7 +42,8 @@ def load_from_file(*options: str) -> Scheme | Bound:
     made, digest = _load(options, _kind_of_scheme)
     spec = ":".join(["torch", *options])
     if isinstance(made, SymbolCodec):
-        return CodecScheme(made, spec, "-".join([digest, *_own_parts(made)]))
+        with explained(f"{spec}: it cannot be told from others of its class"):
+            return CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
     made.name = spec
     return _with_digest(made, digest)
 
@@ -159,14 +161,6 @@ def _check_methods(path: Path, chosen: type, kind: str) -> None:
             raise UserError(f"'{path}': {chosen.__name__}.{name} does not take {number} arguments{hint}") from None
         except ValueError:
             pass
-
-
-def _own_parts(codec: SymbolCodec) -> list[str]:
-    """What tells a codec from others of the same class: its weights, and what it says itself."""
-    held = [codec, *vars(codec).values()] if not isinstance(codec, torch.nn.Module) else [codec]
-    parts = [weights_digest(one) for one in held if isinstance(one, torch.nn.Module)]
-    own = getattr(codec, "fingerprint", None)
-    return [*parts, str(own())] if own else parts
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class SymbolCodec(ABC):
 
     Images come one at a time (B = 1), so that no image changes another's power. A method `to(device)` is used if there
     is one, and so is a method `fingerprint() -> str`: all that changes results beside the file of the class, its
-    options, and the weights of a `torch.nn.Module`, which are told apart anyway.
+    options, and the weights that the object holds (`simulator.codecs.held`), which are told apart anyway.
 
     Attributes:
         stride: sides of images are padded to multiples of it (by repeating the edge), and cropped back.

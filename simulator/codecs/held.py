@@ -1,0 +1,97 @@
+"""What a codec holds: the weights that tell it from others of the same class, wherever it keeps them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import Module
+
+from simulator.codecs.symbol import SymbolCodec, weights_digest
+
+BARE = frozenset(vars(Module()))  # what torch itself keeps in a module
+MAX_DEPTH = 16
+
+
+def own_parts(codec: SymbolCodec) -> list[str]:
+    """What tells a codec from others of the same class: its weights, and what it says itself.
+
+    Weights are modules, tensors and arrays on the object, and in lists, tuples and dictionaries on it; the same holds
+    inside of modules. They are known by content and place: which network is for which SNR makes a difference.
+
+    Raises:
+        ValueError: they are nested deeper than `MAX_DEPTH`.
+    """
+    held = [codec] if isinstance(codec, Module) else [one for one in vars(codec).values() if isinstance(one, Module)]
+    parts = [weights_digest(one) for one in held]
+    walk = _Walk()
+    for one in held:
+        walk.told(one, "")
+    lines = [line for one in held for line in walk.beside_state(one, "")]
+    if not isinstance(codec, Module):
+        rest = {name: one for name, one in vars(codec).items() if not isinstance(one, Module)}
+        lines += walk.lines(rest, "", ())
+    if lines:
+        parts.append(hashlib.sha256("\n".join(lines).encode()).hexdigest())
+    own = getattr(codec, "fingerprint", None)
+    return [*parts, str(own())] if own else parts
+
+
+class _Walk:
+    """Finds weights; what a module's `state_dict` reaches is told by its digest, and not again."""
+
+    def __init__(self) -> None:
+        self._modules: dict[int, str] = {}  # place by id
+        self._state: set[int] = set()
+
+    def told(self, module: Module, place: str) -> None:
+        """Take note of a module whose digest is told."""
+        for name, one in module.named_modules():
+            self._modules.setdefault(id(one), f"{place}.{name}")
+        self._state |= {id(one) for one in module.state_dict(keep_vars=True).values()}
+
+    def lines(self, one: Any, place: str, above: tuple[int, ...]) -> Iterator[str]:
+        """A line per weight: its place and its digest; `above` are the containers that it is in."""
+        if isinstance(one, Module):
+            if id(one) in self._modules:
+                yield f"{place} is {self._modules[id(one)]}"
+                return
+            yield f"{place} {weights_digest(one)}"
+            self.told(one, place)
+            yield from self.beside_state(one, place)
+        elif isinstance(one, torch.Tensor):
+            if id(one) not in self._state:
+                dense = one.detach().cpu() if one.layout == torch.strided else one.detach().cpu().to_dense()
+                content = dense.resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8).numpy()
+                yield f"{place} {_digest((one.dtype, tuple(one.shape)), content.tobytes())}"
+        elif isinstance(one, np.ndarray) and not one.dtype.hasobject:
+            yield f"{place} {_digest((one.dtype.descr, one.shape), one.tobytes())}"
+        elif isinstance(one, list | tuple | Mapping | np.ndarray) and id(one) not in above:
+            if len(above) >= MAX_DEPTH:
+                raise ValueError(f"it holds containers nested deeper than {MAX_DEPTH}: {place[:60]}")
+            for name, entry in _entries(one):
+                yield from self.lines(entry, f"{place}[{name}]", (*above, id(one)))
+
+    def beside_state(self, module: Module, place: str) -> Iterator[str]:
+        """Lines for what modules hold out of reach of `state_dict`."""
+        for name, one in module.named_modules():
+            held = {key: value for key, value in vars(one).items() if key not in BARE}
+            held |= {key: one._buffers[key] for key in getattr(one, "_non_persistent_buffers_set", ())}
+            yield from self.lines(held, f"{place}.{name}", ())
+
+
+def _entries(container: Any) -> list[tuple[str, Any]]:
+    """What is in a container, by name; dictionaries by sorted names, as their order may be that of a set."""
+    if isinstance(container, Mapping):
+        return sorted(((_name(key), value) for key, value in container.items()), key=lambda entry: entry[0])
+    return [(str(index), one) for index, one in enumerate(container.flat if hasattr(container, "flat") else container)]
+
+
+def _name(key: object) -> str:
+    """How a key is written, without the address that objects show by default."""
+    return type(key).__name__ if type(key).__repr__ is object.__repr__ else repr(key)
+
+
+def _digest(kind: tuple[Any, ...], content: bytes) -> str:
+    return hashlib.sha256(repr(kind).encode() + content).hexdigest()
