@@ -123,10 +123,18 @@ def figure_of(curves: Sequence[Curve], metrics: Sequence[str], x: str, title: st
                 axes[1].set_yticks([0, 1], ["0", "1"])
             _label_x(axes[-1], x, points)
         _explain(columns[0][0], outages, shaded=any(point.images > 1 for point in points))
-        handles, names = columns[0][0].get_legend_handles_labels()
-        across = 2 if len(metrics) == 1 else min(4, (len(names) + 1) // 2)
-        figure.legend(handles, names, title=title, loc="outside upper center", ncols=across)
+        _add_legend(figure, columns[0][0], title, most=2 if len(metrics) == 1 else 4)
     return figure
+
+
+def _add_legend(figure: "Figure", axes: "Axes", title: str, most: int) -> None:
+    """Put the legend above the panels, in as many columns as fit beside each other."""
+    handles, names = axes.get_legend_handles_labels()
+    for across in range(min(most, (len(names) + 1) // 2), 0, -1):
+        legend = figure.legend(handles, names, title=title, loc="outside upper center", ncols=across)
+        if across == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _abscissa(point: Point, x: str) -> float:

@@ -120,3 +120,15 @@ def test_panels_side_by_side_leave_out_what_is_not_there(tmp_path):
     assert png.name == "figure-psnr-lpips.png"
     assert Image.open(png).width == 2 * 3.5 * 200
     assert draw_panels(one, tmp_path, "figure", ("lpips",), "snr", {}) == []
+
+
+@pytest.mark.parametrize("metrics", [["psnr_db"], ["psnr_db", "ms_ssim"]])
+def test_the_legend_fits_on_the_page(metrics):
+    run = results(schemes=tuple(f"a scheme with a long name, number {n}" for n in range(7)), outage_below=3)
+    figure = figure_of(make_curves([run]), metrics, "snr", "title", {"alex"})
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    extent = legend.get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.width
+    assert extent.width > 0.4 * figure.bbox.width  # several columns, where several fit
