@@ -398,7 +398,7 @@ BROKEN = {
         "Own cannot be made: KeyError: 'w' (own.py:17)",
     ),
     "power": (SCHEME.format(**GOOD | {"symbols": "2 * torch.ones(count) + 0j"}), "", "mean symbol power is 4.00000"),
-    "dtype": (SCHEME.format(**GOOD | {"symbols": "torch.ones(count)"}), "", "must be complex64 [K], got torch.float32"),
+    "dtype": (SCHEME.format(**GOOD | {"symbols": "torch.ones(count)"}), "", "must be complex64 [K] on the CPU, got"),
     "too many": (SCHEME.format(**GOOD | {"count": "budget + 1"}), "", "sent 577 symbols with a budget of 576"),
     "nan": (
         SCHEME.format(**GOOD | {"symbols": "torch.full((count,), torch.nan + 0j)"}),
