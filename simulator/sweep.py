@@ -239,23 +239,14 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
     return [
         PlannedRow(spec, channel_spec, cbr, snr_db, image, realisation, key)
         for spec, scheme in inputs.schemes.items()
-        for channel_spec in inputs.channels
+        for channel_spec, medium in media.items()
         for cbr in config.cbrs
         for snr_db in config.snrs_of(spec)
         for image in inputs.images
         for realisation in range(config.realisations)
         for key in [
             row_key(
-                *(
-                    ROW_FORMAT,
-                    scheme.name,
-                    fingerprints[spec],
-                    media[channel_spec],
-                    snr_db,
-                    cbr,
-                    image.name,
-                    image.digest,
-                ),
+                *(ROW_FORMAT, scheme.name, fingerprints[spec], medium, snr_db, cbr, image.name, image.digest),
                 *(realisation, config.seed, inputs.lpips, inputs.lpips_fingerprint, *further),
             )
         ]

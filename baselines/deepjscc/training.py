@@ -15,6 +15,7 @@ from models.pretrained import find_weights
 from models.training.data import ImageStore
 from models.training.fading import fading_strength
 from models.training.identity import describe
+from models.training.muon import parameter_groups
 from models.training.session import Stage, System, stage_loop
 from simulator.configuration import build, check_keys
 from simulator.errors import UserError
@@ -46,21 +47,7 @@ class DeepJsccTrainee:
         self.uses = tuple(uses) or (model.config.uses,)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        linear = [*self.model.encoder.linear.parameters(), *self.model.decoder.linear.parameters()]
-        ours = {id(parameter) for parameter in linear}
-        matrices = [
-            parameter
-            for name, parameter in self.model.named_parameters()
-            if parameter.ndim == 4 and id(parameter) not in ours and not any(end in name for end in OUTER_LAYERS)
-        ]
-        ours |= {id(parameter) for parameter in matrices}
-        others = [parameter for parameter in self.model.parameters() if id(parameter) not in ours]
-        # Adam moves every weight alike: at the branch's rate it would shake the linear codec out of its optimum.
-        return [
-            {"params": others},
-            {"params": linear, "lr_scale": LINEAR_LR_SCALE},
-            {"params": matrices, "matrix": True},
-        ]
+        return parameter_groups(self.model.named_parameters(), (".linear.",), OUTER_LAYERS, LINEAR_LR_SCALE)
 
     def loss(
         self, images: torch.Tensor, progress: float, generator: torch.Generator

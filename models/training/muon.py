@@ -5,9 +5,11 @@ that the weak directions move as far as the strong ones: the same images teach m
 """
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a quintic that lifts small singular values fast and keeps them near one
@@ -15,6 +17,30 @@ ITERATIONS = 5
 # Of a step, over the learning rate. AdamW's is 0.2 to 0.3 (Liu et al. 2025); what is left to AdamW here (biases, gates,
 # the linear codec) jitters at a rate at which the matrices still only creep.
 UPDATE_RMS = 0.6
+
+
+def parameter_groups(
+    named: Iterable[tuple[str, nn.Parameter]], linear: tuple[str, ...], outer: tuple[str, ...], linear_lr_scale: float
+) -> list[dict[str, Any]]:
+    """Parameter groups for `Muon`: matrices inside networks, a linear codec that moves more slowly, and the rest.
+
+    Args:
+        named: parameters by name, as `nn.Module.named_parameters` gives them.
+        linear: parts of the names of a linear codec's layers. AdamW moves every weight alike, and would shake them out
+            of their optimum: most of the picture crosses them.
+        outer: parts of the names of what is no matrix between features: first and last layers, embeddings, tables.
+        linear_lr_scale: factor on the rate of the linear codec.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"matrix": [], "linear": [], "rest": []}
+    for name, parameter in named:
+        inner = parameter.ndim in (2, 4) and not any(part in name for part in outer)
+        kind = "linear" if any(part in name for part in linear) else "matrix" if inner else "rest"
+        groups[kind].append(parameter)
+    return [
+        {"params": groups["matrix"], "matrix": True},
+        {"params": groups["linear"], "lr_scale": linear_lr_scale},
+        {"params": groups["rest"]},
+    ]
 
 
 class Muon(torch.optim.AdamW):

@@ -22,6 +22,7 @@ from models.lrisc.losses import bits_per_pixel, distortion_perception
 from models.lrisc.rate import pool_tokens
 from models.lrisc.unet import Condition
 from models.training.fading import fading_strength
+from models.training.muon import parameter_groups
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
 
@@ -29,9 +30,10 @@ SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
 VALIDATION_CBR, VALIDATION_SNRS_DB = 1 / 16, (0.0, 5.0, 10.0, 15.0)
 SCORE_PER_LPIPS = 50  # a decibel counts as much as 0.02 of LPIPS: about how the two move against each other
 LINEAR_LAYERS, LINEAR_LR_SCALE = (".linear.", ".rates.", "log_channel_scale"), 0.3
-NETWORKS = ("transform.branch.", "encoder.blocks.", "decoder.blocks.", "denoiser.")
-# First and last layers, embeddings and biases over positions are no matrices between features.
-OUTER_LAYERS = ("branch.0.", "denoiser.enter.", "denoiser.leave.", "time.", "modulation.", "doubt.", "attention.bias")
+OUTER_LAYERS = (
+    *("branch.0.", "denoiser.enter.", "denoiser.leave.", "time.", "modulation.", "doubt.", "attention.bias"),
+    *("entropy.", ".snr.", ".tokens."),
+)
 TRAINED_MODULES = {
     1: ("transform", "entropy", "denoiser"),
     2: ("encoder", "decoder"),
@@ -86,20 +88,9 @@ class LriscTrainee:
         self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The modules that this stage does not freeze. The linear codec in them moves slowly.
-
-        Adam moves every weight alike, and most of the picture crosses the linear layers: at the rate of the others
-        their jitter alone cost 0.4 dB until the rate had fallen.
-        """
-        groups: dict[str, list[torch.nn.Parameter]] = {"matrix": [], "linear": [], "rest": []}
-        for name, parameter in self.model.named_parameters():
-            if name.startswith(TRAINED_MODULES[self.stage]):
-                groups[_kind(name, parameter)].append(parameter)
-        return [
-            {"params": groups["matrix"], "matrix": True},
-            {"params": groups["linear"], "lr_scale": LINEAR_LR_SCALE},
-            {"params": groups["rest"]},
-        ]
+        """The modules that this stage does not freeze."""
+        trained = (pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage]))
+        return parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
@@ -228,14 +219,6 @@ class LriscTrainee:
             start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received.z), -1, -1, -1)
             columns.append(torch.cat([x[0], *model.generate(received, start, steps=1)], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
-
-
-def _kind(name: str, parameter: torch.nn.Parameter) -> str:
-    """Which parameter group: "linear" codec, "matrix" inside a network, or the "rest"."""
-    if any(part in name for part in LINEAR_LAYERS):
-        return "linear"
-    inner = name.startswith(NETWORKS) and not any(part in name for part in OUTER_LAYERS)
-    return "matrix" if inner and parameter.ndim in (2, 4) else "rest"
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
