@@ -98,7 +98,7 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:
     """The MCS of most expected quality in a realisation that the transmitter is told; the most robust if none works."""
     if channel == "awgn":
-        return select_mcs(snr_db, num_symbols)
+        return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may not be what both ends believe
     loss = estimation_loss(channel, snr_db)
     stretch = _stretch(num_symbols)
     return _outlook([_lost(_snr(realisation), stretch, loss)], stretch).choose(num_symbols)

@@ -208,7 +208,7 @@ def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:
     if x == "snr":
         from matplotlib.ticker import MaxNLocator
 
-        average = "" if {point.channel for point in points} == {"awgn"} else "Average "
+        average = "" if {point.channel.partition(":")[0] for point in points} == {"awgn"} else "Average "
         axes.set_xlabel(f"{average}$E_s/N_0$ (dB)")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
         return

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from simulator.channels import Channel, Realisation, Received
-from simulator.channels.contract import cross, draw
+from simulator.channels.contract import announce, cross, draw
 from simulator.errors import SchemeError, UserError
 from simulator.plugins import load_plugin
 from simulator.randomness import derive_key, image_digest
@@ -71,6 +71,8 @@ class SymbolLedger:
 @dataclass(frozen=True)
 class LinkState:
     """What both ends know before anything is sent: the channel's name and its average Es/N0.
+
+    Over a channel with `announce` they only believe it.
 
     Attributes:
         realisations: gains and noise variance that each image of the batch is about to meet (not the noise: its key is
@@ -315,8 +317,9 @@ def transmit(
     """
     size = (images.shape[-2], images.shape[-1])
     budget = channel_uses(cbr, size)
-    keys = [channel_key(image, channel.name, snr_db, realisation, seed) for image in images]
-    state = LinkState(channel.name, float(snr_db))
+    state = LinkState(*announce(channel, snr_db))
+    # By the name that both ends believe: what a wrong belief costs is told from draws that are otherwise the same.
+    keys = [channel_key(image, state.channel, snr_db, realisation, seed) for image in images]
     genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
         draws = [draw(channel, budget, snr_db, key) for key in keys]

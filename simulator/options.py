@@ -9,9 +9,9 @@ from simulator.errors import UserError
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric option: its default, its range (both ends belong to it), and a step it must be a multiple of."""
+    """A numeric option: its default (None: it can stay unset), its range with both ends, a step it is a multiple of."""
 
-    default: float
+    default: float | None
     low: float
     high: float
     step: int | None = None
@@ -61,7 +61,7 @@ def read_options(name: str, options: Sequence[str], known: Known, bare: str = ""
         bare: key of a `Choice` that is written without `key=`.
 
     Returns:
-        By key, a float for each `Number` and a str for each `Choice`.
+        By key, a float for each `Number` (None where it was left out and has no default) and a str for each `Choice`.
 
     Raises:
         UserError: unknown key, a value out of range, or a key given twice.

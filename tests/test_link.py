@@ -115,6 +115,30 @@ def test_a_trip_tells_the_snr_that_came_out(images: torch.Tensor) -> None:
     assert all(map(math.isnan, transmit(nothing, images, Fraction(1, 8), channel, 7.0).snr_db))
 
 
+def test_a_misjudged_snr_reaches_both_ends_over_the_same_noise(images: torch.Tensor) -> None:
+    truth = transmit(Analog(), images, Fraction(1, 8), load_channel("awgn"), 4.0)
+    misjudged = transmit(Analog(), images, Fraction(1, 8), load_channel("awgn:assumed_db=12"), 4.0)
+    assert truth.reception.state == LinkState("awgn", 4.0)
+    assert misjudged.reception.state == LinkState("awgn", 12.0)
+    assert torch.equal(truth.reception.received[0].symbols, misjudged.reception.received[0].symbols)
+    assert misjudged.snr_db == pytest.approx(truth.snr_db)
+
+
+def test_digital_links_pay_for_a_misjudged_snr_and_genies_do_not() -> None:
+    image = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(1)), size=(64, 96), mode="bicubic"
+    ).clamp(0, 1)
+
+    def outage(scheme: str, assumed_db: int) -> bool:
+        channel = load_channel(f"awgn:assumed_db={assumed_db}")
+        return transmit(load_scheme(scheme), image, Fraction(1, 4), channel, 4.0).decoded.outage[0]
+
+    assert outage("bpg-ldpc", 12)
+    assert not outage("bpg-ldpc", 4)
+    assert not outage("bpg-ldpc", 0)
+    assert not outage("bpg-ldpc:adaptation=genie", 12)
+
+
 def test_a_bound_pays_for_pilots_like_a_scheme(images: torch.Tensor) -> None:
     channel = load_channel("tdl-a")
     bound = transmit(load_scheme("bpg-capacity"), images, Fraction(1, 8), channel, 30.0)

@@ -66,11 +66,12 @@ class Channel(Protocol):
 
     The name is the full specification, such as `rician:K=6`: link adaptation loads the channel by it.
 
-    A method is optional: `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation
-    what it would find in `count` realisations faster than drawing them does. It returns |h|^2 as float32 [count, S, n]:
-    n samples, which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
-    and the symbols per stretch. Another is `fingerprint() -> str`: all that changes results beside the name and the
-    file of the class, such as a table that it reads.
+    Some methods are optional. `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link
+    adaptation what it would find in `count` realisations faster than drawing them does: |h|^2 as float32 [count, S, n],
+    n samples which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
+    and the symbols per stretch. `fingerprint() -> str` is all that changes results beside the name and the file of the
+    class, such as a table that it reads. `announce(snr_db) -> tuple[str, float]` gives the channel's name and average
+    SNR as both ends believe them to be, where that is not the truth.
     """
 
     name: str

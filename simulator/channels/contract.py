@@ -1,5 +1,6 @@
 """A channel held to its contract: what breaks in it must not look like a scheme's failure."""
 
+from math import isfinite
 from typing import Any
 
 import torch
@@ -41,6 +42,21 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
     if type(received.overhead) is not int or received.overhead < 0:
         raise _broken(channel, f"send returned an overhead of {received.overhead!r}; it must be an int, 0 or more")
     return received
+
+
+def announce(channel: Channel, snr_db: float) -> tuple[str, float]:
+    """Name and average SNR in dB as both ends believe them to be: those of the channel, unless it has an `announce`.
+
+    Raises:
+        UserError: that raised, or returned something else.
+    """
+    if not hasattr(channel, "announce"):
+        return channel.name, float(snr_db)
+    match _ask(channel, "announce", snr_db):
+        case (str(name), int() | float() as believed_db) if isfinite(believed_db):
+            return name, float(believed_db)
+        case other:
+            raise _broken(channel, f"announce returned {other!r}, not a channel's name and an SNR in dB")
 
 
 def _ask(channel: Channel, method: str, *arguments: Any) -> Any:

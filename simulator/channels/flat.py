@@ -10,6 +10,7 @@ from simulator.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
 
 # Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
+_AWGN_OPTIONS = {"assumed_db": Number(None, -30, 60)}
 _RICIAN_OPTIONS = {"K": Number(9, -60, 60)}
 
 
@@ -37,6 +38,23 @@ class FlatChannel:
         return Received(received, gain, variance)
 
 
+class _Awgn(FlatChannel):
+    def __init__(self, name: str) -> None:
+        super().__init__(name, lambda num_symbols, key: torch.ones(num_symbols, dtype=torch.complex64))
+
+
+class _MisjudgedAwgn(_Awgn):
+    """AWGN whose two ends are set up for another SNR than it has, as after outdated feedback."""
+
+    def __init__(self, name: str, assumed_db: float) -> None:
+        super().__init__(name)
+        self._assumed_db = assumed_db
+
+    def announce(self, snr_db: float) -> tuple[str, float]:
+        """What both ends believe, whatever the SNR is."""
+        return "awgn", self._assumed_db
+
+
 def _rayleigh(num_gains: int, key: int) -> torch.Tensor:
     """`num_gains` independent CN(0, 1) gains, complex64 [num_gains]."""
     from sionna.phy.channel import GenerateFlatFadingChannel
@@ -55,9 +73,10 @@ def _rician(num_gains: int, key: int, k_factor_db: float) -> torch.Tensor:
 
 
 def awgn(*options: str) -> FlatChannel:
-    """Additive white Gaussian noise, h = 1."""
-    read_options("awgn", options, {})
-    return FlatChannel("awgn", lambda num_symbols, key: torch.ones(num_symbols, dtype=torch.complex64))
+    """Additive white Gaussian noise, h = 1. Both ends take the SNR for `assumed_db`, where that is given."""
+    chosen = read_options("awgn", options, _AWGN_OPTIONS)
+    name, assumed_db = full_name("awgn", chosen, _AWGN_OPTIONS), chosen["assumed_db"]
+    return _Awgn("awgn") if assumed_db is None else _MisjudgedAwgn(name, assumed_db)
 
 
 def rayleigh(*options: str) -> FlatChannel:

@@ -73,6 +73,15 @@ def test_a_broken_channel_is_told_as_such(fault: str, message: str) -> None:
 
 
 @pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("answer", [None, "awgn", ("awgn", math.nan), ("awgn", "10"), (10.0, "awgn")])
+def test_what_both_ends_believe_must_be_a_channel_and_an_snr(answer: object) -> None:
+    channel = Broken("none")
+    channel.announce = lambda snr_db: answer
+    with pytest.raises(UserError, match="announce returned"):
+        transmit(load_scheme("toy"), IMAGES, Fraction(1, 16), channel, 10.0)
+
+
+@pytest.mark.usefixtures("toys")
 @pytest.mark.parametrize(
     "error",
     [OSError("disk"), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],

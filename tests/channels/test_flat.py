@@ -36,6 +36,18 @@ def test_snr_is_es_over_n0_per_complex_symbol(name: str, snr_db: float) -> None:
     assert _measured_snr_db(name, snr_db, 500_000, 4) == pytest.approx(snr_db, abs=0.02)
 
 
+def test_a_misjudged_snr_changes_what_both_ends_believe_and_nothing_else() -> None:
+    truth, misjudged = load_channel("awgn"), load_channel("awgn:assumed_db=10")
+    assert misjudged.name == "awgn:assumed_db=10"
+    assert misjudged.announce(3.0) == ("awgn", 10.0)
+    symbols = torch.ones(100, dtype=torch.complex64)
+    one, other = (channel.send(symbols, channel.realise(100, 3.0, key=1)) for channel in (truth, misjudged))
+    assert torch.equal(one.symbols, other.symbols)
+    assert torch.equal(one.noise_variance, other.noise_variance)
+    with pytest.raises(UserError, match="give assumed_db as a number from -30 to 60"):
+        load_channel("awgn:assumed_db=nan")
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_noise_is_circular_and_white(name: str) -> None:
     channel = load_channel(name)
