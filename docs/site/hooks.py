@@ -1,6 +1,7 @@
 """What the website shows of the repository beside the pages of docs/, made when it is built and never retyped.
 
-A line `{{ name }}` or `{{ name argument }}` of a page becomes the Markdown that the function of that name returns.
+A line `<!-- fill: name -->` or `<!-- fill: name argument -->` becomes the Markdown that the function of that name
+returns; a code host shows the page without it.
 Links out of docs/ go to the page or figure that stands for the file here, or become plain text where there is none.
 """
 
@@ -23,7 +24,7 @@ PAGES = {
     "experiments/README.md": "experiments.md",
     "results/README.md": "results.md",
 }
-DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^<!-- fill: (\w+)(?: (.+?))? -->$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+|(?=[a-z]+/))([^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -120,13 +121,13 @@ def _cell(text: str) -> str:
 
 
 def experiment(name: str) -> str:
-    """Figures, numbers, differences, bills and origin of results/NAME."""
+    """Numbers, differences, bills and origin of results/NAME."""
     folder = RESULTS / name
     if not (folder / "provenance.json").exists():
         return (
             f"This experiment has not been run with the released weights yet: `python -m simulator reproduce {name}`."
         )
-    parts = [*_figures(folder), _folded("All numbers", (folder / "table.md").read_text().split("\n", 2)[2])]
+    parts = [_folded("All numbers", (folder / "table.md").read_text().split("\n", 2)[2])]
     if (folder / "differences.csv").exists():
         found = _read(folder / "differences.csv")
         title = f"Paired differences against {found[0]['reference']}, with 95 % intervals"
@@ -136,14 +137,6 @@ def experiment(name: str) -> str:
     parts.append(_folded("What the channel uses were spent on", _bills(_read(folder / "bill.csv"))))
     parts.append(_folded("Where this comes from", _origin(json.loads((folder / "provenance.json").read_text()))))
     return "\n\n".join(parts)
-
-
-def _figures(folder: Path) -> Iterator[str]:
-    """Those that show two metrics side by side, or all where there is none."""
-    drawn = sorted((folder / "figures").glob("*.png"))
-    for figure in [one for one in drawn if "-psnr-lpips" in one.name] or drawn:
-        title = figure.stem.replace("-", " ", 1).replace("psnr-lpips", "PSNR and LPIPS")
-        yield f"![{title}]({figure.relative_to(ROOT).as_posix()}){{ loading=lazy }}"
 
 
 def _folded(title: str, markdown: str) -> str:
@@ -212,19 +205,26 @@ def _bills(found: list[dict[str, str]]) -> str:
 def _origin(record: dict[str, Any]) -> str:
     """The command, and what must be the same for the same numbers."""
     command = " ".join(["python", "-m", *record["command"]])
-    commit = record["commit"] and record["commit"]["id"][:12] + " (with changes)" * record["commit"]["dirty"]
     packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items() if version)
     machine = record["machine"]
     facts = {
         "Command": f"`{command}`",
-        "Program and commit": f"{record['program']}, `{commit or 'unknown'}`",
+        "Program and commit": f"{record['program']}, {_commit(record)}",
         "Date": record["date"],
         "Machine": f"{machine['system']}, {machine['processor']}, GPUs: {', '.join(machine['gpus']) or 'none'}",
         "Packages": f"Python {record['python']}, {packages}",
         "LPIPS": f"{record['lpips']['net']}, weights `{record['lpips']['fingerprint'][:16]}`",
         "Images": ", ".join(f"{one['name']} ({one['size'][1]}x{one['size'][0]})" for one in record["images"]),
     }
+    if record.get("earlier"):
+        rows = [f"{one['rows']:,} of {_commit(one)}" for one in record["earlier"]]
+        facts["Rows of other commits or versions"] = ", ".join(rows)
     return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items())
+
+
+def _commit(record: dict[str, Any]) -> str:
+    commit = record["commit"]
+    return f"`{commit['id'][:12]}`" + " (with changes)" * commit["dirty"] if commit else "commit unknown"
 
 
 def benchmarks() -> str:
