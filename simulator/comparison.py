@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.errors import UserError
 from simulator.randomness import derive_key
+from simulator.rows import Row
 from simulator.statistics import (
     METRICS,
     Estimate,
@@ -18,7 +19,6 @@ from simulator.statistics import (
     image_means,
     paired_difference,
 )
-from simulator.store import Row
 
 DIFFERENCE_COLUMNS = (
     *("scheme", "reference", "channel", "snr_db", "cbr_target", "metric", "images"),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from simulator.cache import write_atomically
 from simulator.images import NamedImage
-from simulator.store import Row
+from simulator.rows import Row
 
 KEEP = ("none", "best", "all")
 FOLDER = "images"  # in a results folder

@@ -11,8 +11,8 @@ from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.plugins import plugin_names
+from simulator.rows import PUBLIC_COLUMNS
 from simulator.statistics import SUMMARY_COLUMNS
-from simulator.store import PUBLIC_COLUMNS
 from simulator.trials import check_device, on_device
 
 Named = TypeVar("Named", Channel, Scheme | Bound)

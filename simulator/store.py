@@ -8,76 +8,23 @@ import errno
 import fcntl
 import json
 import os
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from simulator.errors import UserError
 from simulator.provenance import ENVIRONMENT, same_environment
+from simulator.rows import COLUMNS, Row
+from simulator.soundness import APPLICATION_ID, LAYOUT, check_content, check_further, check_ours, columns, read_meta
 
 DATABASE = "results.sqlite"
 LOCK = ".lock"
-APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
-LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
-_READABLE = (1, 2, LAYOUT)
-ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
-
-
-@dataclass(frozen=True, slots=True)  # slots: a million rows fit into 1 GB
-class Row:
-    """What became of one image on one trip. Column names are public.
-
-    Attributes:
-        key: hash of everything that determines the row.
-        cbr_target, cbr, cbr_payload: channel uses per source value: allowed, billed in full, billed for payload only.
-        snr_db, snr_db_realised: Es/N0 on average over channel draws, and what it came out at in this one; None if
-            nothing was sent, or if the row is older than the column.
-        psnr_db, ms_ssim, lpips: quality of the shown image; None where the metric does not exist.
-        outage: nothing could be decoded.
-        payload .. pilots: the bill, in complex channel uses.
-        encode_s, decode_s: seconds; None for a bound, which neither encodes nor decodes.
-        fault: None, or one line on what broke in the scheme: it raised, or showed what is no image. Such a row is
-            scored as an outage whose whole budget was spent on padding, and the next run of the sweep tries it again.
-        further: None, or a JSON object of the values of further metrics by name; `further_metrics` reads it.
-    """
-
-    key: str
-    scheme: str
-    channel: str
-    snr_db: float
-    cbr_target: float
-    image: str
-    realisation: int
-    snr_db_realised: float | None
-    psnr_db: float
-    ms_ssim: float | None
-    lpips: float | None
-    outage: bool
-    cbr: float
-    cbr_payload: float
-    payload: int
-    side_information: int
-    header: int
-    crc: int
-    padding: int
-    pilots: int
-    encode_s: float | None
-    decode_s: float | None
-    fault: str | None = None
-    further: str | None = None
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
 ORIGIN = "origin"  # a further column, for `Store.begin`; older programs do without
-LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
-META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
-PUBLIC_COLUMNS = (*(name for name in COLUMNS if name not in ("key", "further")), "key")
 
 
 @dataclass(frozen=True)
@@ -125,7 +72,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder)
             try:
-                _check_ours(self._path, any_layout=fresh)
+                check_ours(self._path, any_layout=fresh)
                 if fresh:
                     _remove(self._path)
                 self._connection = _create(self._path)
@@ -218,7 +165,7 @@ def load_results(folder: Path) -> Results:
     if not path.is_file():
         raise UserError(f"no results in '{folder}' (it has no {DATABASE}); give a folder that a sweep wrote")
     with explained(folder):
-        _check_ours(path)
+        check_ours(path)
         try:
             return _read_only(path, "mode=ro")
         except sqlite3.OperationalError:
@@ -288,21 +235,6 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _check_ours(path: Path, any_layout: bool = False) -> None:
-    """Look at the header of the file (sqlite.org/fileformat2.html, section 1.3) before SQLite touches it."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        header = file.read(100)
-    ours = header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
-    if not ours:
-        raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
-    layout = int.from_bytes(header[60:64], "big")
-    if layout not in _READABLE and not any_layout:
-        what_to_do = "sweep with --fresh or another --out"
-        raise UserError(f"'{path}' has layout {layout}, this program reads {LAYOUT}; {what_to_do}")
-
-
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -316,7 +248,7 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         rest = ", ".join(name for name in COLUMNS if name != "key")
         connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}, {ORIGIN}) WITHOUT ROWID")
-        for name in {*COLUMNS, ORIGIN} - _columns(connection):
+        for name in {*COLUMNS, ORIGIN} - columns(connection):
             connection.execute(f"ALTER TABLE rows ADD COLUMN {name}")
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -346,105 +278,24 @@ def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
     return int(connection.execute("INSERT INTO origins (record) VALUES (?)", (entry,)).lastrowid or 0)
 
 
-def _columns(connection: sqlite3.Connection) -> set[str]:
-    """Columns that the table of rows has; fewer than ours in a database of an older layout."""
-    return {name for _, name, *_ in connection.execute("PRAGMA table_info(rows)")}
-
-
 def _read_only(path: Path, mode: str) -> Results:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)
     try:
-        _check_content(connection)
+        check_content(connection)
         return _read(connection, path.parent)
     finally:
         connection.close()
 
 
-def _check_content(connection: sqlite3.Connection) -> None:
-    """Hold a database that may come from anywhere to what `Store` writes.
-
-    Raises:
-        sqlite3.DatabaseError: a view in place of a table (it could compute for ever), or a value of another kind.
-    """
-    tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    for name in ("rows", "plan", "meta"):
-        if not str(tables.get(name)).startswith("CREATE TABLE"):
-            raise sqlite3.DatabaseError(f"it has no table '{name}'")
-    there = _columns(connection)
-    if missing := sorted(set(COLUMNS) - there - LATER_COLUMNS):
-        raise sqlite3.DatabaseError(f"its rows have no column '{missing[0]}'")
-    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name in there)
-    odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
-    if (found := connection.execute(odd).fetchone()) is not None:
-        raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' holds a value that cannot be")
-
-
-def _sound(name: str, kind: Any) -> str:
-    """An SQL condition: the column holds what `Row` says."""
-    if type(None) in get_args(kind):
-        (kind,) = set(get_args(kind)) - {type(None)}
-        return f"(rows.{name} IS NULL OR {_sound(name, kind)})"
-    if kind is str:
-        # Pictures are found by key: it must not lead out of their folder.
-        return f"typeof(rows.{name}) = 'text'" + " AND instr(rows.key, '/') = 0" * (name == "key")
-    types = "'integer'" if kind in (int, bool) else "'integer', 'real'"
-    return f"(typeof(rows.{name}) IN ({types}) AND rows.{name} BETWEEN -1e15 AND 1e15)"
-
-
 def _read(connection: sqlite3.Connection, folder: Path) -> Results:
-    there = _columns(connection)
+    there = columns(connection)
     names = ", ".join(f"rows.{name}" if name in there else "NULL" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
     outage = COLUMNS.index("outage")
     rows = [Row(*(*values[:outage], bool(values[outage]), *values[outage + 1 :])) for values in found]
     for row in rows:
-        _check_further(row)
-    meta = _read_meta(connection)
+        check_further(row)
+    meta = read_meta(connection)
     (planned,) = connection.execute("SELECT count(*) FROM plan").fetchone()
     (stored,) = connection.execute("SELECT count(*) FROM rows").fetchone()
     return Results(folder, meta, rows, planned, stored - len(rows))
-
-
-def _check_further(row: Row) -> None:
-    """Raises sqlite3.DatabaseError if the values of further metrics are not numbers by name."""
-    try:
-        found = {} if row.further is None else json.loads(row.further)
-    except (ValueError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(type(one) in (int, float) and abs(one) < 1e15 for one in found.values()):
-        raise sqlite3.DatabaseError(f"row '{str(row.key)[:64]}' holds further metrics that cannot be")
-
-
-def _read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
-    """What was written down beside the rows, held to the kinds that readers count on.
-
-    Raises:
-        sqlite3.DatabaseError: it is not JSON, or of another kind.
-    """
-    try:
-        meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
-    except (ValueError, TypeError, RecursionError):
-        raise sqlite3.DatabaseError("its description is not JSON") from None
-    for name, kind in META_KINDS.items():
-        if not isinstance(meta.get(name, kind()), kind):
-            raise sqlite3.DatabaseError(f"its description '{name}' is no {kind.__name__}")
-    if not all(map(_names_image, meta.get("images", ()))):
-        raise sqlite3.DatabaseError("its description 'images' names no images")
-    return meta
-
-
-def _names_image(one: Any) -> bool:
-    """Whether it has a name and a hash; the source is found by the hash, which must not lead out of its folder."""
-    known = isinstance(one, dict) and isinstance(one.get("name"), str)
-    return known and re.fullmatch("[0-9a-f]{64}", str(one.get("sha256"))) is not None
-
-
-def public_record(row: Row) -> dict[str, Any]:
-    """A row as a flat record in the public order of columns."""
-    record = asdict(row)
-    return {name: record[name] for name in PUBLIC_COLUMNS} | further_metrics(row)
-
-
-def further_metrics(row: Row) -> dict[str, float]:
-    """The values of metrics beside the built-in ones, by name."""
-    return {} if row.further is None else json.loads(row.further)

@@ -26,8 +26,9 @@ from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
 from simulator.precision import resolve_precision
 from simulator.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
+from simulator.rows import ROW_FORMAT
 from simulator.statistics import summarise
-from simulator.store import ROW_FORMAT, Results, Store, check_folder, explained
+from simulator.store import Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
 from simulator.trials import Outcome, Task, Worker
 

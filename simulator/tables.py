@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.cache import write_atomically
 from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
+from simulator.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 from simulator.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,
@@ -20,7 +21,6 @@ from simulator.statistics import (
     Point,
     further_names,
 )
-from simulator.store import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
     from rich.table import Table

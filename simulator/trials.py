@@ -17,7 +17,7 @@ from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, 
 from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.precision import resolve_precision
 from simulator.randomness import to_uint8
-from simulator.store import Row
+from simulator.rows import Row
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from PIL import Image
 from simulator.gallery import Gallery
 from simulator.images import load_image
 from simulator.report.data import Axes, Series
-from simulator.store import Results, Row
+from simulator.rows import Row
+from simulator.store import Results
 
 T = TypeVar("T")
 

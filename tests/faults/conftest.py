@@ -11,7 +11,7 @@ import pytest
 
 from simulator import sweep
 from simulator.inputs import SweepConfig
-from simulator.store import Row
+from simulator.rows import Row
 
 
 class Forked:

@@ -1,0 +1,101 @@
+"""Is a results database sound? What is read may come from anywhere, and is held to what `Store` writes."""
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from simulator.errors import UserError
+from simulator.rows import COLUMNS, Row
+
+APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
+LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
+_READABLE = (1, 2, LAYOUT)
+LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
+META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
+
+
+def check_ours(path: Path, any_layout: bool = False) -> None:
+    """Look at the header of the file (sqlite.org/fileformat2.html, section 1.3) before SQLite touches it."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    ours = header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+    if not ours:
+        raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
+    layout = int.from_bytes(header[60:64], "big")
+    if layout not in _READABLE and not any_layout:
+        what_to_do = "sweep with --fresh or another --out"
+        raise UserError(f"'{path}' has layout {layout}, this program reads {LAYOUT}; {what_to_do}")
+
+
+def columns(connection: sqlite3.Connection) -> set[str]:
+    """Columns that the table of rows has; fewer than ours in a database of an older layout."""
+    return {name for _, name, *_ in connection.execute("PRAGMA table_info(rows)")}
+
+
+def check_content(connection: sqlite3.Connection) -> None:
+    """Hold a database that may come from anywhere to what `Store` writes.
+
+    Raises:
+        sqlite3.DatabaseError: a view in place of a table (it could compute for ever), or a value of another kind.
+    """
+    tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for name in ("rows", "plan", "meta"):
+        if not str(tables.get(name)).startswith("CREATE TABLE"):
+            raise sqlite3.DatabaseError(f"it has no table '{name}'")
+    there = columns(connection)
+    if missing := sorted(set(COLUMNS) - there - LATER_COLUMNS):
+        raise sqlite3.DatabaseError(f"its rows have no column '{missing[0]}'")
+    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name in there)
+    odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
+    if (found := connection.execute(odd).fetchone()) is not None:
+        raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' holds a value that cannot be")
+
+
+def _sound(name: str, kind: Any) -> str:
+    """An SQL condition: the column holds what `Row` says."""
+    if type(None) in get_args(kind):
+        (kind,) = set(get_args(kind)) - {type(None)}
+        return f"(rows.{name} IS NULL OR {_sound(name, kind)})"
+    if kind is str:
+        # Pictures are found by key: it must not lead out of their folder.
+        return f"typeof(rows.{name}) = 'text'" + " AND instr(rows.key, '/') = 0" * (name == "key")
+    types = "'integer'" if kind in (int, bool) else "'integer', 'real'"
+    return f"(typeof(rows.{name}) IN ({types}) AND rows.{name} BETWEEN -1e15 AND 1e15)"
+
+
+def check_further(row: Row) -> None:
+    """Raises sqlite3.DatabaseError if the values of further metrics are not numbers by name."""
+    try:
+        found = {} if row.further is None else json.loads(row.further)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(type(one) in (int, float) and abs(one) < 1e15 for one in found.values()):
+        raise sqlite3.DatabaseError(f"row '{str(row.key)[:64]}' holds further metrics that cannot be")
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What was written down beside the rows, held to the kinds that readers count on.
+
+    Raises:
+        sqlite3.DatabaseError: it is not JSON, or of another kind.
+    """
+    try:
+        meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
+    except (ValueError, TypeError, RecursionError):
+        raise sqlite3.DatabaseError("its description is not JSON") from None
+    for name, kind in META_KINDS.items():
+        if not isinstance(meta.get(name, kind()), kind):
+            raise sqlite3.DatabaseError(f"its description '{name}' is no {kind.__name__}")
+    if not all(map(_names_image, meta.get("images", ()))):
+        raise sqlite3.DatabaseError("its description 'images' names no images")
+    return meta
+
+
+def _names_image(one: Any) -> bool:
+    """Whether it has a name and a hash; the source is found by the hash, which must not lead out of its folder."""
+    known = isinstance(one, dict) and isinstance(one.get("name"), str)
+    return known and re.fullmatch("[0-9a-f]{64}", str(one.get("sha256"))) is not None
