@@ -1,4 +1,4 @@
-"""DeepJSCC as a trainee: MSE through AWGN and fading at 0..20 dB, started from a linear codec."""
+"""DeepJSCC as a trainee: MSE through AWGN and fading, started from a linear codec."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -36,14 +36,22 @@ OUTER_LAYERS = ("encoder.stem.", "encoder.head.", "decoder.head.")
 class DeepJsccTrainee:
     """Trains every parameter of one `DeepJsccNet`, at its own bandwidth ratio or at several in turn."""
 
-    def __init__(self, model: DeepJsccNet, uses: Sequence[int] = (), fading: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: DeepJsccNet,
+        uses: Sequence[int] = (),
+        fading: float = 0.0,
+        snr_db: tuple[float, float] = TRAIN_SNR_DB,
+    ) -> None:
         """Args:
         model: the net.
         uses: channel uses per block, one of which is drawn for every batch; the model's own when empty.
         fading: share of images that meet fading.
+        snr_db: lowest and highest average Es/N0.
         """
         self.model = model
         self.fading = fading
+        self.snr_db = snr_db
         self.uses = tuple(uses) or (model.config.uses,)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -52,7 +60,7 @@ class DeepJsccTrainee:
     def loss(
         self, images: torch.Tensor, progress: float, generator: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        low, high = TRAIN_SNR_DB
+        low, high = self.snr_db
         snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
         pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
         decoded = over_channel(self.model, images, snr_db, self.uses[int(pick)], generator, self.fading)
@@ -172,7 +180,7 @@ class DeepJsccSystem(System):
 
 
 def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping[str, Any], number: int) -> Stage:
-    check_keys(options, ("uses", "start", "fading", "loop", "release"), f"stage {number}")
+    check_keys(options, ("uses", "start", "fading", "snr_db", "loop", "release"), f"stage {number}")
     uses = options.get("uses")
     ratios: list[Any] = uses if isinstance(uses, list) else [uses]
     if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
@@ -184,6 +192,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     fading = options.get("fading", 0.0)
     if not isinstance(fading, int | float) or not 0 <= fading <= 1:
         raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")
+    snr_db = _read_snrs(options.get("snr_db", TRAIN_SNR_DB), number)
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
@@ -192,15 +201,16 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
             if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
                 raise UserError(f"'{start}' has {other[0]} {theirs.get(other[0])}; say so in 'model' to start from it")
         model = linear_start(net, store) if weights is None else derive(net, weights)
-        return DeepJsccTrainee(model, ratios, float(fading))
+        return DeepJsccTrainee(model, ratios, float(fading), snr_db)
 
     met = f"AWGN, {fading:.0%} of the images on Rayleigh or Rician fading" if fading else "AWGN"
     limits = [
-        f"trained for MSE on {met}, at 0 to 20 dB; other channels and SNRs run, but were not trained for",
+        f"trained for MSE on {met}, at {snr_db[0]:g} to {snr_db[1]:g} dB; other channels and SNRs run, but were not "
+        "trained for",
         "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
     origin = find_weights(start, "deepjscc").card() if isinstance(start, str) else None
-    identity = {"uses": ratios, "fading": float(fading), "model": net}
+    identity = {"uses": ratios, "fading": float(fading), "snr_db": snr_db, "model": net}
     return Stage(
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
         make=make,
@@ -211,3 +221,11 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
         origin=origin,
     )
+
+
+def _read_snrs(found: Any, number: int) -> tuple[float, float]:
+    """Lowest and highest Es/N0 of a stage."""
+    match found:
+        case (int() | float() as low, int() | float() as high) if -30 <= low <= high <= 60:
+            return float(low), float(high)
+    raise UserError(f"'snr_db' of stage {number} is {found}; write the lowest and the highest Es/N0, such as [0, 20]")

@@ -77,7 +77,9 @@ def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, 
     DeepJsccSystem().export(config, run_dir, tmp_path)
     first = json.loads((tmp_path / "deepjscc-1-48.json").read_text())["training"]
     start = tmp_path / "deepjscc-1-48"
-    stage = f"  - {{uses: 16, start: {start}, fading: 0.5, release: deepjscc-1-48, loop: {{steps: 3}}}}\n"
+    stage = (
+        f"  - {{uses: 16, start: {start}, fading: 0.5, snr_db: [-1, 16], release: deepjscc-1-48, loop: {{steps: 3}}}}\n"
+    )
     again = tmp_path / "again.yaml"
     again.write_text(CONFIG[: CONFIG.index("stages:")] + "stages:\n" + stage)
     DeepJsccSystem().train(again, [images], tmp_path / "run")
@@ -87,6 +89,17 @@ def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, 
     assert card["training"][:2] == first
     assert [entry["steps"] for entry in card["training"]] == [30, 10, 3]
     assert "50% of the images" in card["known_limits"][0]
+    assert "at -1 to 16 dB" in card["known_limits"][0]
+
+
+@pytest.mark.parametrize("snr_db", ["5", "[10, 0]", "[0, 10, 20]", "[0, .nan]"])
+def test_snrs_that_cannot_be_are_refused(tmp_path, snr_db):
+    file = tmp_path / "odd.yaml"
+    file.write_text(
+        CONFIG[: CONFIG.index("stages:")] + f"stages: [{{uses: 16, snr_db: {snr_db}, loop: {{steps: 1}}}}]\n"
+    )
+    with pytest.raises(UserError, match=r"'snr_db' of stage 1 is .*write the lowest and the highest"):
+        DeepJsccSystem().train(file, [], tmp_path / "run")
 
 
 def test_weights_to_start_from_must_fit(inputs, tmp_path):
@@ -116,6 +129,7 @@ def test_weights_to_start_from_must_fit(inputs, tmp_path):
     [
         ("stages.2.fading=0.5", r"'.*stage-2/checkpoint.safetensors' was trained with other fading;"),
         ("stages.1.uses=[16, 32, 64]", "stage-1.* other uses;"),
+        ("stages.2.snr_db=[0, 10]", "stage-2.* other snr_db;"),
         ("model.decoder_width=16", r"stage-1.* other model\.decoder_width;"),
         ("stages.2.start=null", "stage-2.* other start;"),
     ],
