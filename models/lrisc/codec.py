@@ -17,6 +17,7 @@ from models.lrisc.jscc import (
     component_power,
     effective_snr_db,
     expected_error,
+    mmse,
     sent_mask,
 )
 from models.lrisc.rate import fixed_levels, quantise, solve_beta
@@ -179,9 +180,19 @@ class Lrisc(nn.Module):
     def receive(
         self, received: Tensor, noise: Tensor, levels: Tensor, mask: Tensor, power: Power, token_snr_db: Tensor | None
     ) -> Estimate:
-        """f_d and what its input is worth; arguments as in `JsccDecoder.forward`."""
-        features = self.decoder(received, noise, levels, mask, self.allocation, power, token_snr_db)
-        error = expected_error(noise.expand(mask.shape), mask, self.allocation.common, power)
+        """f_d and what its input is worth.
+
+        Args:
+            received: equalised components in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
+            noise: as `mmse` takes it.
+            levels: int64 [B, h, w].
+            mask: as `mmse` takes it.
+            power: what the transmitter allotted.
+            token_snr_db: as f_d takes it.
+        """
+        weight = mmse(noise, mask, power)
+        features = self.decoder(received * weight, levels, self.allocation, token_snr_db)
+        error = expected_error(weight, self.allocation.common, power)
         grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
         unsent = self.config.latent_channels - grid.shape[1]
         return Estimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0))

@@ -154,7 +154,7 @@ class JsccEncoder(nn.Module):
 
 
 class JsccDecoder(nn.Module):
-    """f_d: MMSE scaling -> FC of each rate -> SNR module -> rate tokens and transformer blocks -> estimate of z."""
+    """f_d, after `mmse`: FC of each rate -> SNR module -> rate tokens and transformer blocks -> estimate of z."""
 
     def __init__(self, config: LriscConfig) -> None:
         super().__init__()
@@ -174,35 +174,22 @@ class JsccDecoder(nn.Module):
             layer.bias.zero_()
 
     def forward(
-        self,
-        received: Tensor,
-        noise: Tensor,
-        levels: Tensor,
-        mask: Tensor,
-        allocation: PowerAllocation,
-        power: Power,
-        token_snr_db: Tensor | None,
+        self, estimate: Tensor, levels: Tensor, allocation: PowerAllocation, token_snr_db: Tensor | None
     ) -> Tensor:
-        """Estimate the features from what arrived.
+        """Estimate the features from linear estimates of what was sent.
 
         Args:
-            received: equalised components in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
-            noise: variance of the error on each component, broadcastable to `received`.
+            estimate: of each component in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
             levels: int64 [B, h, w].
-            mask: columns that are sent, bool [B, h * w, V_max].
             allocation: that of the transmitter.
-            power: what the transmitter allotted.
             token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1]; None bypasses the SNR module.
 
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
         """
-        variance, gain = power.variance, power.gain
-        # MMSE: conj(g) v / (|g|^2 v + noise), which is 0 for components that the allocation dropped.
-        estimate = received * (gain * variance / (gain.square() * variance + noise).clamp_min(1e-12)) * mask
         x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
-        x = x.unflatten(0, received.shape[:2])
+        x = x.unflatten(0, estimate.shape[:2])
         if token_snr_db is not None:
             x = self.snr(x, token_snr_db)
         x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
@@ -211,22 +198,35 @@ class JsccDecoder(nn.Module):
         return x
 
 
-def expected_error(noise: Tensor, mask: Tensor, common: int, power: Power) -> Tensor:
-    """Share of each component's variance that the linear MMSE receiver leaves unknown: what f_d has to work with.
+def mmse(noise: Tensor, mask: Tensor, power: Power) -> Tensor:
+    """The linear receiver: what to multiply each received component by for the least expected squared error.
 
     Args:
-        noise: variance of the error on each component, [B, L, V_max].
+        noise: variance of the error on each component after equalisation, broadcastable to `mask`.
         mask: columns that are sent, bool [B, L, V_max].
+        power: what the transmitter allotted.
+
+    Returns:
+        g v / (g^2 v + noise), float32 [B, L, V_max]; 0 for components that were not sent or have no power.
+    """
+    variance, gain = power.variance, power.gain
+    return gain * variance / (gain.square() * variance + noise).clamp_min(1e-12) * mask
+
+
+def expected_error(weight: Tensor, common: int, power: Power) -> Tensor:
+    """Share of each component's variance that the linear receiver leaves unknown: what f_d has to work with.
+
+    Args:
+        weight: that of the receiver (`mmse`), [B, L, V_max].
         common: first columns, which cross as frequencies of the grid: an error there is everybody's.
         power: what the transmitter allotted.
 
     Returns:
         float32 [B, L, V_max] in [0, 1]: 0 where a component is known exactly, 1 where nothing of it arrived.
     """
-    heard = power.gain.square() * power.variance * mask
-    error = 1 - heard / (heard + noise).clamp_min(1e-12)
-    weight = power.variance[..., :common]
-    shared = (error[..., :common] * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    error = 1 - power.gain * weight
+    variance = power.variance[..., :common]
+    shared = (error[..., :common] * variance).sum(dim=1, keepdim=True) / variance.sum(dim=1, keepdim=True)
     return torch.cat([shared.expand(-1, error.shape[1], -1), error[..., common:]], dim=2)
 
 

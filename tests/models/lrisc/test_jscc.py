@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from models.lrisc.allocation import PowerAllocation
-from models.lrisc.jscc import JsccDecoder, JsccEncoder, WindowAttention, component_power, expected_error, sent_mask
+from models.lrisc.jscc import (
+    JsccDecoder,
+    JsccEncoder,
+    WindowAttention,
+    component_power,
+    expected_error,
+    mmse,
+    sent_mask,
+)
 from models.lrisc.snr import SnrAdaptation, SnrModulation
 
 VALUES = torch.tensor([2.0, 4, 6, 12])
@@ -126,7 +134,7 @@ def test_softcast_start_returns_what_is_sent(config, features, levels, level):
     encoder, decoder, allocation = softcast(config, features, levels)
     power = allocation.power(levels, mask, snr_db)
     sent = encoder(features, levels, allocation, power, snr_db, False)
-    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, power, None)
+    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None)
     kept = torch.arange(12) < VALUES[levels][..., None]
     torch.testing.assert_close(back, features * kept, atol=2e-3, rtol=2e-3)
 
@@ -137,7 +145,7 @@ def test_rate_tokens_are_all_that_is_added(config, features, levels):
     encoder, decoder, allocation = softcast(config, features, levels, tokens=True)
     power = allocation.power(levels, mask, snr_db)
     sent = encoder(features, levels, allocation, power, snr_db, False)
-    back = decoder(sent, torch.tensor(1e-9), levels, mask, allocation, power, None)
+    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None)
     expected = features + encoder.tokens(levels) + decoder.tokens(levels)
     torch.testing.assert_close(back, expected, atol=2e-3, rtol=2e-3)
 
@@ -168,7 +176,7 @@ def test_softcast_start_is_the_linear_mmse_receiver(config, snr_db):
         noise = component_power(sent, mask) * 10 ** (-label / 10)
         assert float(component_power(sent, mask)) == pytest.approx(1, rel=0.05)
         received = sent + noise.sqrt() * torch.randn(sent.shape, generator=generator)
-        back = decoder(received, noise[:, None, None], levels, mask, allocation, allotted, None)
+        back = decoder(received * mmse(noise[:, None, None], mask, allotted), levels, allocation, None)
         power = (allotted.gain.square() * allotted.variance)[0]
     error = (back - features).square().mean(dim=(0, 1, 2))
     torch.testing.assert_close(error, (1 / (1 + power / noise)).mean(dim=0), rtol=0.1, atol=0)
@@ -189,8 +197,9 @@ def test_expected_error_is_that_of_the_linear_receiver(config, snr_db):
         sent = encoder(features, levels, allocation, power, label, False)
         noise = (component_power(sent, mask) * 10 ** (-label / 10))[:, None, None].expand(mask.shape)
         received = sent + mask * noise.sqrt() * torch.randn(sent.shape, generator=generator)
-        back = decoder(received, noise, levels, mask, allocation, power, None)
-        told = expected_error(noise, mask, allocation.common, power).unflatten(1, (60, 60))
+        weight = mmse(noise, mask, power)
+        back = decoder(received * weight, levels, allocation, None)
+        told = expected_error(weight, allocation.common, power).unflatten(1, (60, 60))
     for rows in (slice(0, 30), slice(30, 60)):
         error = (back - features)[:, rows].square().mean(dim=(0, 1, 2))
         share = error / features[:, rows].square().mean(dim=(0, 1, 2))
@@ -203,7 +212,7 @@ def test_expected_error_spans_all_and_nothing(config, features, levels):
     allocation = softcast(config, features, levels)[2]
     power = allocation.power(levels, mask, snr_db)
     for noise, expected in ((0.0, 0.0), (1e12, 1.0)):
-        told = expected_error(torch.full(mask.shape, noise), mask, allocation.common, power)
+        told = expected_error(mmse(torch.full(mask.shape, noise), mask, power), allocation.common, power)
         torch.testing.assert_close(told[mask], torch.full_like(told[mask], expected), atol=1e-3, rtol=0)
 
 
@@ -213,11 +222,12 @@ def test_batch_of_two_equals_two_batches_of_one(model, features, levels):
     power = allocation.power(levels, mask, snr_db)
     with torch.no_grad():
         sent = model.encoder(features, levels, allocation, power, snr_db, True)
-        back = model.decoder(sent, noise, levels, mask, allocation, power, snr_db[:, None])
+        back = model.decoder(sent * mmse(noise, mask, power), levels, allocation, snr_db[:, None])
         for i in range(2):
             one = slice(i, i + 1)
             own = allocation.power(levels[one], mask[one], snr_db[one])
             alone = model.encoder(features[one], levels[one], allocation, own, snr_db[one], True)
             torch.testing.assert_close(sent[one], alone, atol=1e-4, rtol=1e-4)
-            again = model.decoder(alone, noise[one], levels[one], mask[one], allocation, own, snr_db[one][:, None])
+            heard = alone * mmse(noise[one], mask[one], own)
+            again = model.decoder(heard, levels[one], allocation, snr_db[one][:, None])
             torch.testing.assert_close(back[one], again, atol=1e-4, rtol=1e-4)
