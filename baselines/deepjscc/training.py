@@ -1,7 +1,7 @@
 """DeepJSCC as a trainee: MSE through AWGN and fading, started from a linear codec."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from simulator.benchmarks import Figure
 
 TRAIN_SNR_DB = (0.0, 20.0)
-VALIDATION_SNR_DB = (0.0, 10.0, 20.0)
 # Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
 EASY_MSE = 1e-3
 STATISTICS_IMAGES = 300
@@ -52,6 +51,7 @@ class DeepJsccTrainee:
         self.model = model
         self.fading = fading
         self.snr_db = snr_db
+        self.validation_snrs_db = (snr_db[0], sum(snr_db) / 2, snr_db[1])
         self.uses = tuple(uses) or (model.config.uses,)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -71,24 +71,30 @@ class DeepJsccTrainee:
     @property
     def measure(self) -> str:
         """What the score of `validate` is."""
-        snrs = ", ".join(f"{snr_db:g}" for snr_db in VALIDATION_SNR_DB)
-        return f"PSNR, mean over AWGN at {snrs} dB (and 10 dB at other ratios)"
+        snrs = ", ".join(f"{snr_db:g}" for snr_db in self.validation_snrs_db)
+        return f"PSNR, mean over AWGN at {snrs} dB (and {self.validation_snrs_db[1]:g} dB at other ratios)"
 
     def validate(self, model: nn.Module, images: torch.Tensor) -> dict[str, float]:
         assert isinstance(model, DeepJsccNet)
-        own = max(self.uses)
-        points = [(own, snr_db) for snr_db in VALIDATION_SNR_DB] + [(uses, 10.0) for uses in self.uses if uses != own]
+        own, middle = max(self.uses), self.validation_snrs_db[1]
+        points = [(own, snr_db) for snr_db in self.validation_snrs_db]
+        points += [(uses, middle) for uses in self.uses if uses != own]
         figures = {}
         for uses, snr_db in points:
             mse = (_send(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
-            figures[f"psnr_db_{uses}_uses_{snr_db:.0f}_db"] = float((-10 * mse.log10()).mean())
+            figures[f"psnr_db_{uses}_uses_{snr_db:g}_db"] = float((-10 * mse.log10()).mean())
         score = sum(figures.values()) / len(figures)
-        return {"score": score, "psnr_db": figures[f"psnr_db_{own}_uses_10_db"], "cbr": own / BLOCK_VALUES, **figures}
+        return {
+            "score": score,
+            "psnr_db": figures[f"psnr_db_{own}_uses_{middle:g}_db"],
+            "cbr": own / BLOCK_VALUES,
+            **figures,
+        }
 
     def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
         assert isinstance(model, DeepJsccNet)
         shown = images[:4]
-        rows = [shown, *(_send(model, shown, snr_db, max(self.uses)) for snr_db in VALIDATION_SNR_DB)]
+        rows = [shown, *(_send(model, shown, snr_db, max(self.uses)) for snr_db in self.validation_snrs_db)]
         return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
 
 
@@ -210,12 +216,15 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
     origin = find_weights(start, "deepjscc").card() if isinstance(start, str) else None
-    identity = {"uses": ratios, "fading": float(fading), "snr_db": snr_db, "model": net}
+    identity = describe(
+        {"uses": ratios, "fading": float(fading), "snr_db": snr_db, "model": net}
+        | {"start": start, "start_weights": origin and origin["sha256"]}
+    )
     return Stage(
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
         make=make,
         loop=stage_loop(config, options),
-        identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
+        identity=replace(identity, defaults={**identity.defaults, "snr_db": list(TRAIN_SNR_DB)}),
         start=start if isinstance(start, int) else None,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},

@@ -224,7 +224,7 @@ def expected_error(weight: Tensor, common: int, power: Power) -> Tensor:
     Returns:
         float32 [B, L, V_max] in [0, 1]: 0 where a component is known exactly, 1 where nothing of it arrived.
     """
-    error = 1 - power.gain * weight
+    error = (1 - power.gain * weight).clamp_min(0)
     variance = power.variance[..., :common]
     shared = (error[..., :common] * variance).sum(dim=1, keepdim=True) / variance.sum(dim=1, keepdim=True)
     return torch.cat([shared.expand(-1, error.shape[1], -1), error[..., common:]], dim=2)

@@ -71,7 +71,8 @@ class Channel(Protocol):
     n samples which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
     and the symbols per stretch. `fingerprint() -> str` is all that changes results beside the name and the file of the
     class, such as a table that it reads. `announce(snr_db) -> tuple[str, float]` gives the channel's name and average
-    SNR as both ends believe them to be, where that is not the truth.
+    SNR as both ends believe them to be, where that is not the truth; link adaptation then goes by that channel's
+    statistics, and its draws are those of that name.
     """
 
     name: str

@@ -9,8 +9,8 @@ from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noi
 from simulator.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
 
-# Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
 _AWGN_OPTIONS = {"assumed_db": Number(None, -30, 60)}
+# Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
 _RICIAN_OPTIONS = {"K": Number(9, -60, 60)}
 
 

@@ -120,7 +120,8 @@ def _title(data: dict[str, Any]) -> str:
     labels = [one["label"] for one in data["series"] if not one["bound"]] or [one["label"] for one in data["series"]]
     schemes = labels[0] if len(labels) == 1 else f"{len(labels)} schemes"
     channels = data["channels"]
-    over = channels[0].partition(":")[0].upper() if len(channels) == 1 else f"{len(channels)} channels"
+    name, *options = channels[0].split(":")
+    over = ", ".join([name.upper(), *options]) if len(channels) == 1 else f"{len(channels)} channels"
     count = len(data["images"])
     return f"{schemes} over {over}, {count} image{'s' * (count > 1)}"
 

@@ -6,7 +6,7 @@ function abscissa(columns, index) {
 }
 
 function axisTitle() {
-  const average = data.channels[state.channel] === "awgn" ? "" : "Average ";
+  const average = data.channels[state.channel].split(":")[0] === "awgn" ? "" : "Average ";
   return state.x === "snr" ? `${average}E<sub>s</sub>/N<sub>0</sub> (dB)` : "Billed CBR (channel uses per source value)";
 }
 

@@ -92,6 +92,15 @@ def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, 
     assert "at -1 to 16 dB" in card["known_limits"][0]
 
 
+def test_runs_of_before_stages_chose_their_snrs_go_on(tmp_path):
+    file = tmp_path / "plain.yaml"
+    file.write_text(CONFIG)
+    identity = DeepJsccSystem().stages(read_config(file))[0].identity
+    before = {name: value for name, value in identity.options.items() if name != "snr_db"}
+    assert len(before) == len(identity.options) - 1
+    assert identity.differences(before) == []
+
+
 @pytest.mark.parametrize("snr_db", ["5", "[10, 0]", "[0, 10, 20]", "[0, .nan]"])
 def test_snrs_that_cannot_be_are_refused(tmp_path, snr_db):
     file = tmp_path / "odd.yaml"
