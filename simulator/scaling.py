@@ -32,11 +32,11 @@ class Nothing:
 
     def encode(self, images: object, budget: int, state: LinkState) -> Transmission:
         """Not to be called."""
-        raise NotImplementedError
+        raise NotImplementedError("rows are planned with this scheme and stored, never computed")
 
     def decode(self, reception: Reception) -> Decoded:
         """Not to be called."""
-        raise NotImplementedError
+        raise NotImplementedError("rows are planned with this scheme and stored, never computed")
 
 
 @dataclass(frozen=True)

@@ -38,16 +38,15 @@ class FlatChannel:
         return Received(received, gain, variance)
 
 
-class _Awgn(FlatChannel):
-    def __init__(self, name: str) -> None:
-        super().__init__(name, lambda num_symbols, key: torch.ones(num_symbols, dtype=torch.complex64))
+def _no_fading(num_gains: int, key: int) -> torch.Tensor:
+    return torch.ones(num_gains, dtype=torch.complex64)
 
 
-class _MisjudgedAwgn(_Awgn):
+class _MisjudgedAwgn(FlatChannel):
     """AWGN whose two ends are set up for another SNR than it has, as after outdated feedback."""
 
     def __init__(self, name: str, assumed_db: float) -> None:
-        super().__init__(name)
+        super().__init__(name, _no_fading)
         self._assumed_db = assumed_db
 
     def announce(self, snr_db: float) -> tuple[str, float]:
@@ -76,7 +75,7 @@ def awgn(*options: str) -> FlatChannel:
     """Additive white Gaussian noise, h = 1. Both ends take the SNR for `assumed_db`, where that is given."""
     chosen = read_options("awgn", options, _AWGN_OPTIONS)
     name, assumed_db = full_name("awgn", chosen, _AWGN_OPTIONS), chosen["assumed_db"]
-    return _Awgn("awgn") if assumed_db is None else _MisjudgedAwgn(name, assumed_db)
+    return FlatChannel("awgn", _no_fading) if assumed_db is None else _MisjudgedAwgn(name, assumed_db)
 
 
 def rayleigh(*options: str) -> FlatChannel:
