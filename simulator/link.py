@@ -9,18 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from simulator.audit import check_bill, check_control, check_shown, check_transmission
 from simulator.channels import Channel, Realisation, Received
 from simulator.channels.contract import announce, cross, draw
-from simulator.errors import SchemeError, UserError
+from simulator.errors import UserError
 from simulator.plugins import load_plugin
 from simulator.randomness import derive_key, image_digest
 
 # The receiver shows this grey when it could decode nothing: the mean level of natural photographs
 # (ImageNet's channel means averaged), the constant with the least expected squared error.
 OUTAGE_GREY = 0.449
-POWER_TOLERANCE = 1e-4
 MAX_SIDE = 2**15  # in pixels, of an image that a saved reception speaks of
-CONTROL_VALUES = 32  # the five bits in which NR's downlink control information names an MCS (TS 38.212, 7.3.1.2.1)
 
 
 @dataclass(frozen=True)
@@ -325,15 +324,15 @@ def transmit(
         draws = [draw(channel, budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images.clone(), budget, _without_noise(draws))
         for ledger in ledgers:
-            _check_bill(scheme.name, ledger, budget)
-        _check_shown(scheme.name, decoded, images)
+            check_bill(scheme.name, ledger, budget)
+        check_shown(scheme.name, decoded, images)
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
     known = _without_noise([draw(channel, budget, snr_db, key) for key in keys]) if genie else ()
     # A copy: who normalises in place would be scored against what it made of the images.
     transmission = scheme.encode(images.clone(), budget, replace(state, realisations=known))
-    _check(scheme.name, transmission, len(images), budget)
-    _check_control(scheme.name, transmission, genie)
+    check_transmission(scheme.name, transmission, len(images), budget)
+    check_control(scheme.name, transmission, genie)
     pairs = zip(transmission.symbols, keys, strict=True)
     realised = [draw(channel, len(symbols), snr_db, key) for symbols, key in pairs]
     received = [cross(channel, symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
@@ -341,7 +340,7 @@ def transmit(
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     reception = Reception(received, size, state, transmission.control)
     decoded = scheme.decode(reception)
-    _check_shown(scheme.name, decoded, images)
+    check_shown(scheme.name, decoded, images)
     return Trip(decoded, ledgers, [one.snr_db for one in realised], transmission, reception)
 
 
@@ -354,51 +353,6 @@ def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisatio
     """The bill of a bound, with what the channel spends beside as many symbols."""
     sent = cross(channel, torch.zeros(bill.total, dtype=torch.complex64), realisation)
     return bill + SymbolLedger(pilots=sent.overhead)
-
-
-def _check(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
-    """Hold a transmission to the contract; the link trusts no scheme's own accounting."""
-    if not len(transmission.symbols) == len(transmission.ledgers) == num_images:
-        raise SchemeError(f"{name}: {num_images} images in, {len(transmission.symbols)} transmissions out")
-    for symbols, ledger in zip(transmission.symbols, transmission.ledgers, strict=True):
-        if symbols.dtype != torch.complex64 or symbols.dim() != 1 or symbols.device.type != "cpu":
-            found = f"{symbols.dtype} {tuple(symbols.shape)} on {symbols.device}"
-            raise SchemeError(f"{name}: symbols must be complex64 [K] on the CPU, got {found}")
-        if len(symbols) > budget:
-            raise SchemeError(f"{name}: sent {len(symbols)} symbols with a budget of {budget}")
-        _check_bill(name, ledger, budget)
-        if ledger.total != len(symbols):
-            raise SchemeError(f"{name}: billed {ledger.total} channel uses but sent {len(symbols)}")
-        power = float(symbols.abs().double().square().mean()) if len(symbols) else 0.0
-        if not power <= 1 + POWER_TOLERANCE:
-            raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
-
-
-def _check_bill(name: str, ledger: SymbolLedger, budget: int) -> None:
-    """Whole numbers of channel uses (numpy's would not survive a database), and no more than the budget."""
-    for item, uses in asdict(ledger).items():
-        if type(uses) is not int or uses < 0:
-            raise SchemeError(f"{name}: billed {uses!r} channel uses as {item}; it must be an int, 0 or more")
-    if ledger.total > budget:
-        raise SchemeError(f"{name}: billed {ledger.total} channel uses with a budget of {budget}")
-
-
-def _check_control(name: str, transmission: Transmission, genie: bool) -> None:
-    """Nothing but an MCS index goes beside the channel, and only from a genie."""
-    control = transmission.control
-    if len(control) != (len(transmission.symbols) if genie else 0):
-        raise SchemeError(
-            f"{name}: {len(control)} numbers beside the channel; a genie sends one per image, others none"
-        )
-    if not all(isinstance(one, int) and 0 <= one < CONTROL_VALUES for one in control):
-        raise SchemeError(f"{name}: what goes beside the channel must be whole numbers in 0..{CONTROL_VALUES - 1}")
-
-
-def _check_shown(name: str, decoded: Decoded, images: torch.Tensor) -> None:
-    if decoded.images.shape != images.shape or not decoded.images.isfinite().all():
-        raise SchemeError(f"{name}: decoded images must be finite and {tuple(images.shape)}")
-    if len(decoded.outage) != len(images):
-        raise SchemeError(f"{name}: {len(images)} images, {len(decoded.outage)} outage flags")
 
 
 def describe(ledger: SymbolLedger, image_size: tuple[int, int]) -> dict[str, Any]:
