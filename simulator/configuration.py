@@ -87,6 +87,18 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     return kind(**{name: _held(value, types[name], f"'{name}'", where) for name, value in values.items()})
 
 
+def read_snr_range(value: Any, what: str) -> tuple[float, float]:
+    """Lowest and highest Es/N0 in dB, from a list of two numbers.
+
+    Raises:
+        UserError: `what` is no such list.
+    """
+    match value:
+        case (int() | float() as low, int() | float() as high) if -30 <= low <= high <= 60:
+            return float(low), float(high)
+    raise UserError(f"{what} is {value}; write the lowest and the highest Es/N0 in dB (-30 to 60), such as [0, 20]")
+
+
 def _held(value: Any, kind: Any, name: str, where: str) -> Any:
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         kinds = get_args(kind)

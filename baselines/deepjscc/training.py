@@ -17,7 +17,7 @@ from models.training.fading import fading_strength
 from models.training.identity import describe
 from models.training.muon import parameter_groups
 from models.training.session import Stage, System, stage_loop
-from simulator.configuration import build, check_keys
+from simulator.configuration import build, check_keys, read_snr_range
 from simulator.errors import UserError
 from simulator.randomness import derive_key
 
@@ -198,7 +198,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     fading = options.get("fading", 0.0)
     if not isinstance(fading, int | float) or not 0 <= fading <= 1:
         raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")
-    snr_db = _read_snrs(options.get("snr_db", TRAIN_SNR_DB), number)
+    snr_db = read_snr_range(options.get("snr_db", TRAIN_SNR_DB), f"'snr_db' of stage {number}")
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
@@ -230,11 +230,3 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
         origin=origin,
     )
-
-
-def _read_snrs(found: Any, number: int) -> tuple[float, float]:
-    """Lowest and highest Es/N0 of a stage."""
-    match found:
-        case (int() | float() as low, int() | float() as high) if -30 <= low <= high <= 60:
-            return float(low), float(high)
-    raise UserError(f"'snr_db' of stage {number} is {found}; write the lowest and the highest Es/N0, such as [0, 20]")

@@ -23,6 +23,7 @@ from models.lrisc.planning import plan_fixed, plan_transmission
 from models.pretrained import build_network, find_weights, load_pretrained
 from simulator import adaptation
 from simulator.channels import Received
+from simulator.configuration import read_snr_range
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
 from simulator.phy.mcs import thresholds
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from simulator.benchmarks import Figure
 
 WEIGHTS = "lrisc-compact"
-TRAINED_SNR_DB = (0.0, 20.0)
-_REVISION = 5  # of what this file and airframe.py put on the air and take from it
+_REVISION = 6  # of what this file and airframe.py put on the air and take from it
 _OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
@@ -58,7 +58,7 @@ class LriscScheme:
         said = [f"weights={weights}"] if weights != WEIGHTS else []
         said += [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
         self.name = ":".join(["lrisc", *said])
-        self._digest = card["sha256"]
+        self._digest, self._trained_snr_db = card["sha256"], config["snr_db"]
         variant = Variant.from_mapping(config.get("variant") or {})
         sizes = LriscConfig.from_mapping(config["model"])
         self.model = build_network(lambda: Lrisc(sizes, variant), state, weights)
@@ -83,7 +83,7 @@ class LriscScheme:
     def fingerprint(self) -> str:
         """Hash of the weights, of what protects header and map, and the receiver's settings."""
         table = hashlib.sha256(repr((thresholds()["snr_db"], adaptation.REVISION)).encode()).hexdigest()
-        parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed]
+        parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed, self._trained_snr_db]
         if self.model.variant != Variant():
             parts.append(self.model.variant)
         return ":".join(map(str, parts))
@@ -120,7 +120,7 @@ class LriscScheme:
         if plan is None:  # not even the coarsest map fits: nothing useful can be said
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
         levels = plan.levels[None].to(self.device)
-        snr_db = torch.full((1,), _trained(state.snr_db), device=self.device)
+        snr_db = self._known_snr(state).to(self.device)
         features = self.model.features(latent.z)
         mask = sent_mask(levels.flatten(1), self.model.levels)
         power = self.model.allocation.power(levels, mask, snr_db)
@@ -173,6 +173,11 @@ class LriscScheme:
         pictures = [(0.5 + 0.5 * one / reach).clamp(0, 1).permute(2, 0, 1).float() for one in shown]
         return dict(zip(("latent", "received latent"), pictures, strict=True))
 
+    def _known_snr(self, state: LinkState) -> Tensor:
+        """What the networks are told of the link, [1]: no SNR that they were not trained for."""
+        lowest, highest = self._trained_snr_db
+        return torch.full((1,), min(max(state.snr_db, lowest), highest))
+
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:
         """f_d: from symbols to the estimate of z, or None when the side information is lost."""
         read = self._read_head(received, (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), state)
@@ -192,7 +197,7 @@ class LriscScheme:
         relative[mask] = variance.repeat_interleave(2)
         noise = relative / 2 / scale**2
         token_snr_db = effective_snr_db(relative, mask)
-        link_snr_db = torch.full((1,), _trained(state.snr_db))
+        link_snr_db = self._known_snr(state)
         tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         power = self.model.allocation.power(levels, mask, link_snr_db)
@@ -221,7 +226,8 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("defaults"), dict) or "model" not in config:
         raise UserError(f"the model card of '{weights}' does not describe LRISC; export it again")
     defaults = {key: str(config["defaults"].get(key)) for key in ("steps", "gamma")}
-    return config | {"defaults": _read_values(defaults)}
+    trained = read_snr_range(config.get("snr_db"), f"'snr_db' in the model card of '{weights}'")
+    return config | {"defaults": _read_values(defaults), "snr_db": trained}
 
 
 def pad_to_stride(x: Tensor) -> Tensor:
@@ -235,11 +241,6 @@ def principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:
     axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean)).eigenvectors[:, -3:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return mean, axes * largest.sign()
-
-
-def _trained(snr_db: float) -> float:
-    """The SNR module is told no value that it was not trained for."""
-    return min(max(snr_db, TRAINED_SNR_DB[0]), TRAINED_SNR_DB[1])
 
 
 def _split_options(options: tuple[str, ...]) -> dict[str, str]:

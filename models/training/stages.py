@@ -144,6 +144,7 @@ def _stage(
         return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
     origin = find_weights(start, "lrisc").card() if isinstance(start, str) else None
+    described = card["config"] | {"snr_db": list(loss.snr_db)}
     identity = {"algorithm": algorithm, "loss": loss, "variant": variant, "model": model_config}
     return Stage(
         title=f"LRISC, Algorithm 1, stage {algorithm}",
@@ -152,7 +153,7 @@ def _stage(
         identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
         start=start if isinstance(start, int) else None,
         release=release,
-        card=dict(card) | {"known_limits": known_limits(algorithm, loss, variant)},
+        card=dict(card) | {"config": described, "known_limits": known_limits(algorithm, loss, variant)},
         origin=origin,
     )
 

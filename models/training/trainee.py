@@ -23,6 +23,7 @@ from models.lrisc.rate import pool_tokens
 from models.lrisc.unet import Condition
 from models.training.fading import fading_strength
 from models.training.muon import parameter_groups
+from simulator.configuration import read_snr_range
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
 
@@ -73,8 +74,7 @@ class StageConfig:
         for name in ("clean_share", "coarse_maps", "fading"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
-        if not self.snr_db[0] <= self.snr_db[1]:
-            raise UserError(f"'snr_db' of 'loss' is {self.snr_db}; write the lower SNR first, such as [0, 20]")
+        read_snr_range(self.snr_db, "'snr_db' of 'loss'")
         if not 0 < self.cbr[0] <= self.cbr[1] <= 0.5:
             raise UserError(f"'cbr' of 'loss' is {self.cbr}; it must be [lowest, highest] within 0 < CBR <= 0.5")
 

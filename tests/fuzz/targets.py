@@ -435,7 +435,7 @@ def _tiny_card_and_weights() -> tuple[bytes, bytes]:
     state = Lrisc(config, Variant()).state_dict()
     card = {
         "system": "lrisc",
-        "config": {"model": config.to_mapping(), "variant": {}, "defaults": {"steps": 1, "gamma": 0.8}},
+        "config": {"model": config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]},
     }
     with tempfile.TemporaryDirectory() as name:
         path = release(Path(name), "net", state, card)

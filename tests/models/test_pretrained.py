@@ -94,11 +94,21 @@ def test_a_card_cannot_ask_for_more_than_its_weights():
         build_network(lambda: torch.nn.Linear("3", 4), state, "net")
 
 
-@pytest.mark.parametrize("change", [{"model": None}, {"defaults": {}}, {"defaults": {"steps": 0, "gamma": 0.8}}])
-def test_a_card_that_does_not_describe_lrisc_is_refused(tmp_path, change):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "'model' must be a mapping"),
+        ({"defaults": {}}, "steps=None"),
+        ({"defaults": {"steps": 0, "gamma": 0.8}}, "steps=0"),
+        ({"snr_db": None}, "'snr_db' in the model card"),
+        ({"snr_db": [10, 0]}, "'snr_db' in the model card"),
+        ({}, "'latent_channels' is 1000000"),
+    ],
+)
+def test_a_card_that_does_not_describe_lrisc_is_refused(tmp_path, change, message):
     from models.lrisc.scheme import LriscScheme
 
-    config = {"model": {"latent_channels": 10**6}, "defaults": {"steps": 1, "gamma": 0.8}} | change
+    config = {"model": {"latent_channels": 10**6}, "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]} | change
     release(tmp_path, "net", {"weight": torch.zeros(1)}, {"system": "lrisc", "config": config})
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=message):
         LriscScheme(f"weights={tmp_path}")

@@ -34,7 +34,7 @@ torch.save(decoded.images, sys.argv[3])
 @pytest.fixture
 def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
     """Folder of released weights that the scheme loads in place of its own."""
-    card = {"config": {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}}}
+    card = {"config": {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", model.state_dict(), card)
     monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
     return tmp_path
@@ -44,8 +44,9 @@ def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
 def exported(model: Lrisc, tmp_path: Path):
     """Writes weights of a variant as an export does; gives their folder."""
 
-    def write(name: str = "mine", **variant: object) -> Path:
-        config = {"model": model.config.to_mapping(), "variant": variant, "defaults": {"steps": 2, "gamma": 0.5}}
+    def write(name: str = "mine", snr_db: tuple[float, float] = (0, 20), **variant: object) -> Path:
+        config = {"model": model.config.to_mapping(), "variant": variant}
+        config |= {"defaults": {"steps": 2, "gamma": 0.5}, "snr_db": snr_db}
         release(tmp_path / name, name, model.state_dict(), {"system": "lrisc", "config": config})
         return tmp_path / name
 
@@ -87,7 +88,7 @@ def test_any_size_comes_back(weights, size):
 
 def test_linear_weights_carry_the_picture(linear, tmp_path, monkeypatch, image):
     """Without training the scheme is SoftCast over principal axes: better channels, better pictures."""
-    card = {"config": {"model": linear.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.0}}}
+    card = {"config": {"model": linear.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.0}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", linear.state_dict(), card)
     monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
     errors = []
@@ -289,3 +290,15 @@ def test_variants_that_are_none_are_refused(exported):
         LriscScheme(f"weights={exported(rates='none')}")
     with pytest.raises(UserError, match="unknown key 'snr' in 'variant'"):
         LriscScheme(f"weights={exported(snr=False)}")
+
+
+@pytest.mark.parametrize(("snr_db", "told"), [(2.0, 6.0), (9.0, 9.0), (20.0, 12.0)])
+def test_networks_are_told_no_snr_beyond_their_training(exported, image, monkeypatch, snr_db, told):
+    scheme = LriscScheme(f"weights={exported(snr_db=(6, 12))}")
+    seen, power = [], scheme.model.allocation.power
+    monkeypatch.setattr(
+        scheme.model.allocation, "power", lambda levels, mask, snr: seen.append(float(snr)) or power(levels, mask, snr)
+    )
+    trip = transmit(scheme, image, Fraction(1, 24), load_channel("awgn"), snr_db)
+    assert trip.decoded.outage == [False]
+    assert seen == [told, told]  # at either end

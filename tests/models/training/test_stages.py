@@ -234,7 +234,7 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.los={}", "unknown key 'los'"),
         ("stages.1.loss.lambda=1", "unknown key 'lambda' in 'loss' of stage 1"),
         ("stages.1.loss.fading=2", "'fading' of 'loss' is 2.0; it must be a share from 0 to 1"),
-        ("stages.1.loss.snr_db=[10, 0]", "write the lower SNR first"),
+        ("stages.1.loss.snr_db=[10, 0]", "the lowest and the highest Es/N0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
         ("loop.crop=100", "must be multiples of 16"),
         ("stages.1.loop.minutes=-1", "'minutes' is -1.0; it must be positive"),
@@ -254,6 +254,7 @@ def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
     assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig()
     assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
+    assert card["config"]["snr_db"] == [-1.0, 16.0]
 
 
 def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
