@@ -25,7 +25,7 @@ from simulator.codecs import files
 from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig
-from simulator.link import Reception, load_scheme, transmit
+from simulator.link import LinkState, Reception, load_scheme, transmit
 from simulator.metrics import load_metric, psnr_db
 from simulator.randomness import to_float, to_uint8
 from simulator.store import DATABASE, load_results
@@ -186,6 +186,33 @@ def test_the_fingerprint_covers_modules_beside_the_file_options_and_weights(here
     assert fingerprint("torch:a/codec.py:Net") != before["torch:a/codec.py:Net"]
     assert fingerprint("torch:b/codec.py:Net") == before["torch:b/codec.py:Net"]
     assert load_scheme("deepjscc").name == "deepjscc"  # its package `models` is the program's own
+
+
+DROPOUT = """
+import torch
+from simulator.codecs import SymbolCodec
+
+class Sure(SymbolCodec):
+    stride = 4
+    def __init__(self):
+        self.nets = {"first": [torch.nn.Sequential(torch.nn.Dropout(0.5))]}
+    def encode(self, images, snr_db): return self.nets["first"][0](images)
+    def decode(self, symbols, snr_db, noise_variance, size): return torch.zeros(len(symbols), 3, *size)
+
+class Outer(torch.nn.Module, Sure):
+    def __init__(self):
+        super().__init__()
+        Sure.__init__(self)
+"""
+
+
+@pytest.mark.parametrize("name", ["Sure", "Outer"])
+def test_networks_are_evaluated_not_trained_wherever_they_are_kept(here, name):
+    """Dropout that is still on would send other symbols every time, and half of them zero."""
+    (here / "sure.py").write_text(DROPOUT)
+    scheme = load_scheme(f"torch:sure.py:{name}")
+    symbols = scheme.encode(torch.rand(1, 3, 32, 32), 10**4, LinkState("awgn", 10.0)).symbols[0]
+    assert (symbols == 0).float().mean() < 0.01
 
 
 HOLDER = """

@@ -14,9 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
-from simulator.codecs.held import own_parts
+from simulator.codecs.held import networks, own_parts
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
@@ -136,8 +134,8 @@ def _make(
         pass
     with explained(f"'{path}': {class_name} cannot be made"):
         made = chosen(*arguments)
-    if isinstance(made, torch.nn.Module):
-        made.eval().requires_grad_(False)
+    for network in networks(made):  # dropout or the statistics of a batch would be measured otherwise
+        network.eval().requires_grad_(False)
     return made
 
 

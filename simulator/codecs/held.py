@@ -1,4 +1,4 @@
-"""What a codec holds: the weights that tell it from others of the same class, wherever it keeps them."""
+"""What a codec holds, wherever it keeps it: its networks, and the weights that tell it from others of its class."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -36,6 +36,27 @@ def own_parts(codec: SymbolCodec) -> list[str]:
         parts.append(hashlib.sha256("\n".join(lines).encode()).hexdigest())
     own = getattr(codec, "fingerprint", None)
     return [*parts, str(own())] if own else parts
+
+
+def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
+    """The modules that an object is or keeps: on itself, in lists, tuples and dictionaries, and on other modules.
+
+    Args:
+        one: the object.
+        above: ids of the containers that it is in.
+    """
+    if len(above) > MAX_DEPTH or id(one) in above:
+        return
+    inside = (*above, id(one))
+    if isinstance(one, Module):
+        yield one
+        for part in one.modules():
+            yield from networks({key: value for key, value in vars(part).items() if key not in BARE}, inside)
+    elif isinstance(one, list | tuple | Mapping):
+        for _, entry in _entries(one):
+            yield from networks(entry, inside)
+    elif not above:
+        yield from networks(getattr(one, "__dict__", {}), inside)
 
 
 class _Walk:
