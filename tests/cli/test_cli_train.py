@@ -14,7 +14,7 @@ CONFIG = "experiments/train/deepjscc.yaml"
         (["deepjscc", "--config", CONFIG], "--data"),
         (["deepjscc", "--config", CONFIG, "--data", "nowhere"], "no training data at 'nowhere'"),
         (["deepjscc", "--config", CONFIG, "--data", "x", "--set", "loop.bach=1"], "'bach'"),
-        (["deepjscc", "--config", CONFIG, "--data", "x", "--stage", "9"], "no stage 9"),
+        (["deepjscc", "--config", CONFIG, "--data", "x", "--stage", "99"], "no stage 99"),
         (["deepjscc", "--config", CONFIG, "--out", "nowhere", "--export", "x"], "train first"),
         (["jpeg", "--config", CONFIG, "--data", "x"], "unknown trainable system 'jpeg'"),
     ],
