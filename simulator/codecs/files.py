@@ -134,8 +134,8 @@ def _make(
         pass
     with explained(f"'{path}': {class_name} cannot be made"):
         made = chosen(*arguments)
-    for network in networks(made):  # dropout or the statistics of a batch would be measured otherwise
-        network.eval().requires_grad_(False)
+        for network in networks(made):  # dropout or the statistics of a batch would be measured otherwise
+            network.eval().requires_grad_(False)
     return made
 
 
