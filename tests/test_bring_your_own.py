@@ -189,6 +189,7 @@ def test_the_fingerprint_covers_modules_beside_the_file_options_and_weights(here
 
 
 DROPOUT = """
+import numpy as np
 import torch
 from simulator.codecs import SymbolCodec
 
@@ -199,6 +200,12 @@ class Sure(SymbolCodec):
     def encode(self, images, snr_db): return self.nets["first"][0](images)
     def decode(self, symbols, snr_db, noise_variance, size): return torch.zeros(len(symbols), 3, *size)
 
+class InAnArray(Sure):
+    def __init__(self):
+        super().__init__()
+        self.nets = np.array([self.nets], dtype=object)
+    def encode(self, images, snr_db): return self.nets[0]["first"][0](images)
+
 class Outer(torch.nn.Module, Sure):
     def __init__(self):
         super().__init__()
@@ -206,7 +213,7 @@ class Outer(torch.nn.Module, Sure):
 """
 
 
-@pytest.mark.parametrize("name", ["Sure", "Outer"])
+@pytest.mark.parametrize("name", ["Sure", "InAnArray", "Outer"])
 def test_networks_are_evaluated_not_trained_wherever_they_are_kept(here, name):
     """Dropout that is still on would send other symbols every time, and half of them zero."""
     (here / "sure.py").write_text(DROPOUT)

@@ -39,7 +39,7 @@ def own_parts(codec: SymbolCodec) -> list[str]:
 
 
 def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
-    """The modules that an object is or keeps: on itself, in lists, tuples and dictionaries, and on other modules.
+    """The modules that an object is or keeps: on itself, in containers (`MAX_DEPTH` deep), on other modules.
 
     Args:
         one: the object.
@@ -51,8 +51,8 @@ def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
     if isinstance(one, Module):
         yield one
         for part in one.modules():
-            yield from networks({key: value for key, value in vars(part).items() if key not in BARE}, inside)
-    elif isinstance(one, list | tuple | Mapping):
+            yield from networks(_beside_torch(part), inside)
+    elif _is_container(one):
         for _, entry in _entries(one):
             yield from networks(entry, inside)
     elif not above:
@@ -88,7 +88,7 @@ class _Walk:
                 yield f"{place} {_digest((one.dtype, tuple(one.shape)), content.tobytes())}"
         elif isinstance(one, np.ndarray) and not one.dtype.hasobject:
             yield f"{place} {_digest((one.dtype.descr, one.shape), one.tobytes())}"
-        elif isinstance(one, list | tuple | Mapping | np.ndarray) and id(one) not in above:
+        elif _is_container(one) and id(one) not in above:
             if len(above) >= MAX_DEPTH:
                 raise ValueError(f"it holds containers nested deeper than {MAX_DEPTH}: {place[:60]}")
             for name, entry in _entries(one):
@@ -97,9 +97,18 @@ class _Walk:
     def beside_state(self, module: Module, place: str) -> Iterator[str]:
         """Lines for what modules hold out of reach of `state_dict`."""
         for name, one in module.named_modules():
-            held = {key: value for key, value in vars(one).items() if key not in BARE}
+            held = _beside_torch(one)
             held |= {key: one._buffers[key] for key in getattr(one, "_non_persistent_buffers_set", ())}
             yield from self.lines(held, f"{place}.{name}", ())
+
+
+def _beside_torch(module: Module) -> dict[str, Any]:
+    """What a module keeps on itself, beside the parameters, buffers and modules that torch knows of."""
+    return {key: value for key, value in vars(module).items() if key not in BARE}
+
+
+def _is_container(one: Any) -> bool:
+    return isinstance(one, list | tuple | Mapping) or (isinstance(one, np.ndarray) and one.dtype.hasobject)
 
 
 def _entries(container: Any) -> list[tuple[str, Any]]:
