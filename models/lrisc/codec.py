@@ -146,6 +146,7 @@ class Lrisc(nn.Module):
         z: Tensor,
         levels: Tensor,
         snr_db: Tensor,
+        fidelity: Tensor,
         generator: torch.Generator,
         strength: Tensor | None = None,
         adapt: bool = True,
@@ -156,6 +157,7 @@ class Lrisc(nn.Module):
             z: [B, C, h, w].
             levels: int64 [B, h, w].
             snr_db: average Es/N0 of each image, [B].
+            fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
             generator: draws the noise.
             strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
             adapt: whether the SNR module takes part (stage 2 trains first without), if this variant has one.
@@ -166,7 +168,7 @@ class Lrisc(nn.Module):
         adapt = adapt and self.variant.snr_module
         mask = sent_mask(levels.flatten(1), self.levels)
         power = self.allocation.power(levels, mask, snr_db)
-        components = self.encoder(self.features(z), levels, self.allocation, power, snr_db, adapt)
+        components = self.encoder(self.features(z), levels, self.allocation, power, snr_db, fidelity, adapt)
         # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
         relative = (10 ** (-snr_db / 10))[:, None, None].expand(mask.shape)  # variance per symbol of unit power
         if strength is not None:
@@ -175,10 +177,17 @@ class Lrisc(nn.Module):
         noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
         received = components + mask * noise * variance.sqrt()
         token_snr_db = effective_snr_db(relative, mask) if adapt else None
-        return self.receive(received, variance, levels, mask, power, token_snr_db)
+        return self.receive(received, variance, levels, mask, power, token_snr_db, fidelity)
 
     def receive(
-        self, received: Tensor, noise: Tensor, levels: Tensor, mask: Tensor, power: Power, token_snr_db: Tensor | None
+        self,
+        received: Tensor,
+        noise: Tensor,
+        levels: Tensor,
+        mask: Tensor,
+        power: Power,
+        token_snr_db: Tensor | None,
+        fidelity: Tensor,
     ) -> Estimate:
         """f_d and what its input is worth.
 
@@ -189,9 +198,10 @@ class Lrisc(nn.Module):
             mask: as `mmse` takes it.
             power: what the transmitter allotted.
             token_snr_db: as f_d takes it.
+            fidelity: as f_d takes it.
         """
         weight = mmse(noise, mask, power)
-        features = self.decoder(received * weight, levels, self.allocation, token_snr_db)
+        features = self.decoder(received * weight, levels, self.allocation, token_snr_db, fidelity)
         error = expected_error(weight, self.allocation.common, power)
         grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
         unsent = self.config.latent_channels - grid.shape[1]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from models.lrisc.allocation import Power, PowerAllocation
 from models.lrisc.config import LriscConfig
 from models.lrisc.layers import zeroed
-from models.lrisc.snr import SnrAdaptation
+from models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
 TOKEN_SNR_DB = (-10.0, 25.0)  # what the receiver's SNR module is told at least and at most
@@ -108,6 +108,7 @@ class JsccEncoder(nn.Module):
         channels = config.latent_channels
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
+        self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
         self.snr = SnrAdaptation(channels, config.snr_expansion)
         self.widest = config.rate_levels[-1]
@@ -121,18 +122,27 @@ class JsccEncoder(nn.Module):
             layer.weight.copy_(torch.diag(deviations)[: layer.out_features])
             layer.bias.zero_()
 
-    def components(self, features: Tensor, levels: Tensor, snr_db: Tensor, adapt: bool = True) -> Tensor:
+    def components(
+        self, features: Tensor, levels: Tensor, snr_db: Tensor, fidelity: Tensor, adapt: bool = True
+    ) -> Tensor:
         """What each vector has to say, before power: [B, h * w, V_max], zero beyond its v_q columns."""
-        x = features + self.tokens(levels)
+        x = features + self.tokens(levels) + _asked(fidelity, self.fidelity_token)
         for block in self.blocks:
             x = block(x)
         x = x.flatten(1, 2)  # [B, L, C]
         if adapt:
-            x = self.snr(x, snr_db[:, None])
+            x = self.snr(x, snr_db[:, None], fidelity)
         return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
 
     def forward(
-        self, features: Tensor, levels: Tensor, allocation: PowerAllocation, power: Power, snr_db: Tensor, adapt: bool
+        self,
+        features: Tensor,
+        levels: Tensor,
+        allocation: PowerAllocation,
+        power: Power,
+        snr_db: Tensor,
+        fidelity: Tensor,
+        adapt: bool,
     ) -> Tensor:
         """Map features to unnormalised symbol components.
 
@@ -142,13 +152,14 @@ class JsccEncoder(nn.Module):
             allocation: spreads the common columns over the grid.
             power: what it allots to these levels at this SNR.
             snr_db: average Es/N0 of each image, [B].
+            fidelity: 1 for images of which the least squared error is asked, else 0, [B].
             adapt: whether the SNR module takes part (the first part of stage 2 trains without).
 
         Returns:
             float32 [B, h * w, V_max], zero where nothing is sent; mean power about one where something is.
         """
         components = allocation.spread(
-            self.components(features, levels, snr_db, adapt), (levels.shape[1], levels.shape[2])
+            self.components(features, levels, snr_db, fidelity, adapt), (levels.shape[1], levels.shape[2])
         )
         return components * power.gain
 
@@ -163,6 +174,7 @@ class JsccDecoder(nn.Module):
         self.snr = SnrAdaptation(channels, config.snr_expansion)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
+        self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
         self.start(torch.ones(channels))
 
@@ -174,7 +186,12 @@ class JsccDecoder(nn.Module):
             layer.bias.zero_()
 
     def forward(
-        self, estimate: Tensor, levels: Tensor, allocation: PowerAllocation, token_snr_db: Tensor | None
+        self,
+        estimate: Tensor,
+        levels: Tensor,
+        allocation: PowerAllocation,
+        token_snr_db: Tensor | None,
+        fidelity: Tensor,
     ) -> Tensor:
         """Estimate the features from linear estimates of what was sent.
 
@@ -183,6 +200,7 @@ class JsccDecoder(nn.Module):
             levels: int64 [B, h, w].
             allocation: that of the transmitter.
             token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1]; None bypasses the SNR module.
+            fidelity: as f_e takes it.
 
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
@@ -191,11 +209,16 @@ class JsccDecoder(nn.Module):
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
         x = x.unflatten(0, estimate.shape[:2])
         if token_snr_db is not None:
-            x = self.snr(x, token_snr_db)
-        x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
+            x = self.snr(x, token_snr_db, fidelity)
+        x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels) + _asked(fidelity, self.fidelity_token)
         for block in self.blocks:
             x = block(x)
         return x
+
+
+def _asked(fidelity: Tensor, token: Tensor) -> Tensor:
+    """What beside its rate token enters with every vector of an image: fidelity [B], token [C] -> [B, 1, 1, C]."""
+    return (fidelity * FIDELITY_UNIT)[:, None, None, None] * token
 
 
 def mmse(noise: Tensor, mask: Tensor, power: Power) -> Tensor:

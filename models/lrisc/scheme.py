@@ -125,7 +125,7 @@ class LriscScheme:
         mask = sent_mask(levels.flatten(1), self.model.levels)
         power = self.model.allocation.power(levels, mask, snr_db)
         adapt = self.model.variant.snr_module
-        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, adapt)
+        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, self._fidelity(), adapt)
         power_db = 10 * math.log10(2 * float(component_power(components, mask)))
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
         flat = components[mask].cpu() * 10 ** (scale_db / 20)
@@ -178,6 +178,10 @@ class LriscScheme:
         lowest, highest = self._trained_snr_db
         return torch.full((1,), min(max(state.snr_db, lowest), highest))
 
+    def _fidelity(self) -> Tensor:
+        """What f_e and f_d are told of the end that is asked for, [1]: 1 is the PSNR end."""
+        return torch.full((1,), float(self.gamma == 0), device=self.device)
+
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:
         """f_d: from symbols to the estimate of z, or None when the side information is lost."""
         read = self._read_head(received, (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), state)
@@ -202,7 +206,7 @@ class LriscScheme:
         components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
         power = self.model.allocation.power(levels, mask, link_snr_db)
         told = token_snr_db if self.model.variant.snr_module else None
-        return self.model.receive(components, noise, levels, mask, power, told)
+        return self.model.receive(components, noise, levels, mask, power, told, self._fidelity())
 
     def _read_head(
         self, received: Received, shape: tuple[int, int], state: LinkState

@@ -1,24 +1,29 @@
-"""The SNR-adaptive module of Fig. 3: eight FC layers alternating with seven SNR modulations."""
+"""The SNR-adaptive module of Fig. 3: eight FC layers alternating with seven SNR modulations.
+
+Beside the SNR each modulation is told which end of the decoder is asked for: what a component is worth depends on both.
+"""
 
 import torch
 from torch import Tensor, nn
 
 NUM_MODULATIONS = 7
 SNR_UNIT_DB = 20.0  # brings 0-20 dB to 0-1
+FIDELITY_UNIT = 8.0  # weights that read it start at zero and move slowly; this lets them matter soon
 
 
 class SnrModulation(nn.Module):
-    """SM: a three-layer network from the SNR in dB to one factor in (0, 1) per feature."""
+    """SM: a three-layer network from the SNR and the end that is asked for to one factor in (0, 1) per feature."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.Sigmoid()
+            nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.Sigmoid()
         )
+        nn.init.zeros_(self.net[0].get_parameter("weight")[:, 1:])
 
-    def forward(self, snr_db: Tensor) -> Tensor:
-        """[..., 1] -> [..., width]."""
-        return self.net(snr_db / SNR_UNIT_DB)
+    def forward(self, told: Tensor) -> Tensor:
+        """SNR over `SNR_UNIT_DB` and fidelity times `FIDELITY_UNIT`, [..., 2] -> [..., width]."""
+        return self.net(told)
 
 
 class SnrAdaptation(nn.Module):
@@ -36,11 +41,22 @@ class SnrAdaptation(nn.Module):
         nn.init.normal_(self.leave.weight, std=1e-3)
         nn.init.constant_(self.leave.bias, 4.0)  # an open gate
 
-    def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
-        """x [B, L, C], snr_db [B, L] or [B, 1] of the symbols that carry each vector -> [B, L, C]."""
+    def forward(self, x: Tensor, snr_db: Tensor, fidelity: Tensor) -> Tensor:
+        """Gate features.
+
+        Args:
+            x: [B, L, C].
+            snr_db: of the symbols that carry each vector, [B, L] or [B, 1].
+            fidelity: 1 for images of which the least squared error is asked, else 0, [B].
+
+        Returns:
+            [B, L, C].
+        """
+        told = torch.stack(torch.broadcast_tensors(snr_db / SNR_UNIT_DB, fidelity[:, None] * FIDELITY_UNIT), dim=2)
         # Without fading there are as many different values as rates: seven networks on a dozen rows, not on thousands.
-        values, place = snr_db.to(x.dtype).unique(return_inverse=True)
-        factors = [modulation(values[:, None])[place] for modulation in self.modulations]  # [B, L or 1, width]
+        values, place = told.to(x.dtype).flatten(0, 1).unique(dim=0, return_inverse=True)
+        place = place.unflatten(0, snr_db.shape)
+        factors = [modulation(values)[place] for modulation in self.modulations]  # [B, L or 1, width]
         h = self.enter(x)
         for layer, factor in zip(self.hidden, factors, strict=False):
             h = layer(h * factor)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.lrisc.codec import Estimate, Lrisc
+from models.lrisc.codec import Estimate, Latent, Lrisc
 from models.lrisc.config import STRIDE
 from models.lrisc.diffusion import add_noise, loss_weight
 from models.lrisc.entropy import add_uniform
@@ -101,19 +101,23 @@ class LriscTrainee:
         bpp = bits_per_pixel(latent_bits, hyper_bits, x)
         eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
         figures = {"bpp": float(bpp.detach())}
+        part = torch.arange(len(x), device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
+        part = part % 8
         loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
         if self.stage != 2:
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
-            terms = self._reconstruction_loss(x[:clean], Estimate.exact(noisy[:clean]), eta, generator)
+            terms = self._reconstruction_loss(x[:clean], Estimate.exact(noisy[:clean]), part[:clean], eta, generator)
             loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
         if self.stage != 1:
-            received = self._over_channel(z, latent_bits.sum(dim=1), progress, generator)
-            terms = self._reconstruction_loss(x, received, eta, generator)
+            received = self._over_channel(z, latent_bits.sum(dim=1), _from_zeros(part), progress, generator)
+            terms = self._reconstruction_loss(x, received, part, eta, generator)
             loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
         return loss, figures
 
-    def _over_channel(self, z: Tensor, bits: Tensor, progress: float, generator: torch.Generator) -> Estimate:
-        """Send latents at random SNRs and bandwidth ratios."""
+    def _over_channel(
+        self, z: Tensor, bits: Tensor, from_zeros: Tensor, progress: float, generator: torch.Generator
+    ) -> Estimate:
+        """Send latents at random SNRs and bandwidth ratios, for the end that each image learns."""
         config, batch = self.config, len(z)
         adapt = progress >= config.adapt_from
         snr_db = _uniform(batch, *config.snr_db, generator) if adapt else torch.full((batch,), 10.0, device=z.device)
@@ -126,14 +130,14 @@ class LriscTrainee:
         if adapt and config.fading:
             shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
             strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
-        return self.model.over_channel(z, levels, snr_db, generator, strength, adapt)
+        return self.model.over_channel(z, levels, snr_db, from_zeros.to(z), generator, strength, adapt)
 
-    def _reconstruction_loss(self, x: Tensor, estimate: Estimate, eta: float, generator: torch.Generator) -> Tensor:
-        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
+    def _reconstruction_loss(
+        self, x: Tensor, estimate: Estimate, part: Tensor, eta: float, generator: torch.Generator
+    ) -> Tensor:
+        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]; part: which eighth it is of."""
         batch = len(x)
-        place = torch.arange(batch, device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
-        from_zeros, own = (place % 8 < 6) & (place % 2 == 0), place % 8 == 7
-        at_start = place % 8 < 6
+        from_zeros, own, at_start = _from_zeros(part), part == 7, part < 6
         time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
@@ -172,14 +176,17 @@ class LriscTrainee:
         figures: dict[str, list[Tensor]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": []}
         bits = 0.0
         for index, image in enumerate(images):
-            received, latent_bits = self._receive(model, image[None] * 2 - 1, index)
-            x = (image[None] * 2 - 1).expand(len(received.z), -1, -1, -1)
-            plain = model.generate(received, torch.zeros_like(x), steps=1)
-            sharp = model.generate(received, self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x), steps=1)
+            latent = model.analyse(image[None] * 2 - 1)
+            received = [self._receive(model, latent, index, fidelity) for fidelity in (0.0, 1.0)]
+            x = (image[None] * 2 - 1).expand(len(received[0].z), -1, -1, -1)
+            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x)
+            sharp, plain = (
+                model.generate(one, size * start, steps=1) for one, size in zip(received, (1, 0), strict=True)
+            )
             figures["psnr_db"].append(_psnr_db(x, plain))
             figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
             figures["lpips"].append(self._perceptual(x, sharp))
-            bits += float(latent_bits.sum()) / x[0, 0].numel() / len(images)
+            bits += float(latent.bits.sum()) / x[0, 0].numel() / len(images)
         means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
         means["score"] = means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"]
         points = {} if self.stage == 1 else dict(enumerate(VALIDATION_SNRS_DB))
@@ -190,23 +197,23 @@ class LriscTrainee:
             | {f"lpips_at_{snr:g}_db": float(means["lpips"][place]) for place, snr in points.items()}
         )
 
-    def _receive(self, model: Lrisc, x: Tensor, index: int) -> tuple[Estimate, Tensor]:
-        """What the decoder gets of one validation image, one latent per point, and the bits of its vectors."""
-        latent = model.analyse(x)
+    def _receive(self, model: Lrisc, latent: Latent, index: int, fidelity: float) -> Estimate:
+        """What the decoder gets of one validation image, one latent per point."""
         if self.stage == 1:
-            return Estimate.exact(latent.z.round()), latent.bits
-        levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=x.device))
+            return Estimate.exact(latent.z.round())
+        device = latent.z.device
+        levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=device))
         received = [
             model.over_channel(
                 latent.z,
                 levels,
-                torch.full((1,), snr_db, device=x.device),
-                torch.Generator(x.device).manual_seed(index),
+                torch.full((1,), snr_db, device=device),
+                torch.full((1,), fidelity, device=device),
+                torch.Generator(device).manual_seed(index),
             )
             for snr_db in VALIDATION_SNRS_DB
         ]
-        together = Estimate(torch.cat([one.z for one in received]), torch.cat([one.error for one in received]))
-        return together, latent.bits
+        return Estimate(torch.cat([one.z for one in received]), torch.cat([one.error for one in received]))
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
@@ -215,10 +222,15 @@ class LriscTrainee:
         columns = []
         for index, image in enumerate(images[:4]):
             x = image[None] * 2 - 1
-            received, _ = self._receive(model, x, index)
+            received = self._receive(model, model.analyse(x), index, 0.0)
             start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received.z), -1, -1, -1)
             columns.append(torch.cat([x[0], *model.generate(received, start, steps=1)], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
+
+
+def _from_zeros(part: Tensor) -> Tensor:
+    """Which eighths of a batch learn distortion alone."""
+    return (part < 6) & (part % 2 == 0)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

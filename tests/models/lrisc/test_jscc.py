@@ -17,6 +17,7 @@ from models.lrisc.jscc import (
 from models.lrisc.snr import SnrAdaptation, SnrModulation
 
 VALUES = torch.tensor([2.0, 4, 6, 12])
+ENDS = torch.tensor([1.0, 0.0])  # the PSNR end for the first image
 
 
 @pytest.fixture
@@ -70,30 +71,34 @@ def test_snr_module_has_eight_layers_and_seven_modulations():
 def test_snr_module_is_a_gate(snr_db):
     torch.manual_seed(0)
     module, x = SnrAdaptation(12, 0.75), torch.randn(2, 9, 12)
-    fresh = module(x, torch.full((2, 1), snr_db)) / x
+    fresh = module(x, torch.full((2, 1), snr_db), ENDS) / x
     torch.testing.assert_close(fresh, torch.full_like(fresh, 0.982), atol=5e-3, rtol=0)  # open at the start
     nn.init.normal_(module.leave.weight, std=0.3)
-    gate = module(x, torch.full((2, 1), snr_db)) / x
+    gate = module(x, torch.full((2, 1), snr_db), ENDS) / x
     assert ((gate > 0) & (gate < 1)).all()
-    factors = module.modulations[0](torch.full((3, 1), snr_db))
+    factors = module.modulations[0](torch.full((3, 2), snr_db))
     assert ((factors > 0) & (factors < 1)).all()
 
 
-def test_each_vector_is_told_its_own_snr():
+def test_each_vector_is_told_its_own_snr_and_the_end_of_its_image():
     torch.manual_seed(0)
-    module, x = SnrAdaptation(12, 0.75), torch.randn(1, 3, 12)
-    nn.init.normal_(module.leave.weight)
-    mixed = module(x, torch.tensor([[0.0, 10.0, 20.0]]))
-    for index, snr_db in enumerate((0.0, 10.0, 20.0)):
-        alone = module(x, torch.full((1, 1), snr_db))
-        torch.testing.assert_close(mixed[:, index], alone[:, index])
-    assert not torch.allclose(mixed, module(x, torch.full((1, 1), 0.0)))
+    module, x = SnrAdaptation(12, 0.75), torch.randn(2, 3, 12)
+    for layer in (module.leave, *(modulation.net[0] for modulation in module.modulations)):
+        nn.init.normal_(layer.get_parameter("weight"))
+    mixed = module(x, torch.tensor([[0.0, 10.0, 20.0]]).expand(2, 3), torch.tensor([0.0, 1.0]))
+    for image in range(2):
+        for index, snr_db in enumerate((0.0, 10.0, 20.0)):
+            alone = module(x[image : image + 1], torch.full((1, 1), snr_db), torch.tensor([float(image)]))
+            torch.testing.assert_close(mixed[image, index], alone[0, index])
+    assert not torch.allclose(mixed, module(x, torch.zeros(2, 1), torch.tensor([0.0, 1.0])))
+    assert not torch.allclose(mixed, module(x, torch.tensor([[0.0, 10.0, 20.0]]).expand(2, 3), torch.zeros(2)))
 
 
 def test_encoder_sends_as_many_components_as_the_level_says(model, features, levels):
     mask = sent_mask(levels.flatten(1), VALUES)
     snr_db = torch.full((2,), 40.0)
-    out = model.encoder(features, levels, model.allocation, model.allocation.power(levels, mask, snr_db), snr_db, True)
+    power = model.allocation.power(levels, mask, snr_db)
+    out = model.encoder(features, levels, model.allocation, power, snr_db, ENDS, True)
     assert out.shape == (2, 35, 12)
     assert torch.equal(mask.sum(dim=2).float(), VALUES[levels.flatten(1)])
     assert (out[~mask] == 0).all()
@@ -133,8 +138,8 @@ def test_softcast_start_returns_what_is_sent(config, features, levels, level):
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels)
     power = allocation.power(levels, mask, snr_db)
-    sent = encoder(features, levels, allocation, power, snr_db, False)
-    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None)
+    sent = encoder(features, levels, allocation, power, snr_db, ENDS, False)
+    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None, ENDS)
     kept = torch.arange(12) < VALUES[levels][..., None]
     torch.testing.assert_close(back, features * kept, atol=2e-3, rtol=2e-3)
 
@@ -144,8 +149,8 @@ def test_rate_tokens_are_all_that_is_added(config, features, levels):
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels, tokens=True)
     power = allocation.power(levels, mask, snr_db)
-    sent = encoder(features, levels, allocation, power, snr_db, False)
-    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None)
+    sent = encoder(features, levels, allocation, power, snr_db, ENDS, False)
+    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None, ENDS)
     expected = features + encoder.tokens(levels) + decoder.tokens(levels)
     torch.testing.assert_close(back, expected, atol=2e-3, rtol=2e-3)
 
@@ -172,11 +177,11 @@ def test_softcast_start_is_the_linear_mmse_receiver(config, snr_db):
     encoder, decoder, allocation = softcast(config, features, levels)
     with torch.no_grad():
         allotted = allocation.power(levels, mask, label)
-        sent = encoder(features, levels, allocation, allotted, label, False)
+        sent = encoder(features, levels, allocation, allotted, label, ENDS[:1], False)
         noise = component_power(sent, mask) * 10 ** (-label / 10)
         assert float(component_power(sent, mask)) == pytest.approx(1, rel=0.05)
         received = sent + noise.sqrt() * torch.randn(sent.shape, generator=generator)
-        back = decoder(received * mmse(noise[:, None, None], mask, allotted), levels, allocation, None)
+        back = decoder(received * mmse(noise[:, None, None], mask, allotted), levels, allocation, None, ENDS[:1])
         power = (allotted.gain.square() * allotted.variance)[0]
     error = (back - features).square().mean(dim=(0, 1, 2))
     torch.testing.assert_close(error, (1 / (1 + power / noise)).mean(dim=0), rtol=0.1, atol=0)
@@ -194,11 +199,11 @@ def test_expected_error_is_that_of_the_linear_receiver(config, snr_db):
     encoder, decoder, allocation = softcast(config, features, levels)
     with torch.no_grad():
         power = allocation.power(levels, mask, label)
-        sent = encoder(features, levels, allocation, power, label, False)
+        sent = encoder(features, levels, allocation, power, label, ENDS[:1], False)
         noise = (component_power(sent, mask) * 10 ** (-label / 10))[:, None, None].expand(mask.shape)
         received = sent + mask * noise.sqrt() * torch.randn(sent.shape, generator=generator)
         weight = mmse(noise, mask, power)
-        back = decoder(received * weight, levels, allocation, None)
+        back = decoder(received * weight, levels, allocation, None, ENDS[:1])
         told = expected_error(weight, allocation.common, power).unflatten(1, (60, 60))
     for rows in (slice(0, 30), slice(30, 60)):
         error = (back - features)[:, rows].square().mean(dim=(0, 1, 2))
@@ -218,16 +223,18 @@ def test_expected_error_spans_all_and_nothing(config, features, levels):
 
 def test_batch_of_two_equals_two_batches_of_one(model, features, levels):
     snr_db, mask, noise = torch.tensor([3.0, 12.0]), sent_mask(levels.flatten(1), VALUES), torch.full((2, 1, 1), 0.1)
+    for half in (model.encoder, model.decoder):
+        nn.init.normal_(half.fidelity_token)
     allocation = model.allocation
     power = allocation.power(levels, mask, snr_db)
     with torch.no_grad():
-        sent = model.encoder(features, levels, allocation, power, snr_db, True)
-        back = model.decoder(sent * mmse(noise, mask, power), levels, allocation, snr_db[:, None])
+        sent = model.encoder(features, levels, allocation, power, snr_db, ENDS, True)
+        back = model.decoder(sent * mmse(noise, mask, power), levels, allocation, snr_db[:, None], ENDS)
         for i in range(2):
             one = slice(i, i + 1)
             own = allocation.power(levels[one], mask[one], snr_db[one])
-            alone = model.encoder(features[one], levels[one], allocation, own, snr_db[one], True)
+            alone = model.encoder(features[one], levels[one], allocation, own, snr_db[one], ENDS[one], True)
             torch.testing.assert_close(sent[one], alone, atol=1e-4, rtol=1e-4)
             heard = alone * mmse(noise[one], mask[one], own)
-            again = model.decoder(heard, levels[one], allocation, snr_db[one][:, None])
+            again = model.decoder(heard, levels[one], allocation, snr_db[one][:, None], ENDS[one])
             torch.testing.assert_close(back[one], again, atol=1e-4, rtol=1e-4)

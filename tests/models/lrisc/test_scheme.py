@@ -130,7 +130,7 @@ def test_fresh_process_decodes_the_same_pixels(weights, image, tmp_path):
     assert torch.equal(again, trip.decoded.images)
 
 
-@pytest.mark.parametrize("option", ["steps=3", "gamma=0", "seed=1"])
+@pytest.mark.parametrize("option", ["steps=3", "gamma=0.5", "seed=1"])
 def test_options_change_the_receiver_only(weights, image, option):
     channel = load_channel("awgn")
     usual = transmit(LriscScheme(), image, Fraction(1, 24), channel, 9.0)
@@ -140,6 +140,16 @@ def test_options_change_the_receiver_only(weights, image, option):
     assert not torch.equal(usual.decoded.images, other.decoded.images)
     assert scheme.name == f"lrisc:{option}"
     assert scheme.fingerprint() != LriscScheme().fingerprint()
+
+
+def test_both_ends_of_the_link_know_that_the_psnr_end_is_asked_for(weights, image):
+    channel, trips = load_channel("awgn"), []
+    for option in ("gamma=0.5", "gamma=0", "gamma=0:steps=2"):
+        scheme = LriscScheme(*option.split(":"))
+        scheme.model.encoder.fidelity_token.data.fill_(0.3)
+        trips.append(transmit(scheme, image, Fraction(1, 24), channel, 9.0).transmission.symbols[0])
+    assert not torch.equal(trips[0], trips[1])
+    assert torch.equal(trips[1], trips[2])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from models.lrisc.allocation import PowerAllocation
 from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.diffusion import alpha, sample
 from models.lrisc.ratemap import _AdaptiveModel, encode_map
+from models.lrisc.snr import FIDELITY_UNIT, SNR_UNIT_DB
 from models.lrisc.unet import Condition, UNet, time_features
 
 
@@ -88,10 +89,11 @@ def test_snr_module_knows_every_vector(model: Lrisc):
     snr = model.decoder.snr
     x = torch.randn(2, 7, model.config.latent_channels)
     snr_db = torch.tensor([[3.0, 3.0, 9.0, -1.0, 9.0, 3.0, 20.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+    ends = torch.tensor([[1.0], [0.0]]).expand(2, 7)
     h = snr.enter(x)
     for layer, modulation in zip([*snr.hidden, snr.leave], snr.modulations, strict=True):
-        h = layer(h * modulation(snr_db[..., None]))
-    torch.testing.assert_close(snr(x, snr_db), x * torch.sigmoid(h))
+        h = layer(h * modulation(torch.stack([snr_db / SNR_UNIT_DB, ends * FIDELITY_UNIT], dim=2)))
+    torch.testing.assert_close(snr(x, snr_db, ends[:, 0]), x * torch.sigmoid(h))
 
 
 def test_map_coded_at_once_is_that_coded_level_by_level():
