@@ -1,8 +1,9 @@
 """f_e and f_d (Fig. 2): transformer blocks, rate tokens, one FC layer per rate, and the SNR-adaptive module.
 
 Both networks see latent vectors divided by their channel deviations, as grids [B, h, w, C]. What f_e emits has V
-real columns per vector, of which the first v_q are sent. Both start as truncated identities around the linear codec
-of `allocation.py`.
+real columns per vector, of which the first v_q are sent. Beside rate and SNR both are told the `fidelity` that is asked
+for: the least squared error wants other components, and other powers, than LPIPS. Both start as truncated identities
+around the linear codec of `allocation.py`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -152,7 +153,7 @@ class JsccEncoder(nn.Module):
             allocation: spreads the common columns over the grid.
             power: what it allots to these levels at this SNR.
             snr_db: average Es/N0 of each image, [B].
-            fidelity: 1 for images of which the least squared error is asked, else 0, [B].
+            fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
             adapt: whether the SNR module takes part (the first part of stage 2 trains without).
 
         Returns:

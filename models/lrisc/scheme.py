@@ -42,7 +42,7 @@ class LriscScheme:
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
-        the PSNR end), `seed=S` (of x_N). Steps and gamma default to what the model card says.
+        the PSNR end, and f_e is told of it), `seed=S` (of x_N). Steps and gamma default to what the model card says.
 
         Raises:
             UserError: an option or value it does not know, or no such weights.
