@@ -291,6 +291,32 @@ def test_without_the_snr_module_it_is_not_trained(trainee, store):
     assert all(math.isfinite(value) for value in one.validate(one.model, training_batch(store, 0, 0, 1, 64)).values())
 
 
+def test_f_e_and_f_d_are_told_which_images_start_from_zeros(trainee, store, monkeypatch):
+    one = trainee(3)
+    model, told, from_zeros = one.model, [], []
+    encode, decode, denoise = model.encoder.forward, model.decoder.forward, model.denoiser.forward
+
+    def encoder(features, levels, allocation, power, snr_db, fidelity, adapt):
+        told.append(fidelity)
+        return encode(features, levels, allocation, power, snr_db, fidelity, adapt)
+
+    def decoder(estimate, levels, allocation, token_snr_db, fidelity):
+        assert torch.equal(fidelity, told[-1])
+        return decode(estimate, levels, allocation, token_snr_db, fidelity)
+
+    def denoiser(x, condition, time):
+        if len(x) == 16:  # the whole batch, as it came over the channel
+            from_zeros.append((x.abs().amax(dim=(1, 2, 3)) < 1e-6).float())
+        return denoise(x, condition, time)
+
+    monkeypatch.setattr(model.encoder, "forward", encoder)
+    monkeypatch.setattr(model.decoder, "forward", decoder)
+    monkeypatch.setattr(model.denoiser, "forward", denoiser)
+    one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(4))
+    assert told[0].sum() == 6  # three of eight
+    assert torch.equal(from_zeros[-1], told[0])
+
+
 def test_at_fixed_rates_all_vectors_of_an_image_share(trainee, store, monkeypatch):
     one = trainee(3)
     one.model.variant = Variant(rates="fixed")
