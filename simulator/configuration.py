@@ -148,7 +148,14 @@ def _parse(text: str, what: str) -> Any:
         raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
     if _count(tree, {}) > MAX_VALUES:
         raise UserError(f"{what} has aliases of aliases that stand for more than {MAX_VALUES} values; write them out")
-    return tree
+    return _written_out(tree)
+
+
+def _written_out(value: Any) -> Any:
+    """A copy in which what an alias stands for is a section of its own: one may be changed without the other."""
+    if isinstance(value, dict):
+        return {key: _written_out(one) for key, one in value.items()}
+    return [_written_out(one) for one in value] if isinstance(value, list) else value
 
 
 def _count(value: Any, known: dict[int, float]) -> float:

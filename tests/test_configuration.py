@@ -45,6 +45,13 @@ def test_overrides_reach_mappings_and_lists(file):
     }
 
 
+def test_override_changes_one_of_the_sections_that_share_an_alias(tmp_path):
+    path = tmp_path / "shared.yaml"
+    path.write_text("stages:\n- {loop: &one {steps: 3}}\n- {loop: *one}\n- {loop: {<<: *one, batch: 2}}\n")
+    stages = read_configuration(path, ["stages.2.loop.steps=9"])["stages"]
+    assert [stage["loop"] for stage in stages] == [{"steps": 3}, {"steps": 9}, {"steps": 3, "batch": 2}]
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
