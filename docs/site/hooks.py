@@ -236,7 +236,13 @@ def benchmarks() -> str:
 
 
 HEADLINE_SNRS_DB = ("0", "5", "10", "15")
-HEADLINE_SCHEMES = {"lrisc": "", "deepjscc": "", "bpg-ldpc": "", "bpg-capacity": " (bound)"}
+HEADLINE_SCHEMES = {
+    "lrisc": "",
+    "lrisc:gamma=0": " (PSNR end)",
+    "deepjscc": "",
+    "bpg-ldpc": "",
+    "bpg-capacity": " (bound)",
+}
 
 
 def headline() -> str:
