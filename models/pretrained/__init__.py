@@ -132,8 +132,12 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
         raise
     except Exception as error:  # layers refuse sizes with errors of many kinds
         raise UserError(f"the model card of '{name}' describes no network ({error}); export it again") from error
-    if expected != {key: tensor.shape for key, tensor in state.items()}:
-        raise UserError(f"the weights '{name}' are not of the network that their card describes; export them again")
+    found = {key: tensor.shape for key, tensor in state.items()}
+    if differing := sorted(key for key in expected | found if expected.get(key) != found.get(key)):
+        raise UserError(
+            f"the weights '{name}' are not of the network that their card describes in this version of the program "
+            f"('{differing[0]}' differs); train or export them again, or take released ones"
+        )
     network = make()
     network.load_state_dict(state)
     return network
