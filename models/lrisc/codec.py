@@ -43,18 +43,20 @@ class Estimate:
     Attributes:
         z: estimate of it, [B, C, h, w].
         error: share of each element's variance that is expected to be missing, [B, C, h, w] in [0, 1].
+        fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
     """
 
     z: Tensor
     error: Tensor
+    fidelity: Tensor
 
     @staticmethod
-    def exact(z: Tensor) -> "Estimate":
-        """A latent that crossed no channel."""
-        return Estimate(z, torch.zeros_like(z))
+    def exact(z: Tensor, fidelity: Tensor | None = None) -> "Estimate":
+        """A latent that crossed no channel; fidelity: None asks for the perception end."""
+        return Estimate(z, torch.zeros_like(z), z.new_zeros(len(z)) if fidelity is None else fidelity)
 
     def __getitem__(self, images: slice) -> "Estimate":
-        return Estimate(self.z[images], self.error[images])
+        return Estimate(self.z[images], self.error[images], self.fidelity[images])
 
 
 class Lrisc(nn.Module):
@@ -157,7 +159,7 @@ class Lrisc(nn.Module):
             z: [B, C, h, w].
             levels: int64 [B, h, w].
             snr_db: average Es/N0 of each image, [B].
-            fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
+            fidelity: as `Estimate` has it, [B].
             generator: draws the noise.
             strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
             adapt: whether the SNR module takes part (stage 2 trains first without), if this variant has one.
@@ -205,11 +207,12 @@ class Lrisc(nn.Module):
         error = expected_error(weight, self.allocation.common, power)
         grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
         unsent = self.config.latent_channels - grid.shape[1]
-        return Estimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0))
+        return Estimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0), fidelity)
 
     def condition(self, estimate: Estimate) -> Condition:
         """What the denoiser is told about a received latent."""
-        return self.denoiser.condition(estimate.z, estimate.z / self.entropy.channel_scale, estimate.error)
+        normalised = estimate.z / self.entropy.channel_scale
+        return self.denoiser.condition(estimate.z, normalised, estimate.error, estimate.fidelity)
 
     def generate(self, estimate: Estimate, start: Tensor, steps: int) -> Tensor:
         """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""

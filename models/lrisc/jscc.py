@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.lrisc.allocation import Power, PowerAllocation
 from models.lrisc.config import LriscConfig
-from models.lrisc.layers import zeroed
+from models.lrisc.layers import FidelityAdapter, zeroed
 from models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
@@ -112,6 +112,7 @@ class JsccEncoder(nn.Module):
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
         self.snr = SnrAdaptation(channels, config.snr_expansion)
+        self.faithful = FidelityAdapter(nn.Linear(channels, channels, bias=False))
         self.widest = config.rate_levels[-1]
         self.rates = RateLayers(nn.Linear(channels, v) for v in config.rate_levels)
         self.start(torch.ones(channels))
@@ -133,6 +134,7 @@ class JsccEncoder(nn.Module):
         x = x.flatten(1, 2)  # [B, L, C]
         if adapt:
             x = self.snr(x, snr_db[:, None], fidelity)
+        x = self.faithful(x, fidelity)
         return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
 
     def forward(
@@ -172,6 +174,7 @@ class JsccDecoder(nn.Module):
         super().__init__()
         channels = config.latent_channels
         self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
+        self.faithful = FidelityAdapter(nn.Linear(channels, channels, bias=False))
         self.snr = SnrAdaptation(channels, config.snr_expansion)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
@@ -208,7 +211,7 @@ class JsccDecoder(nn.Module):
         """
         x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
-        x = x.unflatten(0, estimate.shape[:2])
+        x = self.faithful(x.unflatten(0, estimate.shape[:2]), fidelity)
         if token_snr_db is not None:
             x = self.snr(x, token_snr_db, fidelity)
         x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels) + _asked(fidelity, self.fidelity_token)

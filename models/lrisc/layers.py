@@ -40,6 +40,20 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(h))
 
 
+class FidelityAdapter(nn.Module):
+    """x + fidelity * W x: a residual adapter (Rebuffi et al. 2018), the PSNR end's own. W is zero at first."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer: nn.Module = zeroed(layer)
+
+    def forward(self, x: Tensor, fidelity: Tensor) -> Tensor:
+        """x [B, ...], fidelity [B] -> as x."""
+        if not torch.is_grad_enabled() and not fidelity.any():
+            return x
+        return x + fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) * self.layer(x)
+
+
 class _Attention(nn.Module):
     """What the two kinds of attention share: pre-norm, projections, and an end that starts at zero."""
 

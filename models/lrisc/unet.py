@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, zeroed
+from models.lrisc.layers import ChannelNorm, FidelityAdapter, LinearAttention, ResBlock, SpatialAttention, zeroed
 from models.lrisc.transform import LinearSynthesis
 
 FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in the pixels
@@ -23,11 +23,17 @@ class Condition:
         linear: linear reconstruction, [B, 3, H, W].
         maps: conditional maps of the first U-Net levels, finest first.
         doubt: what the mean error of the latent adds to the time embedding, [B, E].
+        fidelity: 1 for images of which the least squared error is asked, else 0, [B].
     """
 
     linear: Tensor
     maps: list[Tensor]
     doubt: Tensor
+    fidelity: Tensor
+
+    def __getitem__(self, images: Tensor) -> "Condition":
+        maps = [level[images] for level in self.maps]
+        return Condition(self.linear[images], maps, self.doubt[images], self.fidelity[images])
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class Guide:
         linear: linear reconstruction, [B, 3, H, W].
         entered: its share of the first convolution, [B, C_0, H/p, W/p].
         injected: the projected conditional maps of the first levels, finest first.
-        doubt: that of the condition.
+        doubt, fidelity: those of the condition.
     """
 
     linear: Tensor
     entered: Tensor
     injected: list[Tensor]
     doubt: Tensor
+    fidelity: Tensor
 
 
 class Conditioner(nn.Module):
@@ -69,7 +76,7 @@ class Conditioner(nn.Module):
         )
         self.strides = strides
 
-    def forward(self, z: Tensor, normalised: Tensor, error: Tensor) -> Condition:
+    def forward(self, z: Tensor, normalised: Tensor, error: Tensor, fidelity: Tensor) -> Condition:
         """z [B, C, h, w], z over channel deviations and its error -> maps with stride unet_patch, 2 unet_patch, ..."""
         project, refine = self.enter
         maps = {STRIDE: refine(project(normalised) + self.doubt(error))}
@@ -79,7 +86,7 @@ class Conditioner(nn.Module):
             if stride > STRIDE:
                 maps[stride] = F.avg_pool2d(maps[stride // 2], 2, ceil_mode=True, count_include_pad=False)
         doubt = self.mean_doubt(error.mean(dim=(2, 3)))
-        return Condition(self.linear(z), [maps[stride] for stride in self.strides], doubt)
+        return Condition(self.linear(z), [maps[stride] for stride in self.strides], doubt, fidelity)
 
 
 class Stage(nn.Module):
@@ -88,12 +95,15 @@ class Stage(nn.Module):
     def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(ResBlock(channels, embedding) for _ in range(blocks))
+        self.faithful = nn.ModuleList(
+            FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(blocks)
+        )
         kind = SpatialAttention if stride >= FULL_ATTENTION_STRIDE else LinearAttention
         self.attention = kind(channels) if attention else nn.Identity()
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x, embedding)
+    def forward(self, x: Tensor, embedding: Tensor, fidelity: Tensor) -> Tensor:
+        for block, adapter in zip(self.blocks, self.faithful, strict=True):
+            x = adapter(block(x, embedding), fidelity)
         return self.attention(x)
 
 
@@ -134,7 +144,7 @@ class UNet(nn.Module):
         entered = F.conv2d(F.pixel_unshuffle(condition.linear, self.patch), of_linear, self.enter.bias, padding=1)
         maps = condition.maps[: len(self.inject)]
         injected = [layer(one) for layer, one in zip(self.inject, maps, strict=True)]
-        return Guide(condition.linear, entered, injected, condition.doubt)
+        return Guide(condition.linear, entered, injected, condition.doubt, condition.fidelity)
 
     def predict(self, x: Tensor, guide: Guide, time: Tensor) -> Tensor:
         """Predict x_0.
@@ -154,14 +164,14 @@ class UNet(nn.Module):
         for level, stage in enumerate(self.down):
             if level < len(guide.injected):
                 h = h + guide.injected[level]
-            h = stage(h, embedding)
+            h = stage(h, embedding, guide.fidelity)
             if level < len(self.shrink):
                 skips.append(h)
                 h = self.shrink[level](_even(h))
         for level in reversed(range(len(self.up))):
             skip = skips[level]
             h = skip + self.grow[level](h)[:, :, : skip.shape[2], : skip.shape[3]]
-            h = self.up[level](h, embedding)
+            h = self.up[level](h, embedding, guide.fidelity)
         return guide.linear + F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
 
 

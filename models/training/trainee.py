@@ -1,10 +1,10 @@
 """LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1, and the validation that picks weights.
 
 Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
-spent. Three of these start from zeros (gamma = 0), of which f_e and f_d are told, and learn distortion alone: the one
-network then has a distortion end (gamma = 0) and a perception end. The other two see uniform n, one of them the true
-x_n, one the x_n that the sampler itself would make: trained on true x_n alone it would trust them, and its errors would
-add up over steps.
+spent. Three of these start from zeros (gamma = 0), of which all networks after g_e are told, and learn distortion
+alone: one system then has a distortion end (gamma = 0) and a perception end. The other two see uniform n, one of them
+the true x_n, one the x_n that the sampler itself would make at either end: trained on true x_n alone it would trust
+them, and its errors would add up over steps.
 """
 
 import math
@@ -54,6 +54,7 @@ class StageConfig:
         clean_share: share of the batch whose channel-free reconstruction (the bar terms of eq. 11) is trained too.
         gamma: size of x_N for the images that learn perception.
         snr_db: lowest and highest Es/N0.
+        snr_skew: SNRs are drawn as lowest + (highest - lowest) u^skew, u uniform: above 1, low ones more often.
         cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
         adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
         coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
@@ -66,6 +67,7 @@ class StageConfig:
     clean_share: float = 0.25
     gamma: float = 0.8
     snr_db: tuple[float, float] = (0.0, 20.0)
+    snr_skew: float = 1.0
     cbr: tuple[float, float] = (1 / 96, 1 / 8)
     adapt_from: float = 0.0
     coarse_maps: float = 0.2
@@ -75,7 +77,13 @@ class StageConfig:
         for name in ("clean_share", "coarse_maps", "fading"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
+        if not 0 < self.gamma <= 1:
+            raise UserError(
+                f"'gamma' of 'loss' is {self.gamma}; it must be above 0 and at most 1 (the PSNR end is trained anyway)"
+            )
         read_snr_range(self.snr_db, "'snr_db' of 'loss'")
+        if not self.snr_skew > 0:
+            raise UserError(f"'snr_skew' of 'loss' is {self.snr_skew}; it must be above 0, and 1 draws all alike")
         if not 0 < self.cbr[0] <= self.cbr[1] <= 0.5:
             raise UserError(f"'cbr' of 'loss' is {self.cbr}; it must be [lowest, highest] within 0 < CBR <= 0.5")
 
@@ -104,24 +112,27 @@ class LriscTrainee:
         figures = {"bpp": float(bpp.detach())}
         part = torch.arange(len(x), device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
         part = part % 8
+        fidelity = _from_zeros(part, generator).to(x)
         loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
         if self.stage != 2:
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
-            terms = self._reconstruction_loss(x[:clean], Estimate.exact(noisy[:clean]), part[:clean], eta, generator)
+            exact = Estimate.exact(noisy[:clean], fidelity[:clean])
+            terms = self._reconstruction_loss(x[:clean], exact, part[:clean], eta, generator)
             loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
         if self.stage != 1:
-            received = self._over_channel(z, latent_bits.sum(dim=1), _from_zeros(part), progress, generator)
+            received = self._over_channel(z, latent_bits.sum(dim=1), fidelity, progress, generator)
             terms = self._reconstruction_loss(x, received, part, eta, generator)
             loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
         return loss, figures
 
     def _over_channel(
-        self, z: Tensor, bits: Tensor, from_zeros: Tensor, progress: float, generator: torch.Generator
+        self, z: Tensor, bits: Tensor, fidelity: Tensor, progress: float, generator: torch.Generator
     ) -> Estimate:
         """Send latents at random SNRs and bandwidth ratios, for the end that each image learns."""
         config, batch = self.config, len(z)
         adapt = progress >= config.adapt_from
-        snr_db = _uniform(batch, *config.snr_db, generator) if adapt else torch.full((batch,), 10.0, device=z.device)
+        (lowest, highest), drawn = config.snr_db, _uniform(batch, 0, 1, generator)
+        snr_db = lowest + (highest - lowest) * drawn**config.snr_skew if adapt else torch.full_like(drawn, 10.0)
         if _uniform(1, 0, 1, generator).item() < config.coarse_maps:
             bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
         group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
@@ -131,14 +142,14 @@ class LriscTrainee:
         if adapt and config.fading:
             shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
             strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
-        return self.model.over_channel(z, levels, snr_db, from_zeros.to(z), generator, strength, adapt)
+        return self.model.over_channel(z, levels, snr_db, fidelity, generator, strength, adapt)
 
     def _reconstruction_loss(
         self, x: Tensor, estimate: Estimate, part: Tensor, eta: float, generator: torch.Generator
     ) -> Tensor:
         """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]; part: which eighth it is of."""
         batch = len(x)
-        from_zeros, own, at_start = _from_zeros(part), part == 7, part < 6
+        from_zeros, own, at_start = estimate.fidelity > 0, part == 7, part < 6
         time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
@@ -155,8 +166,7 @@ class LriscTrainee:
         some = own.nonzero()[:, 0]
         if not len(some):
             return x
-        part = Condition(condition.linear[some], [level[some] for level in condition.maps], condition.doubt[some])
-        shown = self.model.denoiser(noise[some], part, torch.ones(len(some), device=x.device))
+        shown = self.model.denoiser(noise[some], condition[some], torch.ones(len(some), device=x.device))
         return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
 
     def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
@@ -201,7 +211,7 @@ class LriscTrainee:
     def _receive(self, model: Lrisc, latent: Latent, index: int, fidelity: float) -> Estimate:
         """What the decoder gets of one validation image, one latent per point."""
         if self.stage == 1:
-            return Estimate.exact(latent.z.round())
+            return Estimate.exact(latent.z.round(), latent.z.new_full((1,), fidelity))
         device = latent.z.device
         levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=device))
         received = [
@@ -214,7 +224,8 @@ class LriscTrainee:
             )
             for snr_db in VALIDATION_SNRS_DB
         ]
-        return Estimate(torch.cat([one.z for one in received]), torch.cat([one.error for one in received]))
+        z, error, told = zip(*((one.z, one.error, one.fidelity) for one in received), strict=True)
+        return Estimate(torch.cat(z), torch.cat(error), torch.cat(told))
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
@@ -229,9 +240,10 @@ class LriscTrainee:
         return torch.cat(columns, dim=2) / 2 + 0.5
 
 
-def _from_zeros(part: Tensor) -> Tensor:
-    """Which eighths of a batch learn distortion alone."""
-    return (part < 6) & (part % 2 == 0)
+def _from_zeros(part: Tensor, generator: torch.Generator) -> Tensor:
+    """Which images learn distortion alone: three eighths, all at n = N, and in half of the batches those of own x_n."""
+    own = _uniform(1, 0, 1, generator) < 0.5
+    return ((part < 6) & (part % 2 == 0)) | ((part == 7) & own)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

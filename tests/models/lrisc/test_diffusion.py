@@ -90,10 +90,11 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
     with torch.no_grad():
         torch.nn.init.normal_(unet.leave.weight, std=0.1)
         z = torch.randn(2, 12, height // 16, width // 16)
-        condition = unet.condition(z, z, z.sigmoid())
+        condition = unet.condition(z, z, z.sigmoid(), torch.tensor([1.0, 0.0]))
         x = torch.randn(2, 3, height, width)
         out = unet(x, condition, torch.tensor([0.2, 1.0]))
-        alone = unet(x[:1], unet.condition(z[:1], z[:1], z[:1].sigmoid()), torch.tensor([0.2]))
+        first = unet.condition(z[:1], z[:1], z[:1].sigmoid(), torch.ones(1))
+        alone = unet(x[:1], first, torch.tensor([0.2]))
     strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
     assert [m.shape[2:] for m in condition.maps] == [(-(-height // s), -(-width // s)) for s in strides]
     assert out.shape == x.shape
@@ -101,15 +102,17 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
     torch.testing.assert_close(out[:1], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_prediction_depends_on_image_latent_error_and_time(model, photographs):
+def test_prediction_depends_on_image_latent_error_end_and_time(model, photographs):
     with torch.no_grad():
         x, z = torch.randn(photographs.shape), model.transform(photographs)
         time = torch.full((8,), 0.5)
-        condition = model.condition(Estimate.exact(z))
+        asked = torch.zeros(8)
+        condition = model.condition(Estimate.exact(z, asked))
         out = model.denoiser(x, condition, time)
         assert not torch.allclose(out, model.denoiser(x + 1, condition, time))
         assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate.exact(z * 2)), time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate(z, torch.ones_like(z))), time))
+        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate(z, torch.ones_like(z), asked)), time))
+        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate.exact(z, asked + 1)), time))
         assert not torch.allclose(out, model.denoiser(x, condition, time / 2))
 
 

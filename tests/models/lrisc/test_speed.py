@@ -23,12 +23,12 @@ def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor
     for level, stage in enumerate(unet.down):
         if level < len(unet.inject):
             h = h + unet.inject[level](condition.maps[level])
-        h = stage(h, embedding)
+        h = stage(h, embedding, condition.fidelity)
         if level < len(unet.shrink):
             skips.append(h)
             h = unet.shrink[level](h)
     for level in reversed(range(len(unet.up))):
-        h = unet.up[level](skips[level] + unet.grow[level](h), embedding)
+        h = unet.up[level](skips[level] + unet.grow[level](h), embedding, condition.fidelity)
     return condition.linear + F.pixel_shuffle(unet.leave(F.silu(unet.norm(h))), unet.patch)
 
 
@@ -36,7 +36,7 @@ def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor
 def test_denoiser_is_the_one_that_was_trained(model: Lrisc):
     z, x = 2 * torch.randn(2, model.config.latent_channels, 4, 6), torch.randn(2, 3, 64, 96)
     time = torch.tensor([1.0, 0.3])
-    condition = model.condition(estimate := Estimate(z, torch.rand_like(z)))
+    condition = model.condition(estimate := Estimate(z, torch.rand_like(z), torch.tensor([0.0, 1.0])))
     expected = predict_as_written(model.denoiser, x, condition, time)
     torch.testing.assert_close(model.denoiser(x, condition, time), expected, atol=1e-5, rtol=1e-5)
     last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -235,6 +235,8 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.loss.lambda=1", "unknown key 'lambda' in 'loss' of stage 1"),
         ("stages.1.loss.fading=2", "'fading' of 'loss' is 2.0; it must be a share from 0 to 1"),
         ("stages.1.loss.snr_db=[10, 0]", "the lowest and the highest Es/N0"),
+        ("stages.1.loss.gamma=0", "'gamma' of 'loss' is 0.0; it must be above 0"),
+        ("stages.1.loss.snr_skew=0", "'snr_skew' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
         ("loop.crop=100", "must be multiples of 16"),
         ("stages.1.loop.minutes=-1", "'minutes' is -1.0; it must be positive"),
@@ -291,9 +293,9 @@ def test_without_the_snr_module_it_is_not_trained(trainee, store):
     assert all(math.isfinite(value) for value in one.validate(one.model, training_batch(store, 0, 0, 1, 64)).values())
 
 
-def test_f_e_and_f_d_are_told_which_images_start_from_zeros(trainee, store, monkeypatch):
+def test_all_networks_are_told_which_images_start_from_zeros(trainee, store, monkeypatch):
     one = trainee(3)
-    model, told, from_zeros = one.model, [], []
+    model, told = one.model, []
     encode, decode, denoise = model.encoder.forward, model.decoder.forward, model.denoiser.forward
 
     def encoder(features, levels, allocation, power, snr_db, fidelity, adapt):
@@ -305,16 +307,39 @@ def test_f_e_and_f_d_are_told_which_images_start_from_zeros(trainee, store, monk
         return decode(estimate, levels, allocation, token_snr_db, fidelity)
 
     def denoiser(x, condition, time):
+        at_start = time == 1
+        from_zeros = (x.abs().amax(dim=(1, 2, 3)) < 1e-6).float()
+        assert torch.equal(from_zeros[at_start], condition.fidelity[at_start])
         if len(x) == 16:  # the whole batch, as it came over the channel
-            from_zeros.append((x.abs().amax(dim=(1, 2, 3)) < 1e-6).float())
+            assert torch.equal(condition.fidelity, told[0])
         return denoise(x, condition, time)
 
     monkeypatch.setattr(model.encoder, "forward", encoder)
     monkeypatch.setattr(model.decoder, "forward", decoder)
     monkeypatch.setattr(model.denoiser, "forward", denoiser)
-    one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(4))
-    assert told[0].sum() == 6  # three of eight
-    assert torch.equal(from_zeros[-1], told[0])
+    counts = set()
+    for seed in range(6):
+        told.clear()
+        one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(seed))
+        counts.add(int(told[0].sum()))
+    assert counts == {6, 8}  # three of every eight, and half of the time one more
+
+
+@pytest.mark.parametrize("skew", [1.0, 2.0])
+def test_skew_draws_low_snrs_more_often(trainee, store, monkeypatch, skew):
+    one, drawn = trainee(2, StageConfig(snr_db=(-1.0, 15.0), snr_skew=skew)), []
+
+    def spy(z, levels, snr_db, *rest):
+        drawn.append(snr_db)
+        return Estimate.exact(z)
+
+    monkeypatch.setattr(one.model, "over_channel", spy)
+    images = training_batch(store, 0, 0, 16, 64)
+    for seed in range(32):
+        one.loss(images, 1.0, torch.Generator().manual_seed(seed))
+    snrs = torch.cat(drawn)
+    assert -1 <= snrs.min() < snrs.max() <= 15
+    assert float(snrs.median()) == pytest.approx(-1 + 16 * 0.5**skew, abs=1.5)
 
 
 def test_at_fixed_rates_all_vectors_of_an_image_share(trainee, store, monkeypatch):
