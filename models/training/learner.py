@@ -7,11 +7,14 @@ group may carry an `lr_scale`, a factor on the learning rate. `loss` runs in bf1
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from models.training.data import ImageStore, training_batch
@@ -213,8 +216,15 @@ class Learner:
             images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images.contiguous()
         )
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        device = self.accelerator.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            if device != "cpu":
+                yield
+                return
+            with sdpa_kernel(SDPBackend.MATH):  # on short sequences in bf16 up to twice as fast as the flash kernel
+                yield
 
     def _generator(self) -> torch.Generator:
         key = derive_key("step", self.config.seed, self.step, self.accelerator.process_index)
