@@ -50,6 +50,7 @@ class LriscConfig:
         jscc_heads: attention heads.
         jscc_window: side of an attention window, in latent vectors.
         snr_expansion: hidden width of the SNR module over C (1.5 in SwinJSCC).
+        snr_hidden: hidden width of its modulations, functions of one number.
         unet_patch: side of the pixel blocks folded into channels before the U-Net (1 = full resolution).
         unet_channels: channels of every U-Net level.
         unet_blocks: ResNet blocks per level and direction.
@@ -68,6 +69,7 @@ class LriscConfig:
     jscc_heads: int = 6
     jscc_window: int = 8
     snr_expansion: float = 0.75
+    snr_hidden: int = 32
     unet_patch: int = 4
     unet_channels: tuple[int, ...] = (80, 128, 160)
     unet_blocks: int = 2

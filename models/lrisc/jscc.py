@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.lrisc.allocation import Power, PowerAllocation
 from models.lrisc.config import LriscConfig
-from models.lrisc.layers import FidelityAdapter, zeroed
+from models.lrisc.layers import FidelityAdapter, asked, zeroed
 from models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
@@ -64,7 +64,7 @@ class WindowAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Window attention and a two-layer perceptron, both residual and silent at the start."""
+    """Window attention and a two-layer perceptron, both residual and silent at the start, an adapter after each."""
 
     def __init__(self, config: LriscConfig, shifted: bool) -> None:
         super().__init__()
@@ -75,11 +75,13 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.GELU(), zeroed(nn.Linear(2 * channels, channels))
         )
+        self.faithful = nn.ModuleList(_adapter(channels) for _ in range(2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, h, w, C] -> same."""
-        x = x + self.attention(self.norm1(x), self.shift)
-        return x + self.mlp(self.norm2(x))
+    def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
+        """[B, h, w, C] -> same; fidelity [B] or None, as adapters take it."""
+        attended, transformed = self.faithful
+        x = attended(x + self.attention(self.norm1(x), self.shift), fidelity)
+        return transformed(x + self.mlp(self.norm2(x)), fidelity)
 
 
 class RateLayers(nn.Module):
@@ -111,8 +113,8 @@ class JsccEncoder(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.02)
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
-        self.snr = SnrAdaptation(channels, config.snr_expansion)
-        self.faithful = FidelityAdapter(nn.Linear(channels, channels, bias=False))
+        self.snr = SnrAdaptation(channels, config.snr_expansion, config.snr_hidden)
+        self.faithful = _adapter(channels)
         self.widest = config.rate_levels[-1]
         self.rates = RateLayers(nn.Linear(channels, v) for v in config.rate_levels)
         self.start(torch.ones(channels))
@@ -128,13 +130,14 @@ class JsccEncoder(nn.Module):
         self, features: Tensor, levels: Tensor, snr_db: Tensor, fidelity: Tensor, adapt: bool = True
     ) -> Tensor:
         """What each vector has to say, before power: [B, h * w, V_max], zero beyond its v_q columns."""
-        x = features + self.tokens(levels) + _asked(fidelity, self.fidelity_token)
+        own = asked(fidelity)
+        x = features + self.tokens(levels) + _fidelity_token(fidelity, self.fidelity_token)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, own)
         x = x.flatten(1, 2)  # [B, L, C]
         if adapt:
             x = self.snr(x, snr_db[:, None], fidelity)
-        x = self.faithful(x, fidelity)
+        x = self.faithful(x, own)
         return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
 
     def forward(
@@ -174,8 +177,8 @@ class JsccDecoder(nn.Module):
         super().__init__()
         channels = config.latent_channels
         self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
-        self.faithful = FidelityAdapter(nn.Linear(channels, channels, bias=False))
-        self.snr = SnrAdaptation(channels, config.snr_expansion)
+        self.faithful = _adapter(channels)
+        self.snr = SnrAdaptation(channels, config.snr_expansion, config.snr_hidden)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
@@ -209,18 +212,24 @@ class JsccDecoder(nn.Module):
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
         """
+        own = asked(fidelity)
         x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
-        x = self.faithful(x.unflatten(0, estimate.shape[:2]), fidelity)
+        x = self.faithful(x.unflatten(0, estimate.shape[:2]), own)
         if token_snr_db is not None:
             x = self.snr(x, token_snr_db, fidelity)
-        x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels) + _asked(fidelity, self.fidelity_token)
+        x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
+        x = x + _fidelity_token(fidelity, self.fidelity_token)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, own)
         return x
 
 
-def _asked(fidelity: Tensor, token: Tensor) -> Tensor:
+def _adapter(channels: int) -> FidelityAdapter:
+    return FidelityAdapter(nn.Linear(channels, channels, bias=False))
+
+
+def _fidelity_token(fidelity: Tensor, token: Tensor) -> Tensor:
     """What beside its rate token enters with every vector of an image: fidelity [B], token [C] -> [B, 1, 1, C]."""
     return (fidelity * FIDELITY_UNIT)[:, None, None, None] * token
 

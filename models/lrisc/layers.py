@@ -22,24 +22,6 @@ class ChannelNorm(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
-class ResBlock(nn.Module):
-    """x + conv(silu(conv(norm(x)) scaled and shifted by the time embedding)); starts as the identity."""
-
-    def __init__(self, channels: int, embedding: int = 0) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.modulation = zeroed(nn.Linear(embedding, 2 * channels)) if embedding else None
-        self.conv2 = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
-
-    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        h = self.conv1(self.norm(x))
-        if self.modulation is not None:
-            scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-            h = torch.addcmul(shift, h, 1 + scale)
-        return x + self.conv2(F.silu(h))
-
-
 class FidelityAdapter(nn.Module):
     """x + fidelity * W x: a residual adapter (Rebuffi et al. 2018), the PSNR end's own. W is zero at first."""
 
@@ -47,11 +29,42 @@ class FidelityAdapter(nn.Module):
         super().__init__()
         self.layer: nn.Module = zeroed(layer)
 
-    def forward(self, x: Tensor, fidelity: Tensor) -> Tensor:
-        """x [B, ...], fidelity [B] -> as x."""
-        if not torch.is_grad_enabled() and not fidelity.any():
+    def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
+        """x [B, ...], fidelity [B] or None (`asked`) -> as x."""
+        if fidelity is None:
             return x
         return x + fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) * self.layer(x)
+
+
+def asked(fidelity: Tensor) -> Tensor | None:
+    """`fidelity` [B] as adapters take it: None where no image asks for the least squared error, so that they rest."""
+    return fidelity if torch.is_grad_enabled() or bool(fidelity.any()) else None
+
+
+class ResBlock(nn.Module):
+    """x + conv(silu(conv(norm(x)) scaled and shifted by the time embedding)); starts as the identity.
+
+    Where it has adapters, one is before the nonlinearity, the other at the end.
+    """
+
+    def __init__(self, channels: int, embedding: int = 0, adapters: bool = False) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.modulation = zeroed(nn.Linear(embedding, 2 * channels)) if embedding else None
+        self.conv2 = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
+        own = [FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(2 if adapters else 0)]
+        self.faithful = nn.ModuleList(own)
+
+    def forward(self, x: Tensor, embedding: Tensor | None = None, fidelity: Tensor | None = None) -> Tensor:
+        h = self.conv1(self.norm(x))
+        if self.modulation is not None:
+            scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
+            h = torch.addcmul(shift, h, 1 + scale)
+        if fidelity is None or not self.faithful:
+            return x + self.conv2(F.silu(h))
+        inside, after = self.faithful
+        return after(x + self.conv2(F.silu(inside(h, fidelity))), fidelity)
 
 
 class _Attention(nn.Module):

@@ -14,27 +14,28 @@ FIDELITY_UNIT = 8.0  # weights that read it start at zero and move slowly; this 
 class SnrModulation(nn.Module):
     """SM: a three-layer network from the SNR and the end that is asked for to one factor in (0, 1) per feature."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
+        self.enter = nn.Linear(1, hidden)
+        self.fidelity = nn.Parameter(torch.zeros(hidden))
         self.net = nn.Sequential(
-            nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.Sigmoid()
+            nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.Sigmoid()
         )
-        nn.init.zeros_(self.net[0].get_parameter("weight")[:, 1:])
 
     def forward(self, told: Tensor) -> Tensor:
         """SNR over `SNR_UNIT_DB` and fidelity times `FIDELITY_UNIT`, [..., 2] -> [..., width]."""
-        return self.net(told)
+        return self.net(self.enter(told[..., :1]) + told[..., 1:] * self.fidelity)
 
 
 class SnrAdaptation(nn.Module):
     """Gate features by what the SNR is worth to each: x * sigmoid(FC_8(SM_7 * FC_7(... SM_1 * FC_1(x))))."""
 
-    def __init__(self, channels: int, expansion: float) -> None:
+    def __init__(self, channels: int, expansion: float, hidden: int) -> None:
         super().__init__()
         width = round(channels * expansion)
         self.enter = nn.Linear(channels, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(NUM_MODULATIONS - 1))
-        self.modulations = nn.ModuleList(SnrModulation(width) for _ in range(NUM_MODULATIONS))
+        self.modulations = nn.ModuleList(SnrModulation(width, hidden) for _ in range(NUM_MODULATIONS))
         self.leave = nn.Linear(width, channels)
         for layer in (self.enter, *self.hidden):
             nn.init.orthogonal_(layer.weight, gain=2.0)  # each modulation starts near 1/2

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import ChannelNorm, FidelityAdapter, LinearAttention, ResBlock, SpatialAttention, zeroed
+from models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, asked, zeroed
 from models.lrisc.transform import LinearSynthesis
 
 FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in the pixels
@@ -44,14 +44,15 @@ class Guide:
         linear: linear reconstruction, [B, 3, H, W].
         entered: its share of the first convolution, [B, C_0, H/p, W/p].
         injected: the projected conditional maps of the first levels, finest first.
-        doubt, fidelity: those of the condition.
+        doubt: that of the condition.
+        fidelity: that of the condition, or None where no image asks for the least squared error.
     """
 
     linear: Tensor
     entered: Tensor
     injected: list[Tensor]
     doubt: Tensor
-    fidelity: Tensor
+    fidelity: Tensor | None
 
 
 class Conditioner(nn.Module):
@@ -67,21 +68,25 @@ class Conditioner(nn.Module):
         self.mean_doubt = zeroed(nn.Linear(config.latent_channels, embedding))
         self.linear = LinearSynthesis(config)
         strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
-        self.enter = nn.Sequential(nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width))
+        self.enter = nn.Sequential(
+            nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width, adapters=True)
+        )
         # Finest last: each step doubles the resolution until the first level's stride is reached.
         num_up = round(math.log2(STRIDE / strides[0]))
         self.up = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width))
+            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width, adapters=True))
             for _ in range(num_up)
         )
         self.strides = strides
 
     def forward(self, z: Tensor, normalised: Tensor, error: Tensor, fidelity: Tensor) -> Condition:
         """z [B, C, h, w], z over channel deviations and its error -> maps with stride unet_patch, 2 unet_patch, ..."""
+        own = asked(fidelity)
         project, refine = self.enter
-        maps = {STRIDE: refine(project(normalised) + self.doubt(error))}
+        maps = {STRIDE: refine(project(normalised) + self.doubt(error), fidelity=own)}
         for index, step in enumerate(self.up):
-            maps[STRIDE >> (index + 1)] = step(maps[STRIDE >> index])
+            grow, refine = step.children()
+            maps[STRIDE >> (index + 1)] = refine(grow(maps[STRIDE >> index]), fidelity=own)
         for stride in self.strides:
             if stride > STRIDE:
                 maps[stride] = F.avg_pool2d(maps[stride // 2], 2, ceil_mode=True, count_include_pad=False)
@@ -94,16 +99,13 @@ class Stage(nn.Module):
 
     def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResBlock(channels, embedding) for _ in range(blocks))
-        self.faithful = nn.ModuleList(
-            FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(ResBlock(channels, embedding, adapters=True) for _ in range(blocks))
         kind = SpatialAttention if stride >= FULL_ATTENTION_STRIDE else LinearAttention
         self.attention = kind(channels) if attention else nn.Identity()
 
-    def forward(self, x: Tensor, embedding: Tensor, fidelity: Tensor) -> Tensor:
-        for block, adapter in zip(self.blocks, self.faithful, strict=True):
-            x = adapter(block(x, embedding), fidelity)
+    def forward(self, x: Tensor, embedding: Tensor, fidelity: Tensor | None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, embedding, fidelity)
         return self.attention(x)
 
 
@@ -144,7 +146,7 @@ class UNet(nn.Module):
         entered = F.conv2d(F.pixel_unshuffle(condition.linear, self.patch), of_linear, self.enter.bias, padding=1)
         maps = condition.maps[: len(self.inject)]
         injected = [layer(one) for layer, one in zip(self.inject, maps, strict=True)]
-        return Guide(condition.linear, entered, injected, condition.doubt, condition.fidelity)
+        return Guide(condition.linear, entered, injected, condition.doubt, asked(condition.fidelity))
 
     def predict(self, x: Tensor, guide: Guide, time: Tensor) -> Tensor:
         """Predict x_0.

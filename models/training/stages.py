@@ -5,7 +5,7 @@ frozen, first at 10 dB without the SNR module, then with it at every SNR; stage 
 every bandwidth ratio.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -63,11 +63,11 @@ class LriscSystem(System):
             },
             "notes": list(config.get("notes") or ()),
         }
-        last = len(config["stages"])
-        return [
-            _stage(config, model, variant, options, number, config["name"] if number == last else None, card)
-            for number, options in enumerate(config["stages"], 1)
-        ]
+        stages: list[Stage] = []
+        for options in config["stages"]:
+            release = config["name"] if len(stages) + 1 == len(config["stages"]) else None
+            stages.append(_stage(config, model, variant, options, stages, release, card))
+        return stages
 
 
 def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {section: config.get(section) or card.get(section) or {} for section in ("model", "variant")}
 
 
-def known_limits(algorithm: int, loss: StageConfig, variant: Variant) -> list[str]:
-    """What a model card says of weights whose last stage was this one."""
+def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Sequence[str] = ()) -> list[str]:
+    """What a model card says of weights whose last stage was this one; before: what those it started from say."""
     cbrs = " to ".join(str(Fraction(cbr).limit_denominator(1000)) for cbr in loss.cbr)
     channel = "over AWGN"
     if loss.fading:
@@ -86,6 +86,8 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant) -> list[st
             f"over AWGN for {1 - loss.fading:.0%} and Rayleigh or Rician fading for {loss.fading:.0%} of the images"
         )
     trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
+    if loss.psnr_end_only and before:
+        return [*before, f"its PSNR end went on alone, {trained}"]
     limits = [
         "trained without a channel: f_e and f_d are not"
         if algorithm == 1
@@ -107,11 +109,12 @@ def _stage(
     model_config: LriscConfig,
     variant: Variant,
     options: Mapping[str, Any],
-    number: int,
+    earlier: Sequence[Stage],
     release: str | None,
     card: Mapping[str, Any],
 ) -> Stage:
-    """One entry of the file's `stages`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
+    """The entry of the file's `stages` after `earlier`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
+    number = len(earlier) + 1
     check_keys(options, ("algorithm", "start", "loss", "loop"), f"stage {number}")
     algorithm, start = options.get("algorithm"), options.get("start")
     if not isinstance(algorithm, int) or algorithm not in TRAINED_MODULES:
@@ -119,6 +122,10 @@ def _stage(
     if start is not None and not isinstance(start, str) and start not in range(1, number):
         raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
+    if loss.psnr_end_only and algorithm != 3:
+        raise UserError(
+            f"'psnr_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
+        )
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
@@ -144,6 +151,8 @@ def _stage(
         return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
     origin = find_weights(start, "lrisc").card() if isinstance(start, str) else None
+    started = origin if origin is not None else earlier[start - 1].card if isinstance(start, int) else None
+    limits = known_limits(algorithm, loss, variant, (started or {}).get("known_limits", ()))
     described = card["config"] | {"snr_db": list(loss.snr_db)}
     identity = {"algorithm": algorithm, "loss": loss, "variant": variant, "model": model_config}
     return Stage(
@@ -153,7 +162,7 @@ def _stage(
         identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
         start=start if isinstance(start, int) else None,
         release=release,
-        card=dict(card) | {"config": described, "known_limits": known_limits(algorithm, loss, variant)},
+        card=dict(card) | {"config": described, "known_limits": limits},
         origin=origin,
     )
 

@@ -8,6 +8,7 @@ them, and its errors would add up over steps.
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -36,6 +37,7 @@ OUTER_LAYERS = (
     *("branch.0.", "denoiser.enter.", "denoiser.leave.", "time.", "modulation.", "doubt.", "attention.bias"),
     *("entropy.", ".snr.", ".tokens."),
 )
+PSNR_END = (".faithful.", "fidelity")  # parts of the names of what the perception end does not use
 TRAINED_MODULES = {
     1: ("transform", "entropy", "denoiser"),
     2: ("encoder", "decoder"),
@@ -59,6 +61,8 @@ class StageConfig:
         adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
         coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
+        psnr_end_only: train adapters and whatever else is the PSNR end's own, on squared error alone; what the
+            perception end makes of an image stays the same, bit for bit.
     """
 
     rate_weight: float = 0.05
@@ -72,6 +76,7 @@ class StageConfig:
     adapt_from: float = 0.0
     coarse_maps: float = 0.2
     fading: float = 0.0
+    psnr_end_only: bool = False
 
     def __post_init__(self) -> None:
         for name in ("clean_share", "coarse_maps", "fading"):
@@ -98,23 +103,29 @@ class LriscTrainee:
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The modules that this stage does not freeze."""
-        trained = (pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage]))
+        trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
+        if self.config.psnr_end_only:
+            trained = [(name, parameter) for name, parameter in trained if any(part in name for part in PSNR_END)]
         return parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
-        x = images * 2 - 1
-        z = self.model.transform(x)
-        noisy = add_uniform(z, generator)
-        latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
+        x, only = images * 2 - 1, self.config.psnr_end_only
+        with torch.no_grad() if only else nullcontext():
+            z = self.model.transform(x)
+            noisy = add_uniform(z, generator)
+            latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
         bpp = bits_per_pixel(latent_bits, hyper_bits, x)
         eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
         figures = {"bpp": float(bpp.detach())}
         part = torch.arange(len(x), device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
         part = part % 8
-        fidelity = _from_zeros(part, generator).to(x)
-        loss = self.config.rate_weight * bpp if self.stage != 2 else x.new_zeros(())
-        if self.stage != 2:
+        if only:
+            part = torch.where(part == 6, 0, part)  # no x_n of true images: at this end they are noiseless
+        fidelity = x.new_ones(len(x)) if only else _from_zeros(part, generator).to(x)
+        transforms = self.stage != 2 and not only  # whether g_e and the entropy model learn
+        loss = self.config.rate_weight * bpp if transforms else x.new_zeros(())
+        if transforms:
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
             exact = Estimate.exact(noisy[:clean], fidelity[:clean])
             terms = self._reconstruction_loss(x[:clean], exact, part[:clean], eta, generator)

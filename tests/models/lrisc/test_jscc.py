@@ -58,19 +58,19 @@ def test_window_attention_is_attention_within_windows(config, size, shift):
 
 
 def test_snr_module_has_eight_layers_and_seven_modulations():
-    module = SnrAdaptation(12, 1.5)
+    module = SnrAdaptation(12, 1.5, 5)
     assert sum(isinstance(layer, nn.Linear) for layer in (module.enter, *module.hidden, module.leave)) == 8
     assert len(module.modulations) == 7
     for modulation in module.modulations:
         assert isinstance(modulation, SnrModulation)
-        assert sum(isinstance(layer, nn.Linear) for layer in modulation.net) == 3
+        assert sum(isinstance(layer, nn.Linear) for layer in (modulation.enter, *modulation.net)) == 3
     assert module.enter.out_features == 18
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 7.0, 20.0])
 def test_snr_module_is_a_gate(snr_db):
     torch.manual_seed(0)
-    module, x = SnrAdaptation(12, 0.75), torch.randn(2, 9, 12)
+    module, x = SnrAdaptation(12, 0.75, 9), torch.randn(2, 9, 12)
     fresh = module(x, torch.full((2, 1), snr_db), ENDS) / x
     torch.testing.assert_close(fresh, torch.full_like(fresh, 0.982), atol=5e-3, rtol=0)  # open at the start
     nn.init.normal_(module.leave.weight, std=0.3)
@@ -82,9 +82,10 @@ def test_snr_module_is_a_gate(snr_db):
 
 def test_each_vector_is_told_its_own_snr_and_the_end_of_its_image():
     torch.manual_seed(0)
-    module, x = SnrAdaptation(12, 0.75), torch.randn(2, 3, 12)
-    for layer in (module.leave, *(modulation.net[0] for modulation in module.modulations)):
-        nn.init.normal_(layer.get_parameter("weight"))
+    module, x = SnrAdaptation(12, 0.75, 9), torch.randn(2, 3, 12)
+    nn.init.normal_(module.leave.weight)
+    for modulation in module.modulations:
+        nn.init.normal_(modulation.fidelity)
     mixed = module(x, torch.tensor([[0.0, 10.0, 20.0]]).expand(2, 3), torch.tensor([0.0, 1.0]))
     for image in range(2):
         for index, snr_db in enumerate((0.0, 10.0, 20.0)):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.lrisc.layers import FidelityAdapter
+from models.lrisc.layers import FidelityAdapter, ResBlock, asked
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,27 @@ def test_an_adapter_is_silent_at_first_and_always_at_the_perception_end(layer, s
     both = adapter(x, torch.tensor([0.0, 1.0]))
     assert torch.equal(both[0], x[0])
     torch.testing.assert_close(both[1], x[1] + layer(x)[1])
-    with torch.no_grad():  # where nothing is asked of it, it is not even computed
-        torch.testing.assert_close(adapter(x, torch.tensor([0.0, 1.0])), both)
-        assert adapter(x, torch.zeros(2)) is x
+    assert adapter(x, None) is x  # where nothing is asked of it, it is not even computed
+
+
+def test_adapters_rest_where_no_image_asks_and_nothing_is_learnt():
+    ends, none = torch.tensor([0.0, 1.0]), torch.zeros(2)
+    assert asked(none) is none  # training: weights of adapters need a gradient, be it zero
+    with torch.no_grad():
+        assert asked(none) is None
+        assert asked(ends) is ends
+
+
+def test_adapters_of_a_block_serve_the_images_that_ask():
+    torch.manual_seed(0)
+    block, x, ends = ResBlock(6, adapters=True), torch.randn(2, 6, 4, 5), torch.tensor([0.0, 1.0])
+    nn.init.normal_(block.conv2.weight)
+    plain = block(x)
+    assert torch.equal(block(x, fidelity=ends), plain)
+    for adapter in block.faithful:
+        nn.init.normal_(adapter.layer.weight)
+        adapted = block(x, fidelity=ends)
+        assert torch.equal(adapted[0], plain[0])
+        assert not torch.allclose(adapted[1], plain[1])
+        nn.init.zeros_(adapter.layer.weight)
+    assert not ResBlock(6).faithful

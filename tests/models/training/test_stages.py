@@ -21,7 +21,7 @@ from models.training.learner import LoopConfig
 from models.training.loop import CHECKPOINT, run
 from models.training.session import read_config
 from models.training.stages import LriscSystem, known_limits
-from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
+from models.training.trainee import PSNR_END, TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.errors import UserError
 
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
@@ -238,6 +238,7 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.loss.gamma=0", "'gamma' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.snr_skew=0", "'snr_skew' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
+        ("stages.2.loss.psnr_end_only=true", "needs 'algorithm: 3', not 2"),
         ("loop.crop=100", "must be multiples of 16"),
         ("stages.1.loop.minutes=-1", "'minutes' is -1.0; it must be positive"),
         ("stages.1.algorithm=4", "must be 1, 2 or 3"),
@@ -323,6 +324,39 @@ def test_all_networks_are_told_which_images_start_from_zeros(trainee, store, mon
         one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(seed))
         counts.add(int(told[0].sum()))
     assert counts == {6, 8}  # three of every eight, and half of the time one more
+
+
+def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, store, tmp_path):
+    one = trainee(3, dataclasses.replace(LOSS, psnr_end_only=True))
+    before, figures = copy.deepcopy(one.model), one.validate(one.model, training_batch(store, 0, 0, 4, 64))
+    loop = LoopConfig(steps=30, batch=8, crop=64, learning_rate=3e-3, warmup=1, precision="fp32", ema=0.5)
+    run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
+    state = one.model.state_dict()
+    changed = {name for name, weight in before.state_dict().items() if not torch.equal(weight, state[name])}
+    own = {name for name in state if any(part in name for part in PSNR_END)}
+    assert changed <= own
+    for part in ("encoder.blocks", "encoder.snr", "encoder.faithful", "decoder.blocks", "decoder.snr", "denoiser.down"):
+        assert any(name.startswith(part) for name in changed), part
+    after = one.validate(one.model, training_batch(store, 0, 0, 4, 64))
+    assert after["psnr_db"] > figures["psnr_db"] + 0.01
+    assert {key: after[key] for key in ("lpips", "psnr_db_perceptual")} == {
+        key: figures[key] for key in ("lpips", "psnr_db_perceptual")
+    }
+
+
+def test_psnr_end_alone_never_sees_the_true_image(trainee, store, monkeypatch):
+    one, seen = trainee(3, dataclasses.replace(LOSS, psnr_end_only=True)), []
+    reconstruct = one._reconstruction_loss
+
+    def spy(x, estimate, part, eta, generator):
+        seen.append((part, estimate.fidelity))
+        return reconstruct(x, estimate, part, eta, generator)
+
+    monkeypatch.setattr(one, "_reconstruction_loss", spy)
+    backward(one, store, progress=1.0, steps=8)
+    assert len(seen) == 8  # the channel's terms only
+    assert {int(value) for part, _ in seen for value in part} == {0, 1, 2, 3, 4, 5, 7}
+    assert all((fidelity == 1).all() for _, fidelity in seen)
 
 
 @pytest.mark.parametrize("skew", [1.0, 2.0])
@@ -432,3 +466,8 @@ def test_limits_on_the_card_are_those_of_the_last_stage():
         "trained over AWGN at 0 to 20 dB and CBR 1/96 to 1/8;"
     )
     assert known_limits(1, mixture, Variant())[0] == "trained without a channel: f_e and f_d are not"
+    alone = dataclasses.replace(mixture, cbr=(0.05, 0.1), psnr_end_only=True)
+    *before, added = known_limits(3, alone, Variant(), known_limits(3, mixture, Variant()))
+    assert before == known_limits(3, mixture, Variant())
+    assert added.startswith("its PSNR end went on alone, trained over AWGN for 75%")
+    assert added.endswith("0 to 18 dB and CBR 1/20 to 1/10")
