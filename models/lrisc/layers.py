@@ -61,7 +61,7 @@ class ResBlock(nn.Module):
         if self.modulation is not None:
             scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(shift, h, 1 + scale)
-        if fidelity is None or not self.faithful:
+        if not self.faithful:
             return x + self.conv2(F.silu(h))
         inside, after = self.faithful
         return after(x + self.conv2(F.silu(inside(h, fidelity))), fidelity)
