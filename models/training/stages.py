@@ -87,7 +87,8 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
         )
     trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
     if loss.psnr_end_only and before:
-        return [*before, f"its PSNR end went on alone, {trained}"]
+        alone = f"its PSNR end went on alone, {trained}"
+        return [*(limit for limit in before if limit != alone), alone]
     limits = [
         "trained without a channel: f_e and f_d are not"
         if algorithm == 1

@@ -211,11 +211,16 @@ def finish(photographs, out, *arguments):
     return (out / "summary.csv").read_bytes()
 
 
+def heed_ctrl_c():
+    """In the child: a test run in the background has SIGINT ignored, and hands that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path):
     arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "2")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     options = {"env": slowly(0.3), "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    with subprocess.Popen(command(photographs, stopped, *arguments), **options) as process:
+    with subprocess.Popen(command(photographs, stopped, *arguments), preexec_fn=heed_ctrl_c, **options) as process:
         wait_for_rows(process, stopped, 3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
         complaint = process.stderr.read()

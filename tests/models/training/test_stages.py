@@ -471,3 +471,4 @@ def test_limits_on_the_card_are_those_of_the_last_stage():
     assert before == known_limits(3, mixture, Variant())
     assert added.startswith("its PSNR end went on alone, trained over AWGN for 75%")
     assert added.endswith("0 to 18 dB and CBR 1/20 to 1/10")
+    assert known_limits(3, alone, Variant(), [*before, added]) == [*before, added]  # said once, however often trained
