@@ -1,6 +1,7 @@
 """How the transmitter spends a budget: header, rate map and latents of one image."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -17,10 +18,12 @@ from models.lrisc.airframe import (
     scale_format,
 )
 from models.lrisc.codec import Lrisc
+from models.lrisc.config import STRIDE
 from models.lrisc.rate import pool_tokens
 from simulator.link import LinkState
 
 PLANNING_ROUNDS = 6
+USUAL_VECTORS, USUAL_CELL_BITS = 1536, 2.8  # of an image of 768 x 512 pixels, and of the map of its levels
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,21 @@ def plan_transmission(model: Lrisc, bits: Tensor, budget: int, state: LinkState)
         if plan is not None and plan.side_uses <= SIDE_SHARE * budget:
             return plan
     return _plan_without_map(model, shape, budget, header_format(state, budget).num_symbols)
+
+
+@lru_cache(maxsize=4096)
+def usual_grid(cbr: float, snr_db: float) -> int:
+    """Side of the cells in which a photograph of usual size shares its levels over AWGN: the plan without the image.
+
+    Training takes it for what the link will do at this bandwidth ratio and average Es/N0, without a map in hand.
+    """
+    state, budget = LinkState("awgn", snr_db), int(cbr * 3 * STRIDE**2 * USUAL_VECTORS)
+    for grid in GRIDS:
+        num_bytes = round(USUAL_CELL_BITS * USUAL_VECTORS / grid**2 / 8)
+        side_uses = header_format(state, budget).num_symbols + map_format(num_bytes, state, budget).num_symbols
+        if side_uses <= SIDE_SHARE * budget:
+            return grid
+    return GRIDS[-1]
 
 
 def plan_fixed(model: Lrisc, shape: tuple[int, int], budget: int, state: LinkState) -> Plan | None:

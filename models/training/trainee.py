@@ -21,6 +21,7 @@ from models.lrisc.config import STRIDE
 from models.lrisc.diffusion import add_noise, loss_weight
 from models.lrisc.entropy import add_uniform
 from models.lrisc.losses import bits_per_pixel, distortion_perception
+from models.lrisc.planning import usual_grid
 from models.lrisc.rate import pool_tokens
 from models.lrisc.unet import Condition
 from models.training.fading import fading_strength
@@ -60,6 +61,8 @@ class StageConfig:
         cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
         adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
         coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
+        maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; `coarse_maps`
+            does not count then.
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
         psnr_end_only: train adapters and whatever else is the PSNR end's own, on squared error alone; what the
             perception end makes of an image stays the same, bit for bit.
@@ -75,6 +78,7 @@ class StageConfig:
     cbr: tuple[float, float] = (1 / 96, 1 / 8)
     adapt_from: float = 0.0
     coarse_maps: float = 0.2
+    maps_as_sent: bool = False
     fading: float = 0.0
     psnr_end_only: bool = False
 
@@ -144,10 +148,12 @@ class LriscTrainee:
         adapt = progress >= config.adapt_from
         (lowest, highest), drawn = config.snr_db, _uniform(batch, 0, 1, generator)
         snr_db = lowest + (highest - lowest) * drawn**config.snr_skew if adapt else torch.full_like(drawn, 10.0)
-        if _uniform(1, 0, 1, generator).item() < config.coarse_maps:
+        if not config.maps_as_sent and _uniform(1, 0, 1, generator).item() < config.coarse_maps:
             bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
         group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
         log_cbr = _uniform(batch // group, math.log(config.cbr[0]), math.log(config.cbr[1]), generator)
+        if config.maps_as_sent:
+            bits = _pool_as_sent(bits, log_cbr.exp().repeat_interleave(group), snr_db)
         levels = self.model.share(bits, log_cbr.exp() * 2 * 3 * STRIDE**2, group)
         strength = None
         if adapt and config.fading:
@@ -255,6 +261,13 @@ def _from_zeros(part: Tensor, generator: torch.Generator) -> Tensor:
     """Which images learn distortion alone: three eighths, all at n = N, and in half of the batches those of own x_n."""
     own = _uniform(1, 0, 1, generator) < 0.5
     return ((part < 6) & (part % 2 == 0)) | ((part == 7) & own)
+
+
+def _pool_as_sent(bits: Tensor, cbr: Tensor, snr_db: Tensor) -> Tensor:
+    """Bits per vector [B, h, w], as the scheme pools them at cbr [B] and snr_db [B]."""
+    octaves, quarters = (8 * cbr.log2()).round() / 8, (4 * snr_db).round() / 4  # few enough to remember
+    grids = [usual_grid(2**octave, snr) for octave, snr in zip(octaves.tolist(), quarters.tolist(), strict=True)]
+    return torch.cat([pool_tokens(one[None], grid) for one, grid in zip(bits, grids, strict=True)])
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ import yaml
 
 from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import LriscConfig, Variant
+from models.lrisc.rate import pool_tokens
 from models.pretrained import read_card, release
 from models.training.checkpoint import load_checkpoint
 from models.training.data import ImageStore, training_batch
@@ -374,6 +375,28 @@ def test_skew_draws_low_snrs_more_often(trainee, store, monkeypatch, skew):
     snrs = torch.cat(drawn)
     assert -1 <= snrs.min() < snrs.max() <= 15
     assert float(snrs.median()) == pytest.approx(-1 + 16 * 0.5**skew, abs=1.5)
+
+
+def test_maps_as_sent_follow_snr_and_bandwidth_of_each_image(trainee, store, monkeypatch):
+    one, asked, shared = trainee(3, dataclasses.replace(LOSS, coarse_maps=1.0, maps_as_sent=True)), [], []
+    share = one.model.share
+
+    def grid(cbr, snr_db):
+        asked.append((cbr, snr_db))
+        return 2 if snr_db < 10 else 1
+
+    def spy(bits, *rest):
+        shared.extend(bits)
+        return share(bits, *rest)
+
+    monkeypatch.setattr("models.training.trainee.usual_grid", grid)
+    monkeypatch.setattr(one.model, "share", spy)
+    one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(0))
+    assert len(asked) == len(shared) == 16
+    assert all(snr_db == round(4 * snr_db) / 4 and 0 <= snr_db <= 20 for _, snr_db in asked)
+    constant = [torch.equal(bits, pool_tokens(bits[None], 2)[0]) for bits in shared]
+    assert constant == [snr_db < 10 for _, snr_db in asked]
+    assert {True, False} == set(constant)
 
 
 def test_at_fixed_rates_all_vectors_of_an_image_share(trainee, store, monkeypatch):
