@@ -42,7 +42,7 @@ class LriscScheme:
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
-        the PSNR end, and f_e is told of it), `seed=S` (of x_N). Steps and gamma default to what the model card says.
+        the PSNR end, of which the transmitter is told), `seed=S` (of x_N). Steps and gamma default to the model card's.
 
         Raises:
             UserError: an option or value it does not know, or no such weights.
@@ -115,7 +115,7 @@ class LriscScheme:
 
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
         x = pad_to_stride(image[None].to(self.device) * 2 - 1)
-        latent = self.model.analyse(x)
+        latent = self.model.analyse(x, self._fidelity())
         plan = plan_transmission(self.model, latent.bits[0].cpu(), budget, state)
         if plan is None:  # not even the coarsest map fits: nothing useful can be said
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
@@ -164,7 +164,8 @@ class LriscScheme:
         Both are projected on the three principal components of z, shown as red, green and blue with the range of z;
         a latent that was lost is grey.
         """
-        sent = self.model.features(self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1)).z)[0]
+        x = pad_to_stride(image[None].to(self.device) * 2 - 1)
+        sent = self.model.features(self.model.analyse(x, self._fidelity()).z)[0]
         back = self._receive_latent(reception.received[0], reception.image_size, reception.state)
         got = sent.mean((0, 1), keepdim=True).expand_as(sent) if back is None else self.model.features(back.z)[0]
         mean, axes = principal_axes(sent.flatten(0, 1).double().cpu())
@@ -179,7 +180,7 @@ class LriscScheme:
         return torch.full((1,), min(max(state.snr_db, lowest), highest))
 
     def _fidelity(self) -> Tensor:
-        """What f_e and f_d are told of the end that is asked for, [1]: 1 is the PSNR end."""
+        """What all networks are told of the end that is asked for, [1]: 1 is the PSNR end."""
         return torch.full((1,), float(self.gamma == 0), device=self.device)
 
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:

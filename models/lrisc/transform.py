@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import ResBlock, zeroed
+from models.lrisc.layers import FidelityAdapter, ResBlock, asked, zeroed
 
 
 def principal_axes(blocks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,18 +77,38 @@ class LinearSynthesis(nn.Module):
 
 
 class AnalysisTransform(nn.Module):
-    """g_e: z = K x + conv(x), the linear transform plus a convolutional branch that starts at zero."""
+    """g_e: z = K x + conv(x), the linear transform plus a convolutional branch that starts at zero.
+
+    It is told of the PSNR end, too: what is worth sending for LPIPS is not what the least squared error asks for.
+    """
 
     def __init__(self, config: LriscConfig) -> None:
         super().__init__()
         widths = config.transform_channels
         self.patch = config.transform_patch
         self.linear = LinearAnalysis(config)
-        layers: list[nn.Module] = [nn.Conv2d(3 * self.patch**2, widths[0], 3, padding=1), ResBlock(widths[0])]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3 * self.patch**2, widths[0], 3, padding=1),
+            ResBlock(widths[0], adapters=True),
+        ]
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ResBlock(after)]
-        self.branch = nn.Sequential(*layers, zeroed(nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)))
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ResBlock(after, adapters=True)]
+        channels = config.latent_channels
+        self.branch = nn.Sequential(*layers, zeroed(nn.Conv2d(widths[-1], channels, 3, padding=1)))
+        self.faithful = FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, 3, H, W] in [-1, 1], H and W multiples of 16 -> z [B, C, H/16, W/16]."""
-        return self.linear(x) + self.branch(F.pixel_unshuffle(x, self.patch))
+    def forward(self, x: Tensor, fidelity: Tensor | None = None) -> Tensor:
+        """Analyse images.
+
+        Args:
+            x: [B, 3, H, W] in [-1, 1], H and W multiples of 16.
+            fidelity: 1 for images of which the least squared error is asked, else 0, [B]; None asks it of none.
+
+        Returns:
+            z, [B, C, H/16, W/16].
+        """
+        own = None if fidelity is None else asked(fidelity)
+        h = F.pixel_unshuffle(x, self.patch)
+        for layer in self.branch:
+            h = layer(h, fidelity=own) if isinstance(layer, ResBlock) else layer(h)
+        return self.faithful(self.linear(x) + h, own)

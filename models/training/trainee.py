@@ -1,7 +1,7 @@
 """LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1, and the validation that picks weights.
 
 Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
-spent. Three of these start from zeros (gamma = 0), of which all networks after g_e are told, and learn distortion
+spent. Three of these start from zeros (gamma = 0), of which all networks are told, and learn distortion
 alone: one system then has a distortion end (gamma = 0) and a perception end. The other two see uniform n, one of them
 the true x_n, one the x_n that the sampler itself would make at either end: trained on true x_n alone it would trust
 them, and its errors would add up over steps.
@@ -115,19 +115,19 @@ class LriscTrainee:
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
         x, only = images * 2 - 1, self.config.psnr_end_only
-        with torch.no_grad() if only else nullcontext():
-            z = self.model.transform(x)
-            noisy = add_uniform(z, generator)
-            latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
-        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
-        eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
-        figures = {"bpp": float(bpp.detach())}
         part = torch.arange(len(x), device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
         part = part % 8
         if only:
             part = torch.where(part == 6, 0, part)  # no x_n of true images: at this end they are noiseless
         fidelity = x.new_ones(len(x)) if only else _from_zeros(part, generator).to(x)
-        transforms = self.stage != 2 and not only  # whether g_e and the entropy model learn
+        z = self.model.transform(x, fidelity)
+        with torch.no_grad() if only else nullcontext():
+            noisy = add_uniform(z, generator)
+            latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
+        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
+        eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
+        figures = {"bpp": float(bpp.detach())}
+        transforms = self.stage != 2 and not only  # whether g_e and the entropy model learn the rate
         loss = self.config.rate_weight * bpp if transforms else x.new_zeros(())
         if transforms:
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
@@ -204,8 +204,8 @@ class LriscTrainee:
         figures: dict[str, list[Tensor]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": []}
         bits = 0.0
         for index, image in enumerate(images):
-            latent = model.analyse(image[None] * 2 - 1)
-            received = [self._receive(model, latent, index, fidelity) for fidelity in (0.0, 1.0)]
+            latents = [model.analyse(image[None] * 2 - 1, image.new_full((1,), end)) for end in (0.0, 1.0)]
+            received = [self._receive(model, latent, index, end) for end, latent in enumerate(latents)]
             x = (image[None] * 2 - 1).expand(len(received[0].z), -1, -1, -1)
             start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x)
             sharp, plain = (
@@ -214,7 +214,7 @@ class LriscTrainee:
             figures["psnr_db"].append(_psnr_db(x, plain))
             figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
             figures["lpips"].append(self._perceptual(x, sharp))
-            bits += float(latent.bits.sum()) / x[0, 0].numel() / len(images)
+            bits += float(latents[0].bits.sum()) / x[0, 0].numel() / len(images)
         means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
         means["score"] = means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"]
         points = {} if self.stage == 1 else dict(enumerate(VALIDATION_SNRS_DB))

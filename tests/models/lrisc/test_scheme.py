@@ -142,11 +142,12 @@ def test_options_change_the_receiver_only(weights, image, option):
     assert scheme.fingerprint() != LriscScheme().fingerprint()
 
 
-def test_both_ends_of_the_link_know_that_the_psnr_end_is_asked_for(weights, image):
+@pytest.mark.parametrize("part", ["encoder.fidelity_token", "transform.faithful.layer.weight"])
+def test_both_ends_of_the_link_know_that_the_psnr_end_is_asked_for(weights, image, part):
     channel, trips = load_channel("awgn"), []
     for option in ("gamma=0.5", "gamma=0", "gamma=0:steps=2"):
         scheme = LriscScheme(*option.split(":"))
-        scheme.model.encoder.fidelity_token.data.fill_(0.3)
+        scheme.model.get_parameter(part).fill_(0.3)
         trips.append(transmit(scheme, image, Fraction(1, 24), channel, 9.0).transmission.symbols[0])
     assert not torch.equal(trips[0], trips[1])
     assert torch.equal(trips[1], trips[2])

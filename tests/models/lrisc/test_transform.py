@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from models.lrisc.config import STRIDE, LriscConfig
+from models.lrisc.layers import FidelityAdapter
 from models.lrisc.transform import AnalysisTransform, LinearAnalysis, LinearSynthesis, fold_blocks, principal_axes
 from simulator.errors import UserError
 
@@ -37,6 +38,24 @@ def test_transform_starts_as_its_linear_part(config, photographs):
     z = transform(photographs)
     assert z.shape == (8, 12, 4, 4)
     torch.testing.assert_close(z, transform.linear(photographs))
+
+
+def test_adapters_serve_the_images_that_ask(config, photographs):
+    torch.manual_seed(0)
+    transform, ends = AnalysisTransform(config), torch.arange(8.0) % 2
+    for name, parameter in transform.named_parameters():
+        if ".faithful." not in name and not name.startswith("faithful."):
+            torch.nn.init.normal_(parameter, std=0.1)
+    plain, asking = transform(photographs), ends > 0
+    assert torch.equal(transform(photographs, ends), plain)
+    adapters = [module for module in transform.modules() if isinstance(module, FidelityAdapter)]
+    assert len(adapters) == 2 * len(config.transform_channels) + 1
+    for adapter in adapters:
+        torch.nn.init.normal_(adapter.layer.weight)
+        adapted = transform(photographs, ends)
+        assert torch.equal(adapted[~asking], plain[~asking])
+        assert not any(torch.allclose(one, other) for one, other in zip(adapted[asking], plain[asking], strict=True))
+        torch.nn.init.zeros_(adapter.layer.weight)
 
 
 def test_latent_steps_have_the_configured_size(photographs):

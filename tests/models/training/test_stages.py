@@ -336,7 +336,8 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
     changed = {name for name, weight in before.state_dict().items() if not torch.equal(weight, state[name])}
     own = {name for name in state if any(part in name for part in PSNR_END)}
     assert changed <= own
-    for part in ("encoder.blocks", "encoder.snr", "encoder.faithful", "decoder.blocks", "decoder.snr", "denoiser.down"):
+    transmitter = ("transform.branch", "transform.faithful", "encoder.blocks", "encoder.snr", "encoder.faithful")
+    for part in (*transmitter, "decoder.blocks", "decoder.snr", "denoiser.down"):
         assert any(name.startswith(part) for name in changed), part
     after = one.validate(one.model, training_batch(store, 0, 0, 4, 64))
     assert after["psnr_db"] > figures["psnr_db"] + 0.01
