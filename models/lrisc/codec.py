@@ -108,7 +108,12 @@ class Lrisc(nn.Module):
         return self.entropy.channel_scale[:, 0, 0] / self.entropy.channel_scale.mean()
 
     def analyse(self, x: Tensor, fidelity: Tensor | None = None) -> Latent:
-        """z = g_e(x) and its rates, as the transmitter computes them (rounded densities, no noise); as g_e takes it."""
+        """z = g_e(x) and its rates, as the transmitter computes them: rounded densities, no noise.
+
+        Args:
+            x: [B, 3, H, W].
+            fidelity: as g_e takes it.
+        """
         z = self.transform(x, fidelity)
         bits, _ = self.entropy(z, z.round(), None)
         return Latent(z, bits.sum(dim=1))
