@@ -180,7 +180,7 @@ class LriscScheme:
         return torch.full((1,), min(max(state.snr_db, lowest), highest))
 
     def _fidelity(self) -> Tensor:
-        """What all networks are told of the end that is asked for, [1]: 1 is the PSNR end."""
+        """What the networks are told of the end that is asked for, [1]: 1 is the PSNR end."""
         return torch.full((1,), float(self.gamma == 0), device=self.device)
 
     def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:

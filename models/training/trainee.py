@@ -1,7 +1,7 @@
 """LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1, and the validation that picks weights.
 
 Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
-spent. Three of these start from zeros (gamma = 0), of which all networks are told, and learn distortion
+spent. Three of these start from zeros (gamma = 0), of which all but the entropy model are told, and learn distortion
 alone: one system then has a distortion end (gamma = 0) and a perception end. The other two see uniform n, one of them
 the true x_n, one the x_n that the sampler itself would make at either end: trained on true x_n alone it would trust
 them, and its errors would add up over steps.
