@@ -44,25 +44,22 @@ def asked(fidelity: Tensor) -> Tensor | None:
 class ResBlock(nn.Module):
     """x + conv(silu(conv(norm(x)) scaled and shifted by the time embedding)); starts as the identity.
 
-    Where it has adapters, one is before the nonlinearity, the other at the end.
+    Of its two adapters one is before the nonlinearity, the other at the end.
     """
 
-    def __init__(self, channels: int, embedding: int = 0, adapters: bool = False) -> None:
+    def __init__(self, channels: int, embedding: int = 0) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulation = zeroed(nn.Linear(embedding, 2 * channels)) if embedding else None
         self.conv2 = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
-        own = [FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(2 if adapters else 0)]
-        self.faithful = nn.ModuleList(own)
+        self.faithful = nn.ModuleList(FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(2))
 
     def forward(self, x: Tensor, embedding: Tensor | None = None, fidelity: Tensor | None = None) -> Tensor:
         h = self.conv1(self.norm(x))
         if self.modulation is not None:
             scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(shift, h, 1 + scale)
-        if not self.faithful:
-            return x + self.conv2(F.silu(h))
         inside, after = self.faithful
         return after(x + self.conv2(F.silu(inside(h, fidelity))), fidelity)
 

@@ -89,10 +89,10 @@ class AnalysisTransform(nn.Module):
         self.linear = LinearAnalysis(config)
         layers: list[nn.Module] = [
             nn.Conv2d(3 * self.patch**2, widths[0], 3, padding=1),
-            ResBlock(widths[0], adapters=True),
+            ResBlock(widths[0]),
         ]
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ResBlock(after, adapters=True)]
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ResBlock(after)]
         channels = config.latent_channels
         self.branch = nn.Sequential(*layers, zeroed(nn.Conv2d(widths[-1], channels, 3, padding=1)))
         self.faithful = FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False))

@@ -68,13 +68,11 @@ class Conditioner(nn.Module):
         self.mean_doubt = zeroed(nn.Linear(config.latent_channels, embedding))
         self.linear = LinearSynthesis(config)
         strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
-        self.enter = nn.Sequential(
-            nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width, adapters=True)
-        )
+        self.enter = nn.Sequential(nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width))
         # Finest last: each step doubles the resolution until the first level's stride is reached.
         num_up = round(math.log2(STRIDE / strides[0]))
         self.up = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width, adapters=True))
+            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width))
             for _ in range(num_up)
         )
         self.strides = strides
@@ -99,7 +97,7 @@ class Stage(nn.Module):
 
     def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResBlock(channels, embedding, adapters=True) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResBlock(channels, embedding) for _ in range(blocks))
         kind = SpatialAttention if stride >= FULL_ATTENTION_STRIDE else LinearAttention
         self.attention = kind(channels) if attention else nn.Identity()
 
