@@ -16,7 +16,7 @@ from models.training.data import ImageStore
 from models.training.fading import fading_strength
 from models.training.identity import describe
 from models.training.muon import parameter_groups
-from models.training.session import Stage, System, stage_loop
+from models.training.session import Stage, System, stage_loop, stage_start
 from simulator.configuration import build, check_keys, read_snr_range
 from simulator.errors import UserError
 from simulator.randomness import derive_key
@@ -192,9 +192,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
         raise UserError(f"'uses' of stage {number} must be channel uses per 16x16 block, 16 or more, not {uses}")
     net = build(NetConfig, {**sizes, "uses": max(ratios)}, "'model'")
-    start = options.get("start")
-    if start is not None and not isinstance(start, str) and start not in range(1, number):
-        raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
+    start = stage_start(options, number)
     fading = options.get("fading", 0.0)
     if not isinstance(fading, int | float) or not 0 <= fading <= 1:
         raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")

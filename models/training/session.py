@@ -247,6 +247,14 @@ def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfi
     return build(LoopConfig, sections[0] | sections[1], "'loop'")
 
 
+def stage_start(stage: Mapping[str, Any], number: int) -> int | str | None:
+    """What stage `number` starts from: an earlier stage, released weights, or nothing; else a UserError."""
+    start = stage.get("start")
+    if start is None or isinstance(start, str) or (type(start) is int and 1 <= start < number):  # `true` is an int, too
+        return start
+    raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights, not {start}")
+
+
 def tell(message: str) -> None:
     """Print a line, once however many processes train."""
     if os.environ.get("RANK", "0") == "0":

@@ -19,7 +19,7 @@ from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.pretrained import find_weights
 from models.training.data import ImageStore, training_batch
 from models.training.identity import describe
-from models.training.session import Stage, State, System, stage_loop
+from models.training.session import Stage, State, System, stage_loop, stage_start
 from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.configuration import build, check_keys
 from simulator.errors import UserError
@@ -117,11 +117,9 @@ def _stage(
     """The entry of the file's `stages` after `earlier`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
     number = len(earlier) + 1
     check_keys(options, ("algorithm", "start", "loss", "loop"), f"stage {number}")
-    algorithm, start = options.get("algorithm"), options.get("start")
+    algorithm, start = options.get("algorithm"), stage_start(options, number)
     if not isinstance(algorithm, int) or algorithm not in TRAINED_MODULES:
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
-    if start is not None and not isinstance(start, str) and start not in range(1, number):
-        raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights")
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     if loss.psnr_end_only and algorithm != 3:
         raise UserError(

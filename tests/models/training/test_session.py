@@ -16,7 +16,7 @@ from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.data import load_images
 from models.training.learner import LoopConfig
 from models.training.loop import CHECKPOINT, run
-from models.training.session import read_config, share_minutes, stage_loop
+from models.training.session import read_config, share_minutes, stage_loop, stage_start
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
@@ -263,3 +263,10 @@ def test_loop_of_a_stage_overrides_that_of_the_file():
     for sections in ({"loop": {"bach": 3}}, {}), ({}, {"loop": {"bach": 3}}):
         with pytest.raises(UserError, match="unknown key 'bach' in 'loop'"):
             stage_loop(*sections)
+
+
+def test_a_stage_starts_from_an_earlier_one_from_released_weights_or_from_nothing():
+    assert [stage_start(one, 3) for one in ({}, {"start": 2}, {"start": "lrisc-compact"})] == [None, 2, "lrisc-compact"]
+    for start in 0, 3, 1.0, True, [1]:  # a number that is almost a stage must not begin from nothing
+        with pytest.raises(UserError, match=r"'start' of stage 3 must be an earlier stage .* not"):
+            stage_start({"start": start}, 3)
