@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simulator.cache import write_atomically
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.inputs import BUILT_IN

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from simulator.cache import cache_dir
+from simulator.disk import cache_dir
 from simulator.errors import UserError
 
 CHUNK = 2**20

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simulator.cache import write_atomically
+from simulator.disk import write_atomically
 from simulator.images import NamedImage
 from simulator.rows import Row
 

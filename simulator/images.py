@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from simulator.cache import cache_dir, write_atomically
+from simulator.disk import cache_dir, write_atomically
 from simulator.errors import UserError
 from simulator.randomness import image_digest, to_float
 

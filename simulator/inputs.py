@@ -32,7 +32,7 @@ class SweepConfig:
         limit: take no more images than this.
         realisations: channel draws per image.
         seed: seed of all channel draws.
-        device, precision: where learned schemes run, and in which arithmetic (`simulator.precision`).
+        device, precision: where learned schemes run, and in which arithmetic (`simulator.devices`).
         lpips: backbone of LPIPS, or "none".
         metrics: specifications of further metrics (`simulator.metrics.load_metric`).
         workers: processes; None is one per core, or as many as a Ray cluster has room for.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.channels import channel_identity
+from simulator.devices import resolve_precision
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.gallery import Gallery, Keeper
@@ -24,7 +25,6 @@ from simulator.inputs import Inputs, SweepConfig, load_inputs
 from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
-from simulator.precision import resolve_precision
 from simulator.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
 from simulator.rows import ROW_FORMAT
 from simulator.statistics import summarise

@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.cache import write_atomically
 from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
+from simulator.disk import write_atomically
 from simulator.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 from simulator.statistics import (
     BILL_COLUMNS,

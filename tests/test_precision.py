@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from simulator import precision
+from simulator import devices as precision
+from simulator.devices import resolve_precision
 from simulator.inputs import SweepConfig, load_inputs
 from simulator.link import load_scheme, transmit
-from simulator.precision import resolve_precision
 from simulator.sweep import plan
 from simulator.trials import on_device
 

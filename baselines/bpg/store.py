@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from simulator.cache import cache_dir, write_atomically
+from simulator.disk import cache_dir, write_atomically
 
 _DIGEST_CHARACTERS = 32
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from simulator.cache import write_atomically
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 
 MAX_NAME_BYTES = 200

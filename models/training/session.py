@@ -21,8 +21,8 @@ from models.training.data import ImageStore, load_images
 from models.training.identity import Identity, check_record
 from models.training.learner import LoopConfig, Trainee
 from models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
-from simulator.cache import write_atomically
 from simulator.configuration import build, check_keys, read_configuration
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 
 ORIGIN = "origin.json"

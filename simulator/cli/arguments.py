@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 KEEP_IMAGES = ("none", "best", "all")
 LPIPS_NETS = ("alex", "vgg", "squeeze", "none")
-PRECISIONS = ("auto", "fp32", "bf16")  # as simulator.precision, which needs torch
+PRECISIONS = ("auto", "fp32", "bf16")  # as simulator.devices, which needs torch
 MIN_SIDE = 16
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")

@@ -144,7 +144,7 @@ def _channels(args: argparse.Namespace) -> None:
 
 
 def _write(target: Path, text: str) -> None:
-    from simulator.cache import write_atomically
+    from simulator.disk import write_atomically
 
     try:
         write_atomically(target, text.encode())

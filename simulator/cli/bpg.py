@@ -5,8 +5,8 @@ import io
 import json
 from pathlib import Path
 
-from simulator.cache import write_atomically
 from simulator.cli.arguments import add_json, positive_int
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 
 DEFAULT_QP = 29  # as bpgenc

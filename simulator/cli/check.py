@@ -46,7 +46,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     from simulator import provenance
-    from simulator.cache import cache_dir
+    from simulator.disk import cache_dir
     from simulator.images import kodak_folder
     from simulator.lpips_net import BACKBONES, backbone_file
     from simulator.phy.kernels import num_threads

@@ -149,7 +149,7 @@ def _save_reception(path: Path, reception: Any) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    from simulator.cache import write_atomically
+    from simulator.disk import write_atomically
 
     try:
         write_atomically(path, data)

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from simulator.cache import write_atomically
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
 from simulator.report.data import axes_of, check_comparable, make_series, numbers

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from models.training.checkpoint import load_checkpoint, save_checkpoint
-from simulator.cache import write_atomically
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.store import DATABASE, load_results
 from simulator.sweep import run_sweep
