@@ -17,7 +17,6 @@ from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
-from simulator.options import Choice, full_name, read_options
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
 from simulator.phy.qam import demap, map_bits
@@ -28,6 +27,7 @@ from simulator.phy.transport import (
     transport_format,
 )
 from simulator.randomness import to_float, to_uint8
+from simulator.spec.options import Choice, full_name, read_options
 
 if TYPE_CHECKING:
     from simulator.benchmarks import Figure

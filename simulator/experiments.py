@@ -7,12 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.configuration import check_keys, read_configuration
 from simulator.curves import BACKBONES
 from simulator.errors import UserError
 from simulator.gallery import KEEP
-from simulator.grids import parse_cbr, parse_snrs
 from simulator.inputs import SweepConfig
+from simulator.spec.configuration import check_keys, read_configuration
+from simulator.spec.grids import parse_cbr, parse_snrs
 from simulator.statistics import METRICS
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from simulator.audit import check_bill, check_control, check_shown, check_transm
 from simulator.channels import Channel, Realisation, Received
 from simulator.channels.contract import announce, cross, draw
 from simulator.errors import UserError
-from simulator.plugins import load_plugin
 from simulator.randomness import derive_key, image_digest
+from simulator.spec.plugins import load_plugin
 
 # The receiver shows this grey when it could decode nothing: the mean level of natural photographs
 # (ImageNet's channel means averaged), the constant with the least expected squared error.

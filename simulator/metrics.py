@@ -12,8 +12,8 @@ import torch
 
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet, LpipsUnavailable
-from simulator.plugins import load_plugin
 from simulator.randomness import to_float, to_uint8
+from simulator.spec.plugins import load_plugin
 
 __all__ = [
     "LpipsNet",

@@ -15,7 +15,7 @@ from simulator.channels import Channel, load_channel
 from simulator.channels.base import noise_variance
 from simulator.channels.flat import FlatChannel
 from simulator.errors import UserError
-from simulator.plugins import plugin_names
+from simulator.spec.plugins import plugin_names
 
 SNR_TOLERANCE_DB = 0.02
 TEST_SNR_DB = 10.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.configuration import build, check_keys, read_configuration
 from simulator.errors import UserError
+from simulator.spec.configuration import build, check_keys, read_configuration
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from models import spectrum
 from models.spectrum import KNOTS, Spectrum
-from simulator.configuration import check_sizes
+from simulator.spec.configuration import check_sizes
 
 BLOCK = 16
 BLOCK_VALUES = 3 * BLOCK * BLOCK

@@ -17,9 +17,9 @@ from models.training.fading import fading_strength
 from models.training.identity import describe
 from models.training.muon import parameter_groups
 from models.training.session import Stage, System, stage_loop, stage_start
-from simulator.configuration import build, check_keys, read_snr_range
 from simulator.errors import UserError
 from simulator.randomness import derive_key
+from simulator.spec.configuration import build, check_keys, read_snr_range
 
 if TYPE_CHECKING:
     from simulator.benchmarks import Figure

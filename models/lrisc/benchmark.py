@@ -19,11 +19,11 @@ from models.lrisc.scheme import LriscScheme
 from models.training.monitor import count_flops
 from simulator.benchmarks import Figure, faster, kodak_sized_image, one_thread, smaller, take_turns
 from simulator.channels import load_channel
-from simulator.configuration import read_configuration
 from simulator.devices import has_native_bf16
 from simulator.link import transmit
 from simulator.metrics import LpipsNet, LpipsUnavailable
 from simulator.metrics import measure as compare
+from simulator.spec.configuration import read_configuration
 
 COMPACT, PAPER = "lrisc-compact", "lrisc-paper"
 SNRS_DB = (0.0, 10.0)

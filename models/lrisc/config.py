@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simulator.configuration import build, check_sizes
 from simulator.errors import UserError
+from simulator.spec.configuration import build, check_sizes
 
 STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
 MAX_WINDOW = 32  # attention between all pairs of its vectors

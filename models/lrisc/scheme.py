@@ -23,11 +23,11 @@ from models.lrisc.planning import plan_fixed, plan_transmission
 from models.pretrained import build_network, find_weights, load_pretrained
 from simulator import adaptation
 from simulator.channels import Received
-from simulator.configuration import read_snr_range
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
+from simulator.spec.configuration import read_snr_range
 
 if TYPE_CHECKING:
     from simulator.benchmarks import Figure

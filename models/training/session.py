@@ -21,9 +21,9 @@ from models.training.data import ImageStore, load_images
 from models.training.identity import Identity, check_record
 from models.training.learner import LoopConfig, Trainee
 from models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
-from simulator.configuration import build, check_keys, read_configuration
 from simulator.disk import write_atomically
 from simulator.errors import UserError
+from simulator.spec.configuration import build, check_keys, read_configuration
 
 ORIGIN = "origin.json"
 State = Mapping[str, torch.Tensor]
@@ -136,7 +136,7 @@ class System(ABC):
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a training's YAML file, as `simulator.configuration.read_configuration` does.
+    """Read a training's YAML file, as `simulator.spec.configuration.read_configuration` does.
 
     Raises:
         UserError: what that says, or a file without stages.

@@ -21,10 +21,10 @@ from models.training.data import ImageStore, training_batch
 from models.training.identity import describe
 from models.training.session import Stage, State, System, stage_loop, stage_start
 from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
-from simulator.configuration import build, check_keys
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
 from simulator.randomness import derive_key
+from simulator.spec.configuration import build, check_keys
 
 if TYPE_CHECKING:
     from simulator.benchmarks import Figure

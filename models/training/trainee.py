@@ -26,9 +26,9 @@ from models.lrisc.rate import pool_tokens
 from models.lrisc.unet import Condition
 from models.training.fading import fading_strength
 from models.training.muon import parameter_groups
-from simulator.configuration import read_snr_range
 from simulator.errors import UserError
 from simulator.lpips_net import LpipsNet
+from simulator.spec.configuration import read_snr_range
 
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
 VALIDATION_CBR, VALIDATION_SNRS_DB = 1 / 16, (0.0, 5.0, 10.0, 15.0)

@@ -14,7 +14,7 @@ from simulator.app import session
 from simulator.app.session import LONG_SIDE, Machine, Settings
 from simulator.errors import UserError
 from simulator.images import SAMPLES, load_image, sample_files
-from simulator.plugins import plugin_names
+from simulator.spec.plugins import plugin_names
 
 MAX_UPLOAD_MB = 20
 FORMATS = f"PNG, JPEG, WebP or TIFF of up to {MAX_UPLOAD_MB} MB. It stays on this machine."

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from simulator import grids
 from simulator.channels import Channel, load_channel
 from simulator.delivery import Delivery, deliver
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.lpips_net import LpipsNet, backbone_file
-from simulator.plugins import plugin_names
 from simulator.randomness import to_float, to_uint8
+from simulator.spec import grids
+from simulator.spec.plugins import plugin_names
 from simulator.trials import on_device
 
 LONG_SIDE = 768  # a Kodak photograph's: seconds per press on a CPU

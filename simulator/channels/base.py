@@ -9,8 +9,8 @@ from typing import Protocol
 
 import torch
 
-from simulator.plugins import load_plugin, plugin_module
 from simulator.randomness import sionna_seeded
+from simulator.spec.plugins import load_plugin, plugin_module
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 
 from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noise_variance
-from simulator.options import Number, full_name, read_options
 from simulator.randomness import derive_key, sionna_seeded
+from simulator.spec.options import Number, full_name, read_options
 
 _AWGN_OPTIONS = {"assumed_db": Number(None, -30, 60)}
 # Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.

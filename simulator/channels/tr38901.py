@@ -8,7 +8,7 @@ from simulator.channels.grid import ResourceGrid
 from simulator.channels.ofdm import OfdmChannel
 from simulator.channels.paths import Cdl, PathModel, SystemLevel, Tdl
 from simulator.errors import UserError
-from simulator.options import Choice, Known, Number, full_name, read_options
+from simulator.spec.options import Choice, Known, Number, full_name, read_options
 
 _GRID: Known = {
     "subcarriers": Number(288, 12, 3300, step=12),  # 275 resource blocks at most, TS 38.211, 4.4.2

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from simulator import grids
 from simulator.errors import UserError
+from simulator.spec import grids
 
 T = TypeVar("T")
 

@@ -50,7 +50,7 @@ def environment() -> dict[str, Any]:
     from simulator.images import kodak_folder
     from simulator.lpips_net import BACKBONES, backbone_file
     from simulator.phy.kernels import num_threads
-    from simulator.plugins import plugin_names
+    from simulator.spec.plugins import plugin_names
 
     origin = provenance.environment()
     kodak = kodak_folder()

@@ -40,7 +40,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train or export."""
     from simulator.errors import UserError
-    from simulator.plugins import load_plugin
+    from simulator.spec.plugins import load_plugin
 
     system = load_plugin(TRAINERS, "trainable system", args.system)
     run_dir = args.out or Path("runs") / args.config.stem

@@ -21,7 +21,7 @@ import torch
 from simulator.codecs.files import read_source, run_file
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, one_line
 from simulator.errors import UserError
-from simulator.options import Choice, Known, Number, full_name, read_options
+from simulator.spec.options import Choice, Known, Number, full_name, read_options
 
 OPTIONS: Known = {"layout": Choice(("interleaved", "halves")), "power": Number(1, 0.01, 100)}
 LAYERS = "layers="

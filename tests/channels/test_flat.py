@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simulator.channels import load_channel
 from simulator.channels.base import DRAW_BLOCK
 from simulator.errors import UserError
-from simulator.plugins import plugin_names
+from simulator.spec.plugins import plugin_names
 
 FLAT = ("awgn", "rayleigh", "rayleigh-fast", "rician", "rician-fast:K=3")
 CHANNELS = plugin_names("simulator.channels")

@@ -9,7 +9,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.errors import UserError
-from simulator.plugins import plugin_names
+from simulator.spec.plugins import plugin_names
 
 CHANNELS = plugin_names("simulator.channels")
 OFDM = tuple(name for name in CHANNELS if name.startswith(("tdl", "cdl")) or name in ("umi", "uma", "rma"))

@@ -82,7 +82,7 @@ def test_rows_know_a_channel_that_a_strangers_function_makes_of_our_parts(tmp_pa
 
 
 def test_the_guide_names_every_channel_and_option() -> None:
-    from simulator.plugins import plugin_names
+    from simulator.spec.plugins import plugin_names
 
     guide = GUIDE.read_text()
     for name in plugin_names("simulator.channels"):

@@ -242,7 +242,7 @@ _SETTINGS = (b"loop.batch=8", b"stages.2.loop.minutes=5", b"model.rate_levels=[2
 
 
 def _setting(data: bytes, folder: Path) -> None:
-    from simulator.configuration import override
+    from simulator.spec.configuration import override
 
     config = {"loop": {"batch": 4}, "stages": [{"loop": {}}, {"loop": {"minutes": 3}}], "name": "n", "empty": None}
     override(config, data.decode("utf-8", "replace"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.errors import MAX_CHARACTERS, UserError, in_one_line
-from simulator.grids import MAX_GRID_POINTS, parse_cbrs, parse_snrs
+from simulator.spec.grids import MAX_GRID_POINTS, parse_cbrs, parse_snrs
 
 CHECKOUT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"

@@ -1,0 +1,1 @@
+"""How a word on the command line becomes a thing: names, options, grids, configuration files."""
