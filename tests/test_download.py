@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from simulator.download import COCO, Archive, fetch
 from simulator.errors import UserError
+from simulator.images.download import COCO, Archive, fetch
 
 CONTENT = bytes(range(256)) * 40
 

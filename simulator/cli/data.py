@@ -22,8 +22,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download, and say where the images are."""
-    from simulator.download import get_kodak
     from simulator.errors import UserError
+    from simulator.images.download import get_kodak
 
     if args.name == "kodak":
         if args.out:
@@ -38,7 +38,7 @@ def _get_with_bar(name: str, folder: Path | None) -> Path:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from simulator.download import COCO, get_coco
+    from simulator.images.download import COCO, get_coco
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from models.training.checkpoint import load_checkpoint, save_checkpoint
-from simulator import download as download_module
-from simulator.download import Archive, fetch
+from simulator.images import download as download_module
+from simulator.images.download import Archive, fetch
 from simulator.plots import draw
 from simulator.store import DATABASE, load_results
 from simulator.sweep import SUMMARY, run_sweep

@@ -239,7 +239,7 @@ def _download(entry: _KodakEntry, path: Path) -> None:
 
 def _fetch(entry: _KodakEntry) -> bytes:
     """The bytes of one Kodak file, if they are the right ones."""
-    from simulator.download import open_https
+    from simulator.images.download import open_https
 
     try:
         with open_https(urllib.request.Request(KODAK_SITE + entry.name), 30) as response:
