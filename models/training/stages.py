@@ -22,7 +22,7 @@ from models.training.identity import describe
 from models.training.session import Stage, State, System, stage_loop, stage_start
 from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.errors import UserError
-from simulator.lpips_net import LpipsNet
+from simulator.metrics.lpips import LpipsNet
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 

@@ -27,7 +27,7 @@ from models.lrisc.unet import Condition
 from models.training.fading import fading_strength
 from models.training.muon import parameter_groups
 from simulator.errors import UserError
-from simulator.lpips_net import LpipsNet
+from simulator.metrics.lpips import LpipsNet
 from simulator.spec.configuration import read_snr_range
 
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do

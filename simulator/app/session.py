@@ -17,7 +17,7 @@ from simulator.delivery import Delivery, deliver
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
 from simulator.link import Bound, Scheme, check_supported, load_scheme
-from simulator.lpips_net import LpipsNet, backbone_file
+from simulator.metrics.lpips import LpipsNet, backbone_file
 from simulator.randomness import to_float, to_uint8
 from simulator.spec import grids
 from simulator.spec.plugins import plugin_names

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from simulator.errors import UserError
-from simulator.lpips_net import LpipsNet, LpipsUnavailable
+from simulator.metrics.lpips import LpipsNet, LpipsUnavailable
 from simulator.randomness import to_float, to_uint8
 from simulator.spec.plugins import load_plugin
 
