@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from baselines import bpg
-from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
 from simulator.phy.qam import demap, map_bits
@@ -46,7 +45,7 @@ class BpgLdpc:
 
     An image is lost, as a whole, if a CRC fails or if not even BPG's coarsest file fits the transport block. The
     adaptive MCS keeps outages below 1 % over AWGN, and at 10 % or less over any fading channel whose average SNR allows
-    it, which it knows by name and average SNR (`simulator.adaptation`). `adaptation=genie` is told what each image is
+    it, which it knows by name and average SNR (`simulator.link.adaptation`). `adaptation=genie` is told what each image is
     about to meet: the bound for a link that measures the channel before it sends.
     """
 

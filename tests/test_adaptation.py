@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from simulator import adaptation
-from simulator.adaptation import OUTAGE_TARGET, Outlook, choose_mcs, choose_mcs_for, estimation_loss, outlook
 from simulator.channels import Realisation, Received, fade, load_channel, noise_variance
 from simulator.errors import UserError
+from simulator.link import adaptation
+from simulator.link.adaptation import OUTAGE_TARGET, Outlook, choose_mcs, choose_mcs_for, estimation_loss, outlook
 from simulator.phy.mcs import MCS_TABLE, Mcs, parse_mcs, select_mcs
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import decode_transport_blocks, encode_transport_blocks, transport_format

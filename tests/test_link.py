@@ -338,6 +338,6 @@ def test_nothing_but_an_mcs_index_goes_beside_the_channel(images: torch.Tensor, 
 
 
 def test_the_stopwatch_of_a_sweep_hides_no_genie() -> None:
-    from simulator.delivery import _Stopwatch
+    from simulator.link.delivery import _Stopwatch
 
     assert [_Stopwatch(Curious(genie)).genie for genie in (None, False, True)] == [False, False, True]

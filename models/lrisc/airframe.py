@@ -21,9 +21,9 @@ import torch
 
 from models.lrisc.rate import fixed_levels
 from models.lrisc.ratemap import decode_map, encode_map
-from simulator.adaptation import Outlook, outlook
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
+from simulator.link.adaptation import Outlook, outlook
 from simulator.phy.mcs import MCS_TABLE, Mcs
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import (

@@ -21,10 +21,9 @@ from models.lrisc.config import STRIDE, LriscConfig, Variant
 from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
 from models.lrisc.planning import plan_fixed, plan_transmission
 from models.pretrained import build_network, find_weights, load_pretrained
-from simulator import adaptation
 from simulator.channels import Received
 from simulator.errors import UserError
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, outage_image
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range

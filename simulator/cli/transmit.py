@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     _check_target(args.save_reception, (".safetensors",))
 
     from simulator.channels import load_channel
-    from simulator.delivery import deliver
     from simulator.images import load_image
     from simulator.link import Bound, check_supported, load_scheme
+    from simulator.link.delivery import deliver
     from simulator.randomness import to_float
     from simulator.trials import check_device, on_device
 

@@ -91,7 +91,7 @@ def test_fresh_computes_again(sweep, tmp_path, monkeypatch):
     assert sweep() == 0
     calls = []
     monkeypatch.setattr("toy_schemes.Toy.fingerprint", lambda self: calls.append(1) or "1")
-    monkeypatch.setattr("simulator.delivery.measure", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("simulator.link.delivery.measure", lambda *_: pytest.fail("computed again"))
     assert sweep() == 0
     with pytest.raises(BaseException, match="computed again"):
         sweep("--fresh")

@@ -9,10 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from simulator.audit import check_bill, check_control, check_shown, check_transmission
 from simulator.channels import Channel, Realisation, Received
 from simulator.channels.contract import announce, cross, draw
 from simulator.errors import UserError
+from simulator.link.audit import check_bill, check_control, check_shown, check_transmission
 from simulator.randomness import derive_key, image_digest
 from simulator.spec.plugins import load_plugin
 

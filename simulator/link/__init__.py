@@ -1,0 +1,41 @@
+"""link"""
+
+from simulator.link.trip import (
+    OUTAGE_GREY,
+    Bound,
+    Decoded,
+    LinkState,
+    Reception,
+    Scheme,
+    SymbolLedger,
+    Transmission,
+    Trip,
+    bandwidth_ratio,
+    channel_key,
+    channel_uses,
+    check_supported,
+    describe,
+    load_scheme,
+    outage_image,
+    transmit,
+)
+
+__all__ = [
+    "OUTAGE_GREY",
+    "Bound",
+    "Decoded",
+    "LinkState",
+    "Reception",
+    "Scheme",
+    "SymbolLedger",
+    "Transmission",
+    "Trip",
+    "bandwidth_ratio",
+    "channel_key",
+    "channel_uses",
+    "check_supported",
+    "describe",
+    "load_scheme",
+    "outage_image",
+    "transmit",
+]
