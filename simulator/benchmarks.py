@@ -24,7 +24,7 @@ from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.inputs import BUILT_IN
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, transmit
-from simulator.provenance import environment
+from simulator.results.provenance import environment
 from simulator.spec.plugins import plugin_names
 from simulator.trials import on_device
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.errors import UserError
 from simulator.randomness import derive_key
-from simulator.rows import Row
+from simulator.results.rows import Row
 from simulator.statistics import (
     METRICS,
     Estimate,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from simulator.results.store import Results
 from simulator.statistics import CONFIDENCE, Point, summarise
-from simulator.store import Results
 from simulator.tables import cbr_label
 
 if TYPE_CHECKING:

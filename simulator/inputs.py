@@ -10,7 +10,7 @@ from simulator.errors import UserError
 from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
-from simulator.rows import PUBLIC_COLUMNS
+from simulator.results.rows import PUBLIC_COLUMNS
 from simulator.spec.plugins import plugin_names
 from simulator.statistics import SUMMARY_COLUMNS
 from simulator.trials import check_device, on_device

@@ -12,8 +12,8 @@ from simulator.curves import STYLE
 from simulator.inputs import SweepConfig, choose_images
 from simulator.link import load_scheme, transmit
 from simulator.plots import save
-from simulator.rows import Row
-from simulator.store import Results
+from simulator.results.rows import Row
+from simulator.results.store import Results
 from simulator.tables import cbr_label
 from simulator.trials import on_device
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.curves import STYLE, Curve, figure_of, make_curves
 from simulator.errors import UserError
+from simulator.results.store import Results
 from simulator.statistics import METRICS, Point, further_names
-from simulator.store import Results
 from simulator.tables import cbr_label
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from simulator.experiments import Experiment
 from simulator.inputs import load_inputs
 from simulator.pictures import draw_pictures
 from simulator.plots import draw_panels
+from simulator.results.store import Results, check_folder
 from simulator.statistics import bills, summarise
-from simulator.store import Results, check_folder
 from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
 from simulator.tables import (
     bd_rates_csv,

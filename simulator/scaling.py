@@ -12,9 +12,9 @@ from simulator.channels import load_channel
 from simulator.images import NamedImage
 from simulator.inputs import Inputs, SweepConfig
 from simulator.link import Decoded, LinkState, Reception, Transmission
-from simulator.rows import Row
+from simulator.results.rows import Row
+from simulator.results.store import DATABASE, Store
 from simulator.statistics import summarise
-from simulator.store import DATABASE, Store
 from simulator.sweep import PlannedRow, plan
 from simulator.tables import summary_csv
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
-from simulator.rows import Row, further_metrics
+from simulator.results.rows import Row, further_metrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000

@@ -19,16 +19,16 @@ from simulator.channels import channel_identity
 from simulator.devices import resolve_precision
 from simulator.errors import UserError
 from simulator.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
-from simulator.gallery import Gallery, Keeper
 from simulator.images import NamedImage, group_by_size
 from simulator.inputs import Inputs, SweepConfig, load_inputs
 from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
-from simulator.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
-from simulator.rows import ROW_FORMAT
+from simulator.results.gallery import Gallery, Keeper
+from simulator.results.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
+from simulator.results.rows import ROW_FORMAT
+from simulator.results.store import Results, Store, check_folder, explained
 from simulator.statistics import summarise
-from simulator.store import Results, Store, check_folder, explained
 from simulator.tables import summary_csv, write_json, write_text
 from simulator.trials import Outcome, Task, Worker
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
 from simulator.disk import write_atomically
-from simulator.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
+from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 from simulator.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,

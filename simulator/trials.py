@@ -11,13 +11,13 @@ import torch
 from simulator.channels import Channel, load_channel
 from simulator.devices import resolve_precision
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
-from simulator.gallery import encode_png
 from simulator.images import NamedImage
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.randomness import to_uint8
-from simulator.rows import Row
+from simulator.results.gallery import encode_png
+from simulator.results.rows import Row
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from simulator.inputs import SweepConfig
 from simulator.link import LinkState, Reception, load_scheme, transmit
 from simulator.metrics import load_metric, psnr_db
 from simulator.randomness import to_float, to_uint8
-from simulator.store import DATABASE, load_results
+from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
 
 GUIDE = Path(__file__).parents[1] / "docs" / "extend.md"

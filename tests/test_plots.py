@@ -10,7 +10,7 @@ from test_statistics import row
 from simulator.curves import figure_of, make_curves
 from simulator.errors import UserError
 from simulator.plots import draw, draw_panels, remove_figures
-from simulator.store import Results
+from simulator.results.store import Results
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
 

@@ -2,7 +2,7 @@
 
 import json
 
-from simulator.provenance import environment
+from simulator.results.provenance import environment
 
 
 def test_commands_lose_the_place_of_files_and_nothing_else(monkeypatch, tmp_path):

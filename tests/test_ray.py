@@ -12,8 +12,8 @@ import pytest
 from simulator.errors import UserError
 from simulator.executors import RayCluster
 from simulator.inputs import SweepConfig
-from simulator.rows import COLUMNS
-from simulator.store import load_results
+from simulator.results.rows import COLUMNS
+from simulator.results.store import load_results
 from simulator.sweep import PROVENANCE, SUMMARY, choose_executor, run_sweep
 
 pytestmark = pytest.mark.usefixtures("toys")

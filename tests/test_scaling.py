@@ -5,8 +5,8 @@ import json
 import pytest
 
 from simulator.__main__ import main
+from simulator.results.store import Store
 from simulator.scaling import IMAGES, SNRS, grid, measure_growth, synthetic_rows
-from simulator.store import Store
 from simulator.sweep import plan
 from simulator.sweep_benchmark import Speed, efficiency
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.rows import Row
+from simulator.results.rows import Row
 from simulator.statistics import (
     SUMMARY_COLUMNS,
     bd_quality,

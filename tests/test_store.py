@@ -8,8 +8,8 @@ import pytest
 from test_statistics import row
 
 from simulator.errors import UserError
-from simulator.rows import public_record
-from simulator.store import DATABASE, Store, check_folder, load_results
+from simulator.results.rows import public_record
+from simulator.results.store import DATABASE, Store, check_folder, load_results
 
 ROWS = [row(image) for image in "abc"]
 KEYS = [one.key for one in ROWS]

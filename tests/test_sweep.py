@@ -12,8 +12,8 @@ from simulator import inputs
 from simulator.errors import UserError
 from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
-from simulator.provenance import PROVENANCE, environment
-from simulator.store import Store, load_results
+from simulator.results.provenance import PROVENANCE, environment
+from simulator.results.store import Store, load_results
 from simulator.sweep import SUMMARY, plan, run_sweep, tasks
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")

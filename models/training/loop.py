@@ -24,7 +24,7 @@ from models.training.identity import Identity, check_record
 from models.training.learner import Learner, LoopConfig, Trainee
 from models.training.monitor import CollapseDetector, Console
 from simulator.errors import UserError
-from simulator.provenance import environment
+from simulator.results.provenance import environment
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"

@@ -86,7 +86,7 @@ class Outcome:
         settings: what was asked for.
         scheme, channel: canonical names.
         source, received: uint8 [H, W, 3].
-        record: quality, outage and bill, with the column names of `simulator.rows.Row`.
+        record: quality, outage and bill, with the column names of `simulator.results.rows.Row`.
         encode_s, decode_s: seconds; None for a bound.
         constellation: None if nothing was sent.
     """

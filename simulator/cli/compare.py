@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the differences, and the BD-rates if there are any."""
     from simulator import tables
     from simulator.comparison import bd_rates, differences
-    from simulator.store import load_results
+    from simulator.results.store import load_results
 
     rows, metrics = load_results(args.results).rows, args.metric or METRICS
     found, deltas = differences(rows, args.reference, metrics), bd_rates(rows, args.reference, metrics)

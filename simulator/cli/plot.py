@@ -29,7 +29,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw, and print what was written."""
     from simulator.plots import draw
-    from simulator.store import explained, load_results
+    from simulator.results.store import explained, load_results
 
     results = [load_results(folder) for folder in args.results]
     folder = args.out or (args.results[0] / "figures" if len(args.results) == 1 else Path("figures"))

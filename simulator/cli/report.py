@@ -37,7 +37,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from simulator.report.page import write_report
-    from simulator.store import load_results
+    from simulator.results.store import load_results
 
     results = [load_results(folder) for folder in args.results]
     notes: list[str] = []

@@ -31,7 +31,7 @@ class Delivery:
     decode_s: float | None
 
     def record(self, index: int) -> dict[str, Any]:
-        """The outcome of one image as a flat record, all but the times: columns of `simulator.rows.Row`."""
+        """The outcome of one image as a flat record, all but the times: columns of `simulator.results.rows.Row`."""
         size = (self.shown.shape[-2], self.shown.shape[-1])
         realised = self.trip.snr_db[index]
         return {

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from PIL import Image
 
-from simulator.gallery import Gallery
 from simulator.images import load_image
 from simulator.report.data import Axes, Series
-from simulator.rows import Row
-from simulator.store import Results
+from simulator.results.gallery import Gallery
+from simulator.results.rows import Row
+from simulator.results.store import Results
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from typing import Any
 from simulator.comparison import differences
 from simulator.curves import BACKBONES, Curve, make_curves
 from simulator.errors import UserError
-from simulator.rows import Row
+from simulator.results.rows import Row
+from simulator.results.store import Results
 from simulator.statistics import (
     LEDGER_ITEMS,
     METRICS,
@@ -21,7 +22,6 @@ from simulator.statistics import (
     image_means,
     value_of,
 )
-from simulator.store import Results
 from simulator.tables import cbr_label
 
 Value = Callable[[Row], float | None]  # of a metric

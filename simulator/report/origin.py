@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.provenance import read_provenance
-from simulator.store import Results
+from simulator.results.provenance import read_provenance
+from simulator.results.store import Results
 
 
 def origins(results: Sequence[Results]) -> list[dict[str, Any]]:

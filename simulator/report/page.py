@@ -19,8 +19,8 @@ from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
 from simulator.report.data import axes_of, check_comparable, make_series, numbers
 from simulator.report.origin import origins
+from simulator.results.store import Results
 from simulator.statistics import METRICS
-from simulator.store import Results
 
 SCRIPTS = ("core.js", "charts.js", "differences.js", "viewer.js", "table.js", "start.js")
 MEGABYTE = 1_000_000

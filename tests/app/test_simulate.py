@@ -13,7 +13,7 @@ from simulator.app import session
 from simulator.app.session import LONG_SIDE, MAX_PIXELS, SHOWN_SYMBOLS, Machine, Settings, prepare, simulate
 from simulator.errors import UserError
 from simulator.images import load_image, load_image_set
-from simulator.store import load_results
+from simulator.results.store import load_results
 
 OUTCOME = ("psnr_db", "ms_ssim", "lpips", "outage", "snr_db_realised", "cbr", "cbr_payload")
 ITEMS = ("payload", "side_information", "header", "crc", "padding", "pilots")

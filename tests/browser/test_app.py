@@ -17,7 +17,7 @@ from PIL import Image
 from simulator.__main__ import main
 from simulator.app.session import find_scheme
 from simulator.images import load_image_set
-from simulator.store import load_results
+from simulator.results.store import load_results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -8,7 +8,7 @@ import pytest
 
 from simulator.comparison import differences
 from simulator.report.page import write_report
-from simulator.store import DATABASE, load_results
+from simulator.results.store import DATABASE, load_results
 
 BUSY = 60_000  # milliseconds of patience
 CHARTS = "() => [...document.querySelectorAll('.charts:not(.bills) .chart')]"

@@ -15,8 +15,8 @@ from PIL import Image
 
 from simulator.__main__ import main
 from simulator.comparison import DIFFERENCE_COLUMNS
+from simulator.results.store import load_results
 from simulator.statistics import BILL_COLUMNS
-from simulator.store import load_results
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from simulator.__main__ import main
-from simulator.rows import PUBLIC_COLUMNS
+from simulator.results.rows import PUBLIC_COLUMNS
+from simulator.results.store import DATABASE, Store
 from simulator.statistics import SUMMARY_COLUMNS
-from simulator.store import DATABASE, Store
 
 pytestmark = pytest.mark.usefixtures("toys")
 

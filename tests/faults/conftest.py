@@ -11,7 +11,7 @@ import pytest
 
 from simulator import sweep
 from simulator.inputs import SweepConfig
-from simulator.rows import Row
+from simulator.results.rows import Row
 
 
 class Forked:

@@ -10,7 +10,7 @@ import pytest
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.disk import write_atomically
 from simulator.errors import UserError
-from simulator.store import DATABASE, load_results
+from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
 from tests.faults.conftest import Forked, quietly, remount, without_times
 

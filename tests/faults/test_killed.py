@@ -16,7 +16,7 @@ from models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.images import download as download_module
 from simulator.images.download import Archive, fetch
 from simulator.plots import draw
-from simulator.store import DATABASE, load_results
+from simulator.results.store import DATABASE, load_results
 from simulator.sweep import SUMMARY, run_sweep
 from tests.faults.conftest import Forked, quietly, without_times
 

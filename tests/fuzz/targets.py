@@ -109,7 +109,7 @@ def _results_seeds() -> list[bytes]:
 
 
 def _results_mutate(data: bytes, draw: random.Random) -> bytes:
-    from simulator.rows import COLUMNS
+    from simulator.results.rows import COLUMNS
 
     if draw.random() < 0.5:
         return b"\0" + damage(_sound_database(), draw)
@@ -125,7 +125,7 @@ def _results_mutate(data: bytes, draw: random.Random) -> bytes:
 def _sound_database() -> bytes:
     import tempfile
 
-    from simulator.store import DATABASE, Store
+    from simulator.results.store import DATABASE, Store
 
     with tempfile.TemporaryDirectory() as name:
         with Store(Path(name)) as store:
@@ -138,7 +138,7 @@ def _sound_database() -> bytes:
 
 
 def _row(scheme: str, image: str, snr_db: float) -> Any:
-    from simulator.rows import Row
+    from simulator.results.rows import Row
 
     bill = {"payload": 90, "side_information": 2, "header": 3, "crc": 3, "padding": 2, "pilots": 0}
     return Row(
@@ -155,9 +155,9 @@ def _results(data: bytes, folder: Path) -> None:
 
     from simulator import tables
     from simulator.curves import make_curves
-    from simulator.rows import public_record
+    from simulator.results.rows import public_record
+    from simulator.results.store import DATABASE, load_results
     from simulator.statistics import Bill, Point, bills, summarise
-    from simulator.store import DATABASE, load_results
 
     path = folder / DATABASE
     if data[:1] == b"\0":

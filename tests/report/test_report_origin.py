@@ -2,9 +2,9 @@
 
 import json
 
-from simulator.provenance import PROVENANCE, environment
 from simulator.report.origin import origins
-from simulator.store import Results
+from simulator.results.provenance import PROVENANCE, environment
+from simulator.results.store import Results
 
 
 def test_rows_from_elsewhere_are_told_with_what_is_different_there(tmp_path):

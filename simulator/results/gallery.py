@@ -13,7 +13,7 @@ from PIL import Image
 
 from simulator.disk import write_atomically
 from simulator.images import NamedImage
-from simulator.rows import Row
+from simulator.results.rows import Row
 
 KEEP = ("none", "best", "all")
 FOLDER = "images"  # in a results folder

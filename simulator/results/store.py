@@ -18,9 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import UserError
-from simulator.provenance import ENVIRONMENT, same_environment
-from simulator.rows import COLUMNS, Row
-from simulator.soundness import APPLICATION_ID, LAYOUT, check_content, check_further, check_ours, columns, read_meta
+from simulator.results.provenance import ENVIRONMENT, same_environment
+from simulator.results.rows import COLUMNS, Row
+from simulator.results.soundness import (
+    APPLICATION_ID,
+    LAYOUT,
+    check_content,
+    check_further,
+    check_ours,
+    columns,
+    read_meta,
+)
 
 DATABASE = "results.sqlite"
 LOCK = ".lock"
@@ -112,7 +120,7 @@ class Store:
         """Note in which environment rows are made from now on.
 
         Args:
-            now: this environment, as `simulator.provenance.environment` tells.
+            now: this environment, as `simulator.results.provenance.environment` tells.
             before: that of the rows of which none was noted; what it does not tell is None.
             kept: keys of rows that are not computed again.
 

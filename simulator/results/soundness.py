@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from simulator.errors import UserError
-from simulator.rows import COLUMNS, Row
+from simulator.results.rows import COLUMNS, Row
 
 APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
 LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
