@@ -10,9 +10,9 @@ import torch
 from baselines import bpg
 from simulator.benchmarks import Figure, faster, one_thread
 from simulator.images import NamedImage, load_image_set
-from simulator.inputs import SweepConfig
 from simulator.metrics import psnr_db
 from simulator.randomness import to_uint8
+from simulator.sweep.inputs import SweepConfig
 from simulator.sweep_benchmark import arrivals
 
 CBR, SNR_DB = Fraction(1, 16), 10.0

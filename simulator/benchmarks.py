@@ -22,11 +22,11 @@ import torch
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.inputs import BUILT_IN
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, transmit
 from simulator.results.provenance import environment
 from simulator.spec.plugins import plugin_names
-from simulator.trials import on_device
+from simulator.sweep.inputs import BUILT_IN
+from simulator.sweep.trials import on_device
 
 NAME = "benchmarks"
 KODAK_SIZE = (512, 768)
@@ -151,7 +151,7 @@ def measure_workers(quick: bool) -> Iterator[Figure]:
     """How much of its workers a sweep gets to use, locally and on Ray where that is installed."""
     from importlib.util import find_spec
 
-    from simulator.inputs import SweepConfig
+    from simulator.sweep.inputs import SweepConfig
     from simulator.sweep_benchmark import efficiency, measure_speeds
 
     snrs = (10.0, 15.0) if quick else tuple(map(float, range(0, 16)))

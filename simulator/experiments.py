@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from simulator.curves import BACKBONES
 from simulator.errors import UserError
-from simulator.inputs import SweepConfig
 from simulator.results.gallery import KEEP
 from simulator.spec.configuration import check_keys, read_configuration
 from simulator.spec.grids import parse_cbr, parse_snrs
 from simulator.statistics import METRICS
+from simulator.sweep.inputs import SweepConfig
 
 T = TypeVar("T")
 

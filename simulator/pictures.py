@@ -9,13 +9,13 @@ import torch
 
 from simulator.channels import load_channel
 from simulator.curves import STYLE
-from simulator.inputs import SweepConfig, choose_images
 from simulator.link import load_scheme, transmit
 from simulator.plots import save
 from simulator.results.rows import Row
 from simulator.results.store import Results
+from simulator.sweep.inputs import SweepConfig, choose_images
+from simulator.sweep.trials import on_device
 from simulator.tables import cbr_label
-from simulator.trials import on_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,12 +8,12 @@ from pathlib import Path
 from simulator.comparison import bd_rates, differences
 from simulator.errors import UserError
 from simulator.experiments import Experiment
-from simulator.inputs import load_inputs
 from simulator.pictures import draw_pictures
 from simulator.plots import draw_panels
 from simulator.results.store import Results, check_folder
 from simulator.statistics import bills, summarise
 from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
+from simulator.sweep.inputs import load_inputs
 from simulator.tables import (
     bd_rates_csv,
     bills_csv,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simulator.inputs import SweepConfig
 from simulator.sweep import Outputs, run_sweep
+from simulator.sweep.inputs import SweepConfig
 
 NO_OUTPUTS = Outputs(lambda folder: None, lambda results: None)
 FOR_EVER_S = 1e6  # a time-out makes even a single worker a process, which begins with empty caches as the others do

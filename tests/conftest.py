@@ -92,8 +92,8 @@ def kept_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a small sweep of two schemes over three photographs, with every picture kept."""
     from fractions import Fraction
 
-    from simulator.inputs import SweepConfig
     from simulator.sweep import Outputs, run_sweep
+    from simulator.sweep.inputs import SweepConfig
 
     folder = tmp_path_factory.mktemp("results") / "kept"
     config = SweepConfig(

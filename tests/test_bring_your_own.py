@@ -24,12 +24,12 @@ from simulator.channels import load_channel
 from simulator.codecs import files
 from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
-from simulator.inputs import SweepConfig
 from simulator.link import LinkState, Reception, load_scheme, transmit
 from simulator.metrics import load_metric, psnr_db
 from simulator.randomness import to_float, to_uint8
 from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
+from simulator.sweep.inputs import SweepConfig
 
 GUIDE = Path(__file__).parents[1] / "docs" / "extend.md"
 EXAMPLES = GUIDE.parent / "examples"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import UserError
-from simulator.executors.base import Answer, Lost, Ready
-from simulator.executors.crew import MAX_FAILED_STARTS, Crew
+from simulator.sweep.executors.base import Answer, Lost, Ready
+from simulator.sweep.executors.crew import MAX_FAILED_STARTS, Crew
 
 
 @dataclass(frozen=True)

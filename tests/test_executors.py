@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from simulator.errors import UserError
-from simulator.executors import InProcess, LocalProcesses
+from simulator.sweep.executors import InProcess, LocalProcesses
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def test_processes_end_with_the_consumer():
 ORPHANS = """
 import sys
 sys.path.insert(0, {folder!r})
-from simulator.executors import LocalProcesses
+from simulator.sweep.executors import LocalProcesses
 from test_executors import Job, Reporter
 if __name__ == "__main__":
     for _, process, _ in LocalProcesses(2).run(Reporter, [Job(0, n) for n in range(10_000)]):

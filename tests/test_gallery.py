@@ -8,12 +8,12 @@ from PIL import Image
 
 from simulator import sweep
 from simulator.images import load_image_set
-from simulator.inputs import SweepConfig
 from simulator.link import load_scheme
 from simulator.metrics import psnr_db
 from simulator.results.gallery import Gallery
 from simulator.sweep import run_sweep
-from simulator.trials import Worker
+from simulator.sweep.inputs import SweepConfig
+from simulator.sweep.trials import Worker
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
 

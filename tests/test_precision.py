@@ -9,10 +9,10 @@ import torch
 
 from simulator import devices as precision
 from simulator.devices import resolve_precision
-from simulator.inputs import SweepConfig, load_inputs
 from simulator.link import load_scheme, transmit
 from simulator.sweep import plan
-from simulator.trials import on_device
+from simulator.sweep.inputs import SweepConfig, load_inputs
+from simulator.sweep.trials import on_device
 
 
 @dataclass

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 import pytest
 
 from simulator.errors import UserError
-from simulator.executors import RayCluster
-from simulator.inputs import SweepConfig
 from simulator.results.rows import COLUMNS
 from simulator.results.store import load_results
 from simulator.sweep import PROVENANCE, SUMMARY, choose_executor, run_sweep
+from simulator.sweep.executors import RayCluster
+from simulator.sweep.inputs import SweepConfig
 
 pytestmark = pytest.mark.usefixtures("toys")
 TIMINGS = {"encode_s", "decode_s"}

@@ -8,13 +8,12 @@ from fractions import Fraction
 
 import pytest
 
-from simulator import inputs
 from simulator.errors import UserError
-from simulator.inputs import SweepConfig, load_inputs
 from simulator.metrics import LpipsUnavailable
 from simulator.results.provenance import PROVENANCE, environment
 from simulator.results.store import Store, load_results
-from simulator.sweep import SUMMARY, plan, run_sweep, tasks
+from simulator.sweep import SUMMARY, inputs, plan, run_sweep, tasks
+from simulator.sweep.inputs import SweepConfig, load_inputs
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
 
@@ -87,7 +86,7 @@ def test_summary_is_the_same_bytes_with_other_workers_and_batches(config, tmp_pa
 def test_a_finished_sweep_computes_nothing_again(config, tmp_path, monkeypatch):
     expected = summary_of(config, tmp_path)
     (tmp_path / SUMMARY).unlink()
-    monkeypatch.setattr("simulator.trials.Worker.__call__", lambda self, task: pytest.fail("computed again"))
+    monkeypatch.setattr("simulator.sweep.trials.Worker.__call__", lambda self, task: pytest.fail("computed again"))
     assert summary_of(config, tmp_path) == expected
 
 

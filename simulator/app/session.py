@@ -21,7 +21,7 @@ from simulator.metrics.lpips import LpipsNet, backbone_file
 from simulator.randomness import to_float, to_uint8
 from simulator.spec import grids
 from simulator.spec.plugins import plugin_names
-from simulator.trials import on_device
+from simulator.sweep.trials import on_device
 
 LONG_SIDE = 768  # a Kodak photograph's: seconds per press on a CPU
 MAX_PIXELS = 2_100_000  # 1920 x 1080, which takes LRISC's U-Net about 5 GB

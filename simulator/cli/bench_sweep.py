@@ -42,12 +42,12 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def _sweep(args: argparse.Namespace) -> None:
-    from simulator.executors import single_threaded
+    from simulator.sweep.executors import single_threaded
 
     single_threaded()
     from rich.console import Console
 
-    from simulator.inputs import SweepConfig
+    from simulator.sweep.inputs import SweepConfig
     from simulator.sweep_benchmark import efficiency, measure_speeds
 
     config = SweepConfig(

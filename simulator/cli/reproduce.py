@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from simulator.errors import UserError
-    from simulator.executors import single_threaded
+    from simulator.sweep.executors import single_threaded
 
     single_threaded()
     from simulator.experiments import choose_experiments, scaled_down

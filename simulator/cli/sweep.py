@@ -58,12 +58,12 @@ def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and print its summary; 1 if a scheme broke in some rows."""
-    from simulator.executors import single_threaded
+    from simulator.sweep.executors import single_threaded
 
     single_threaded()
-    from simulator.inputs import SweepConfig
     from simulator.statistics import summarise
     from simulator.sweep import FIGURES, SUMMARY, run_sweep
+    from simulator.sweep.inputs import SweepConfig
     from simulator.tables import print_table, summary_table, to_json
 
     config = SweepConfig(

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from simulator.link import Bound, check_supported, load_scheme
     from simulator.link.delivery import deliver
     from simulator.randomness import to_float
-    from simulator.trials import check_device, on_device
+    from simulator.sweep.trials import check_device, on_device
 
     check_device(args.device)
     channel = load_channel(args.channel)

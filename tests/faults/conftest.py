@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from simulator import sweep
-from simulator.inputs import SweepConfig
 from simulator.results.rows import Row
+from simulator.sweep.inputs import SweepConfig
 
 
 class Forked:

@@ -171,7 +171,7 @@ def _child(
     report: Connection, current: Any, target: str, first: int, count: int, seed: int, deadline: float | None
 ) -> None:
     """Run the inputs from number `first` on; tell figures now and then, and every finding at once."""
-    from simulator.executors import single_threaded
+    from simulator.sweep.executors import single_threaded
     from tests.fuzz.targets import TARGETS
 
     single_threaded()

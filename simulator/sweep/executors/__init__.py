@@ -5,8 +5,8 @@ as they come, in any order. Parallelism comes from processes alone: every worker
 sums are formed in the same order, and results are the same bits, however many workers there are and wherever they run.
 """
 
-from simulator.executors.base import Executor, Task, Work, single_threaded
-from simulator.executors.local import InProcess, LocalProcesses, cores
-from simulator.executors.ray import RayCluster
+from simulator.sweep.executors.base import Executor, Task, Work, single_threaded
+from simulator.sweep.executors.local import InProcess, LocalProcesses, cores
+from simulator.sweep.executors.ray import RayCluster
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "RayCluster", "Task", "Work", "cores", "single_threaded"]

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from simulator.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task, Work, attempt, single_threaded
-from simulator.executors.crew import Crew
+from simulator.sweep.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task, Work, attempt, single_threaded
+from simulator.sweep.executors.crew import Crew
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.results.rows import PUBLIC_COLUMNS
 from simulator.spec.plugins import plugin_names
 from simulator.statistics import SUMMARY_COLUMNS
-from simulator.trials import check_device, on_device
+from simulator.sweep.trials import check_device, on_device
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from simulator import __version__
 from simulator.errors import UserError
-from simulator.executors.base import Answer, Event, Lost, Ready, Task, Work, attempt, single_threaded
-from simulator.executors.crew import Crew
+from simulator.sweep.executors.base import Answer, Event, Lost, Ready, Task, Work, attempt, single_threaded
+from simulator.sweep.executors.crew import Crew
 
 SECONDS_UNTIL_COMPLAINT = 30
 SECONDS_TO_ANSWER = 10

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from simulator.errors import UserError
-from simulator.executors.base import Answer, Event, Lost, Ready, Task
+from simulator.sweep.executors.base import Answer, Event, Lost, Ready, Task
 
 MAX_LOSSES = 3  # of a task: one that kills every worker it meets is to blame itself
 MAX_HANGS = 2

@@ -18,9 +18,7 @@ from typing import Any
 from simulator.channels import channel_identity
 from simulator.devices import resolve_precision
 from simulator.errors import UserError
-from simulator.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.images import NamedImage, group_by_size
-from simulator.inputs import Inputs, SweepConfig, load_inputs
 from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.plots import draw, remove_figures
@@ -29,8 +27,10 @@ from simulator.results.provenance import PROVENANCE, describes, environment, rea
 from simulator.results.rows import ROW_FORMAT
 from simulator.results.store import Results, Store, check_folder, explained
 from simulator.statistics import summarise
+from simulator.sweep.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
+from simulator.sweep.inputs import Inputs, SweepConfig, load_inputs
+from simulator.sweep.trials import Outcome, Task, Worker
 from simulator.tables import summary_csv, write_json, write_text
-from simulator.trials import Outcome, Task, Worker
 
 MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"
