@@ -7,12 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.curves import BACKBONES
+from simulator.analysis.curves import BACKBONES
+from simulator.analysis.statistics import METRICS
 from simulator.errors import UserError
 from simulator.results.gallery import KEEP
 from simulator.spec.configuration import check_keys, read_configuration
 from simulator.spec.grids import parse_cbr, parse_snrs
-from simulator.statistics import METRICS
 from simulator.sweep.inputs import SweepConfig
 
 T = TypeVar("T")

@@ -5,16 +5,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from simulator.comparison import bd_rates, differences
-from simulator.errors import UserError
-from simulator.experiments import Experiment
-from simulator.pictures import draw_pictures
-from simulator.plots import draw_panels
-from simulator.results.store import Results, check_folder
-from simulator.statistics import bills, summarise
-from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
-from simulator.sweep.inputs import load_inputs
-from simulator.tables import (
+from simulator.analysis.comparison import bd_rates, differences
+from simulator.analysis.plots import draw_panels
+from simulator.analysis.statistics import bills, summarise
+from simulator.analysis.tables import (
     bd_rates_csv,
     bills_csv,
     differences_csv,
@@ -23,6 +17,12 @@ from simulator.tables import (
     summary_csv,
     write_text,
 )
+from simulator.errors import UserError
+from simulator.experiments import Experiment
+from simulator.pictures import draw_pictures
+from simulator.results.store import Results, check_folder
+from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
+from simulator.sweep.inputs import load_inputs
 
 TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv")
 

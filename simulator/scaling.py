@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from simulator.analysis.statistics import summarise
+from simulator.analysis.tables import summary_csv
 from simulator.channels import load_channel
 from simulator.images import NamedImage
 from simulator.link import Decoded, LinkState, Reception, Transmission
 from simulator.results.rows import Row
 from simulator.results.store import DATABASE, Store
-from simulator.statistics import summarise
 from simulator.sweep import PlannedRow, plan
 from simulator.sweep.inputs import Inputs, SweepConfig
-from simulator.tables import summary_csv
 
 IMAGES, SNRS = 25, 20  # per realisation: 500 rows
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from test_statistics import row
 
-from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
+from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
+from simulator.analysis.statistics import BILL_COLUMNS, bills, paired_difference
+from simulator.analysis.tables import bd_rates_csv, bills_csv, differences_csv
 from simulator.errors import UserError
-from simulator.statistics import BILL_COLUMNS, bills, paired_difference
-from simulator.tables import bd_rates_csv, bills_csv, differences_csv
 
 
 def sent(scheme, snr, gain, lpips=0.2, cbr=1 / 16, images="abcd"):

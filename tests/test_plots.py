@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from test_statistics import row
 
-from simulator.curves import figure_of, make_curves
+from simulator.analysis.curves import figure_of, make_curves
+from simulator.analysis.plots import draw, draw_panels, remove_figures
 from simulator.errors import UserError
-from simulator.plots import draw, draw_panels, remove_figures
 from simulator.results.store import Results
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.results.rows import Row
-from simulator.statistics import (
+from simulator.analysis.statistics import (
     SUMMARY_COLUMNS,
     bd_quality,
     bd_rate,
@@ -19,6 +18,7 @@ from simulator.statistics import (
     paired_difference,
     summarise,
 )
+from simulator.results.rows import Row
 
 # Four-point curves of the kind the literature shows, and what `bjontegaard` 1.3.0 (FAU-LMS, method "pchip", which its
 # authors held to the JVET-T2010 spreadsheet) makes of them: (BD-rate in percent, BD-PSNR in dB).

@@ -28,7 +28,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw, and print what was written."""
-    from simulator.plots import draw
+    from simulator.analysis.plots import draw
     from simulator.results.store import explained, load_results
 
     results = [load_results(folder) for folder in args.results]

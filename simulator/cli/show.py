@@ -30,9 +30,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the summary, the rows, or the bill."""
     from simulator import tables
+    from simulator.analysis.statistics import Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import load_results
-    from simulator.statistics import Bill, Point, bills, summarise
 
     results = load_results(args.results)
     form = "json" if args.json else args.format

@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     from simulator.sweep.executors import single_threaded
 
     single_threaded()
-    from simulator.statistics import summarise
+    from simulator.analysis.statistics import summarise
+    from simulator.analysis.tables import print_table, summary_table, to_json
     from simulator.sweep import FIGURES, SUMMARY, run_sweep
     from simulator.sweep.inputs import SweepConfig
-    from simulator.tables import print_table, summary_table, to_json
 
     config = SweepConfig(
         snrs_db=args.snr,

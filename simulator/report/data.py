@@ -6,12 +6,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from simulator.comparison import differences
-from simulator.curves import BACKBONES, Curve, make_curves
-from simulator.errors import UserError
-from simulator.results.rows import Row
-from simulator.results.store import Results
-from simulator.statistics import (
+from simulator.analysis.comparison import differences
+from simulator.analysis.curves import BACKBONES, Curve, make_curves
+from simulator.analysis.statistics import (
     LEDGER_ITEMS,
     METRICS,
     Bill,
@@ -22,7 +19,10 @@ from simulator.statistics import (
     image_means,
     value_of,
 )
-from simulator.tables import cbr_label
+from simulator.analysis.tables import cbr_label
+from simulator.errors import UserError
+from simulator.results.rows import Row
+from simulator.results.store import Results
 
 Value = Callable[[Row], float | None]  # of a metric
 

@@ -14,13 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from simulator.analysis.statistics import METRICS
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
 from simulator.report.data import axes_of, check_comparable, make_series, numbers
 from simulator.report.origin import origins
 from simulator.results.store import Results
-from simulator.statistics import METRICS
 
 SCRIPTS = ("core.js", "charts.js", "differences.js", "viewer.js", "table.js", "start.js")
 MEGABYTE = 1_000_000

@@ -15,22 +15,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simulator.analysis.plots import draw, remove_figures
+from simulator.analysis.statistics import summarise
+from simulator.analysis.tables import summary_csv, write_json, write_text
 from simulator.channels import channel_identity
 from simulator.devices import resolve_precision
 from simulator.errors import UserError
 from simulator.images import NamedImage, group_by_size
 from simulator.link import Bound, Scheme
 from simulator.metrics import MS_SSIM_MIN_SIDE
-from simulator.plots import draw, remove_figures
 from simulator.results.gallery import Gallery, Keeper
 from simulator.results.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
 from simulator.results.rows import ROW_FORMAT
 from simulator.results.store import Results, Store, check_folder, explained
-from simulator.statistics import summarise
 from simulator.sweep.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.sweep.inputs import Inputs, SweepConfig, load_inputs
 from simulator.sweep.trials import Outcome, Task, Worker
-from simulator.tables import summary_csv, write_json, write_text
 
 MAX_ROWS = 5_000_000
 SUMMARY = "summary.csv"

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from simulator.comparison import differences
+from simulator.analysis.comparison import differences
 from simulator.report.page import write_report
 from simulator.results.store import DATABASE, load_results
 

@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 
 from simulator.__main__ import main
-from simulator.comparison import DIFFERENCE_COLUMNS
+from simulator.analysis.comparison import DIFFERENCE_COLUMNS
+from simulator.analysis.statistics import BILL_COLUMNS
 from simulator.results.store import load_results
-from simulator.statistics import BILL_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("toys")
 

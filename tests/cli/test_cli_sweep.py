@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from simulator.__main__ import main
+from simulator.analysis.statistics import SUMMARY_COLUMNS
 from simulator.results.rows import PUBLIC_COLUMNS
 from simulator.results.store import DATABASE, Store
-from simulator.statistics import SUMMARY_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -262,7 +262,7 @@ def test_full_disk_stops_cleanly_and_keeps_rows(photographs, tmp_path, capsys):
 KILLER = """
 import os, random, signal, sys, time
 import sionna.phy, torch
-import simulator.__main__, simulator.sweep, simulator.plots, matplotlib.figure, matplotlib.backends.backend_pdf
+import simulator.__main__, simulator.sweep, simulator.analysis.plots, matplotlib.figure, matplotlib.backends.backend_pdf
 arguments, kills = sys.argv[2:], int(sys.argv[1])
 generator = random.Random(11)
 for attempt in range(kills + 1):

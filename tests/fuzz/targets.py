@@ -154,10 +154,10 @@ def _results(data: bytes, folder: Path) -> None:
     from rich.console import Console
 
     from simulator import tables
-    from simulator.curves import make_curves
+    from simulator.analysis.curves import make_curves
+    from simulator.analysis.statistics import Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import DATABASE, load_results
-    from simulator.statistics import Bill, Point, bills, summarise
 
     path = folder / DATABASE
     if data[:1] == b"\0":

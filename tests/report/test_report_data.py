@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simulator.comparison import differences
+from simulator.analysis.comparison import differences
+from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, bills, group_by_point, image_means, summarise
 from simulator.errors import UserError
 from simulator.report.data import make_series
 from simulator.report.page import build_page, embedded_json, write_report
 from simulator.results.gallery import Gallery
 from simulator.results.store import load_results
-from simulator.statistics import LEDGER_ITEMS, METRICS, bills, group_by_point, image_means, summarise
 
 EVIL = "</script><img src=x onerror=alert(1)>{{data}}"
 

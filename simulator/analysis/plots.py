@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.curves import STYLE, Curve, figure_of, make_curves
+from simulator.analysis.curves import STYLE, Curve, figure_of, make_curves
+from simulator.analysis.statistics import METRICS, Point, further_names
+from simulator.analysis.tables import cbr_label
 from simulator.errors import UserError
 from simulator.results.store import Results
-from simulator.statistics import METRICS, Point, further_names
-from simulator.tables import cbr_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import UserError
-from simulator.randomness import derive_key
-from simulator.results.rows import Row
-from simulator.statistics import (
+from simulator.analysis.statistics import (
     METRICS,
     Estimate,
     Identity,
@@ -19,6 +16,9 @@ from simulator.statistics import (
     image_means,
     paired_difference,
 )
+from simulator.errors import UserError
+from simulator.randomness import derive_key
+from simulator.results.rows import Row
 
 DIFFERENCE_COLUMNS = (
     *("scheme", "reference", "channel", "snr_db", "cbr_target", "metric", "images"),

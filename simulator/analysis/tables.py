@@ -8,10 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
-from simulator.disk import write_atomically
-from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
-from simulator.statistics import (
+from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
+from simulator.analysis.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,
     METRICS,
@@ -21,6 +19,8 @@ from simulator.statistics import (
     Point,
     further_names,
 )
+from simulator.disk import write_atomically
+from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from simulator.analysis.statistics import CONFIDENCE, Point, summarise
+from simulator.analysis.tables import cbr_label
 from simulator.results.store import Results
-from simulator.statistics import CONFIDENCE, Point, summarise
-from simulator.tables import cbr_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
