@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from simulator.errors import UserError
-from simulator.experiments import choose_experiments, experiment_names, read_experiment, scaled_down
+from simulator.experiments.read import choose_experiments, experiment_names, read_experiment, scaled_down
 
 GOOD = {"title": "T", "schemes": ["toy"], "snr": [0, 5]}
 
@@ -67,7 +67,7 @@ def test_every_key_of_the_format_is_read(read):
 
 
 def test_readme_describes_every_key():
-    from simulator.experiments import _GRID, _OUTPUTS
+    from simulator.experiments.read import _GRID, _OUTPUTS
 
     text = (files("experiments") / "README.md").read_text()
     assert all(f"| `{key}` |" in text for key in (*_GRID, *_OUTPUTS))

@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     single_threaded()
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table
-    from simulator.experiments import choose_experiments, scaled_down
-    from simulator.reproduce import check_experiment, run_experiment
+    from simulator.experiments.read import choose_experiments, scaled_down
+    from simulator.experiments.run import check_experiment, run_experiment
 
     if args.out is None and (args.images or args.limit):
         raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")

@@ -223,7 +223,7 @@ def _yaml_mutate(data: bytes, draw: random.Random) -> bytes:
 
 
 def _experiment(data: bytes, folder: Path) -> None:
-    from simulator.experiments import read_experiment
+    from simulator.experiments.read import read_experiment
 
     read_experiment(str(_put(folder, "experiment.yaml", data)))
 

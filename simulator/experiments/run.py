@@ -18,8 +18,8 @@ from simulator.analysis.tables import (
     write_text,
 )
 from simulator.errors import UserError
-from simulator.experiments import Experiment
-from simulator.pictures import draw_pictures
+from simulator.experiments.pictures import draw_pictures
+from simulator.experiments.read import Experiment
 from simulator.results.store import Results, check_folder
 from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs

@@ -1,0 +1,1 @@
+"""One YAML file -> one figure of the paper."""
