@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from baselines import bpg
-from simulator.benchmarks import Figure, faster, one_thread
+from simulator.bench.sweep import arrivals
+from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import NamedImage, load_image_set
 from simulator.metrics import psnr_db
 from simulator.randomness import to_uint8
 from simulator.sweep.inputs import SweepConfig
-from simulator.sweep_benchmark import arrivals
 
 CBR, SNR_DB = Fraction(1, 16), 10.0
 MCS, BITS_PER_SYMBOL, CODE_RATE = "16qam-1/2", 4, 0.5

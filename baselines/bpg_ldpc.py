@@ -29,7 +29,7 @@ from simulator.randomness import to_float, to_uint8
 from simulator.spec.options import Choice, full_name, read_options
 
 if TYPE_CHECKING:
-    from simulator.benchmarks import Figure
+    from simulator.bench.table import Figure
 
 _OPTIONS = {
     "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE))),

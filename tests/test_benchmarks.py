@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulator.__main__ import main
-from simulator.benchmarks import PARTS, Figure, faster, markdown, number, smaller, take_turns, write
+from simulator.bench.table import PARTS, Figure, faster, markdown, number, smaller, take_turns, write
 from simulator.errors import UserError
 
 
@@ -110,7 +110,7 @@ def test_quick_run_has_every_row(capsys: pytest.CaptureFixture[str], tmp_path: P
 
 def test_workers_are_held_against_one(monkeypatch):
     from simulator import sweep_benchmark
-    from simulator.sweep_benchmark import Speed
+    from simulator.bench.sweep import Speed
 
     def measure_speeds(config, workers, executors, repeats, notify):
         assert config.schemes == ("bpg-ldpc",)

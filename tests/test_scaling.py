@@ -5,10 +5,10 @@ import json
 import pytest
 
 from simulator.__main__ import main
+from simulator.bench.store import IMAGES, SNRS, grid, measure_growth, synthetic_rows
+from simulator.bench.sweep import Speed, efficiency
 from simulator.results.store import Store
-from simulator.scaling import IMAGES, SNRS, grid, measure_growth, synthetic_rows
 from simulator.sweep import plan
-from simulator.sweep_benchmark import Speed, efficiency
 
 
 def test_growth_is_that_of_so_many_rows(tmp_path):

@@ -22,7 +22,7 @@ from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys, read_snr_range
 
 if TYPE_CHECKING:
-    from simulator.benchmarks import Figure
+    from simulator.bench.table import Figure
 
 TRAIN_SNR_DB = (0.0, 20.0)
 # Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.

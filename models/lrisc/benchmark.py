@@ -17,7 +17,7 @@ from models.lrisc.codec import Estimate, Lrisc
 from models.lrisc.config import STRIDE, LriscConfig
 from models.lrisc.scheme import LriscScheme
 from models.training.monitor import count_flops
-from simulator.benchmarks import Figure, faster, kodak_sized_image, one_thread, smaller, take_turns
+from simulator.bench.table import Figure, faster, kodak_sized_image, one_thread, smaller, take_turns
 from simulator.channels import load_channel
 from simulator.devices import has_native_bf16
 from simulator.link import transmit

@@ -29,7 +29,7 @@ from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
 
 if TYPE_CHECKING:
-    from simulator.benchmarks import Figure
+    from simulator.bench.table import Figure
 
 WEIGHTS = "lrisc-compact"
 _REVISION = 6  # of what this file and airframe.py put on the air and take from it

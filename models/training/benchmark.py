@@ -11,7 +11,7 @@ import torch
 from models.training.data import ImageStore
 from models.training.learner import Learner
 from models.training.session import System, read_config
-from simulator.benchmarks import Figure, faster, one_thread
+from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import load_image_set
 from simulator.randomness import to_uint8
 

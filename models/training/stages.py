@@ -27,7 +27,7 @@ from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
 if TYPE_CHECKING:
-    from simulator.benchmarks import Figure
+    from simulator.bench.table import Figure
 
 # Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
 SMALLEST_BF16_CROP = 64

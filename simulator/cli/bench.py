@@ -56,7 +56,7 @@ def _ldpc(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from simulator.phy.benchmark import LDPC_CODE, LDPC_SNR_DB, compare_decoders
+    from simulator.bench.phy import LDPC_CODE, LDPC_SNR_DB, compare_decoders
 
     progress = Console(stderr=True)
     reference_blocks = min(args.reference_blocks, args.blocks)
@@ -117,7 +117,7 @@ def _channels(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from simulator.channels.benchmark import CHANNELS, compare_channels
+    from simulator.bench.channels import CHANNELS, compare_channels
 
     specs = tuple(args.channel.split(",")) if args.channel is not None else CHANNELS
     with Console(stderr=True).status("drawing") as status:

@@ -22,7 +22,7 @@ def add_target(targets: argparse._SubParsersAction, run: object) -> None:
 def _all(args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from simulator.benchmarks import Figure, choose_parts, measure, record, write
+    from simulator.bench.table import Figure, choose_parts, measure, record, write
 
     choose_parts(args.part)
     progress = Console(stderr=True)
@@ -48,7 +48,7 @@ def _print(figures: list, load: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from simulator.benchmarks import number
+    from simulator.bench.table import number
 
     table = Table(title=f"load {load:.1f}", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("what", "value", "unit", "against", "value", "ratio"):

@@ -47,8 +47,8 @@ def _sweep(args: argparse.Namespace) -> None:
     single_threaded()
     from rich.console import Console
 
+    from simulator.bench.sweep import efficiency, measure_speeds
     from simulator.sweep.inputs import SweepConfig
-    from simulator.sweep_benchmark import efficiency, measure_speeds
 
     config = SweepConfig(
         snrs_db=args.snr,
@@ -71,7 +71,7 @@ def _scale(args: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from simulator.scaling import measure_growth
+    from simulator.bench.store import measure_growth
 
     records = []
     with Console(stderr=True).status("") as status:

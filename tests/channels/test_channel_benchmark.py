@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator.__main__ import main
-from simulator.channels.benchmark import compare_channels
+from simulator.bench.channels import compare_channels
 
 
 def test_every_kind_of_channel_is_held_against_bare_blocks() -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from simulator.__main__ import main
-from simulator.phy.benchmark import DecoderRun, compare_decoders, format_table, measure_thresholds, threshold_table
+from simulator.bench.phy import DecoderRun, compare_decoders, format_table, measure_thresholds, threshold_table
 from simulator.phy.mcs import parse_mcs, thresholds
 
 

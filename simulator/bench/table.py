@@ -107,7 +107,7 @@ def kodak_sized_image() -> torch.Tensor:
 
 def measure_ldpc(quick: bool) -> Iterator[Figure]:
     """Our decoder against Sionna's two, and against the package `ldpc` where that is installed."""
-    from simulator.phy.benchmark import compare_decoders
+    from simulator.bench.phy import compare_decoders
 
     ours, *others = compare_decoders(*((200, 8) if quick else (2000, 96)))
     for one in others:
@@ -118,7 +118,7 @@ def measure_ldpc(quick: bool) -> Iterator[Figure]:
 
 def measure_demapper(quick: bool) -> Iterator[Figure]:
     """Our exact demapper against Sionna's."""
-    from simulator.phy.benchmark import compare_demappers
+    from simulator.bench.phy import compare_demappers
 
     for one in compare_demappers(*((2000, 1) if quick else (50_000, 3))):
         name, note = f"demapper, {2**one.bits_per_symbol}-QAM", f"LLRs differ by {one.difference:.0e} at most"
@@ -151,8 +151,8 @@ def measure_workers(quick: bool) -> Iterator[Figure]:
     """How much of its workers a sweep gets to use, locally and on Ray where that is installed."""
     from importlib.util import find_spec
 
+    from simulator.bench.sweep import efficiency, measure_speeds
     from simulator.sweep.inputs import SweepConfig
-    from simulator.sweep_benchmark import efficiency, measure_speeds
 
     snrs = (10.0, 15.0) if quick else tuple(map(float, range(0, 16)))
     crop, images = (32, 4) if quick else (256, 8)
@@ -169,7 +169,7 @@ def measure_store(quick: bool) -> Iterator[Figure]:
     """What many rows cost."""
     import tempfile
 
-    from simulator.scaling import measure_growth
+    from simulator.bench.store import measure_growth
 
     for rows in (1000,) if quick else (10_000, 100_000):
         with tempfile.TemporaryDirectory() as folder:
