@@ -1,4 +1,4 @@
-"""images"""
+"""Image sets, how files are read, and public data from its official places."""
 
 from simulator.images.sets import (
     SAMPLES,

@@ -1,4 +1,4 @@
-"""link"""
+"""One trip over the air: what a scheme is, what it pays, what arrives."""
 
 from simulator.link.trip import (
     OUTAGE_GREY,

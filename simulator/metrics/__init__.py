@@ -1,4 +1,4 @@
-"""metrics"""
+"""How good a received image is."""
 
 from simulator.metrics.quality import (
     MS_SSIM_MIN_SIDE,

@@ -1,4 +1,4 @@
-"""sweep"""
+"""The grid: what it names, plan, run, and who computes it."""
 
 from simulator.sweep.run import (
     FIGURES,

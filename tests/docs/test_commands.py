@@ -40,10 +40,10 @@ SMALLER = [
 PARSED = [
     (r"^data get ", "needs the network"),
     (r"^reproduce all", "hours; each experiment has its own tests"),
-    (r"keras:encoder", "tests/test_bring_your_own.py, which makes the models first"),
+    (r"keras:encoder", "tests/codecs/test_bring_your_own.py, which makes the models first"),
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
-    (r"--executor ray", "a cluster takes half a minute to start; tests/test_ray.py starts one"),
+    (r"--executor ray", "a cluster takes half a minute to start; tests/sweep/test_ray.py starts one"),
     (r"^app", "serves until it is stopped; tests/browser opens it"),
 ]
 

@@ -5,8 +5,9 @@ import json
 import os
 from pathlib import Path
 
-from simulator.cli import bench_all, bench_sweep
 from simulator.cli.arguments import add_json, positive_int
+from simulator.cli.bench import all as all_parts
+from simulator.cli.bench import sweep
 from simulator.errors import UserError
 
 
@@ -40,8 +41,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(channels)
     channels.set_defaults(run=run, measure=_channels)
 
-    bench_sweep.add_targets(targets, run)
-    bench_all.add_target(targets, run)
+    sweep.add_targets(targets, run)
+    all_parts.add_target(targets, run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
 from simulator.sweep.inputs import SweepConfig
 
-GUIDE = Path(__file__).parents[1] / "docs" / "extend.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "extend.md"
 EXAMPLES = GUIDE.parent / "examples"
 
 PIXELS = '''

@@ -127,7 +127,7 @@ def test_run_again_the_provenance_stays(config, tmp_path, monkeypatch, change):
     del older["earlier"], older["channels"]  # as an older program wrote it
     (tmp_path / PROVENANCE).write_text(json.dumps(older))
     written = (tmp_path / PROVENANCE).read_bytes()
-    monkeypatch.setattr("simulator.sweep.environment", lambda: pytest.fail("written again"))
+    monkeypatch.setattr("simulator.sweep.run.environment", lambda: pytest.fail("written again"))
     run_sweep(replace(config, **change), tmp_path, notify=quietly)
     assert (tmp_path / PROVENANCE).read_bytes() == written
 
@@ -139,7 +139,7 @@ def elsewhere(monkeypatch):
     def move(commit, torch="2.0"):
         there = environment()
         there |= {"commit": {"id": commit, "dirty": False}, "packages": there["packages"] | {"torch": torch}}
-        monkeypatch.setattr("simulator.sweep.environment", lambda: there)
+        monkeypatch.setattr("simulator.sweep.run.environment", lambda: there)
 
     return move
 
