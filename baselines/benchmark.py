@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from baselines import bpg
+from simulator.baselines import bpg
 from simulator.bench.sweep import arrivals
 from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import NamedImage, load_image_set

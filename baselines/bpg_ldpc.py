@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from baselines import bpg
+from simulator.baselines import bpg
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
@@ -45,7 +45,7 @@ class BpgLdpc:
 
     An image is lost, as a whole, if a CRC fails or if not even BPG's coarsest file fits the transport block. The
     adaptive MCS keeps outages below 1 % over AWGN, and at 10 % or less over any fading channel whose average SNR allows
-    it, which it knows by name and average SNR (`simulator.link.adaptation`). `adaptation=genie` is told what each image is
+    it, which it knows by name and average SNR (`link.adaptation`). `adaptation=genie` is told what each image is
     about to meet: the bound for a link that measures the channel before it sends.
     """
 
@@ -113,7 +113,7 @@ class BpgLdpc:
     @staticmethod
     def benchmark(quick: bool) -> "Iterator[Figure]":
         """What `bench all` says of this chain."""
-        from baselines.benchmark import measure
+        from simulator.baselines.benchmark import measure
 
         return measure(quick)
 

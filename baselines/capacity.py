@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from baselines import bpg
+from simulator.baselines import bpg
 from simulator.channels import Realisation
 from simulator.link import Decoded, SymbolLedger, outage_image
 from simulator.randomness import to_float, to_uint8

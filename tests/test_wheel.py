@@ -30,7 +30,7 @@ def _run(site: Path, folder: Path, *arguments: str) -> str:
 
 @pytest.mark.slow
 def test_wheel_runs_from_any_folder(site: Path, tmp_path: Path, photographs: Path) -> None:
-    where = _run(site, tmp_path, "-c", "import simulator, models, baselines; print(simulator.__file__)")
+    where = _run(site, tmp_path, "-c", "import simulator.models, simulator.baselines; print(simulator.__file__)")
     assert Path(where.strip()).is_relative_to(site)
     picture = photographs / "p0.png"
     grid = ["--snr", "10", "--cbr", "1/12", "--scheme", "deepjscc,lrisc", "--lpips", "none", "--workers", "1"]
@@ -43,13 +43,17 @@ def test_wheel_runs_from_any_folder(site: Path, tmp_path: Path, photographs: Pat
 def test_wheel_holds_configurations_and_weights(site: Path) -> None:
     shipped = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     for name in ("lrisc-compact", "deepjscc-1-48", "deepjscc-1-24", "deepjscc-1-16", "deepjscc-1-12"):
-        assert f"models/pretrained/{name}.safetensors" in shipped
-        assert f"models/pretrained/{name}.json" in shipped
+        assert f"simulator/models/pretrained/{name}.safetensors" in shipped
+        assert f"simulator/models/pretrained/{name}.json" in shipped
     for name in ("lrisc-compact", "lrisc-paper", "deepjscc"):
-        assert f"experiments/train/{name}.yaml" in shipped
+        assert f"simulator/experiments/shipped/train/{name}.yaml" in shipped
     for name in ("page.html", "style.css", "start.js"):
         assert f"simulator/report/page/{name}" in shipped
-    assert not any(name.startswith(("tests/", "docs/")) for name in shipped)
+    assert {name.partition("/")[0] for name in shipped} == {"simulator", "bin", *_information(site)}
+
+
+def _information(site: Path) -> set[str]:
+    return {path.name for path in site.glob("*.dist-info")}
 
 
 def test_released_weights_are_small() -> None:

@@ -8,10 +8,10 @@ A file whose header is sound but whose payload was damaged usually decodes to ga
 no checksum of its own. Whoever sends BPG over a channel must detect errors (CRC) before decoding.
 """
 
-from baselines.bpg.codec import decode, encode, identity
-from baselines.bpg.container import BpgHeader, ColorSpace, PixelFormat, read_header
-from baselines.bpg.errors import BpgDoesNotFit, BpgError, BpgFormatError, BpgUnsupported
-from baselines.bpg.search import Encoded, encode_to_size
+from simulator.baselines.bpg.codec import decode, encode, identity
+from simulator.baselines.bpg.container import BpgHeader, ColorSpace, PixelFormat, read_header
+from simulator.baselines.bpg.errors import BpgDoesNotFit, BpgError, BpgFormatError, BpgUnsupported
+from simulator.baselines.bpg.search import Encoded, encode_to_size
 
 __all__ = [
     "BpgDoesNotFit",

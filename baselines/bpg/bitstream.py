@@ -6,7 +6,7 @@ u(n), ue(v): H.265 clause 9.2; ue7(n): BPG specification section 2; NAL units: H
 import re
 from collections.abc import Iterator
 
-from baselines.bpg.errors import BpgFormatError
+from simulator.baselines.bpg.errors import BpgFormatError
 
 VPS, SPS, PPS = 32, 33, 34  # NAL unit types, H.265 table 7-1
 IDR_W_RADL, IDR_N_LP = 19, 20

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.bitstream import (
+from simulator.baselines.bpg.bitstream import (
     IDR_N_LP,
     IDR_W_RADL,
     PPS,
@@ -17,12 +17,12 @@ from baselines.bpg.bitstream import (
     still_picture_nal_units,
     write_ue7,
 )
-from baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
-from baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
-from baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
-from baselines.bpg.hevc import SpsFields, parameter_sets
-from baselines.bpg.picture import decode_picture, encode_picture, encoder_identity, padded_size
-from baselines.bpg.store import EncodeStore
+from simulator.baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
+from simulator.baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
+from simulator.baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
+from simulator.baselines.bpg.hevc import SpsFields, parameter_sets
+from simulator.baselines.bpg.picture import decode_picture, encode_picture, encoder_identity, padded_size
+from simulator.baselines.bpg.store import EncodeStore
 
 MIN_QP, MAX_QP = 0, 51
 MAX_PIXELS = 2**26  # 8192 x 8192; a header may claim far more than its file can hold

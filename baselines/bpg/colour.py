@@ -8,7 +8,7 @@ luminance), H.265 table E.5.
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.container import BpgHeader, ColorSpace, PixelFormat
+from simulator.baselines.bpg.container import BpgHeader, ColorSpace, PixelFormat
 
 Planes = list[npt.NDArray[np.uint8]]  # one [H, W] array per component; subsampled chroma is [ceil(H/2), ceil(W/2)]
 

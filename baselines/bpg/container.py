@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
 
-from baselines.bpg.bitstream import UE7_LIMIT, read_ue7, write_ue7
-from baselines.bpg.errors import BpgFormatError
+from simulator.baselines.bpg.bitstream import UE7_LIMIT, read_ue7, write_ue7
+from simulator.baselines.bpg.errors import BpgFormatError
 
 MAGIC = b"BPG\xfb"
 

@@ -6,8 +6,8 @@ extracts them from an encoder's SPS, `parameter_sets` rebuilds a standard VPS an
 
 from dataclasses import dataclass
 
-from baselines.bpg.bitstream import SPS, VPS, BitReader, BitWriter, escape, unescape
-from baselines.bpg.errors import BpgFormatError, BpgUnsupported
+from simulator.baselines.bpg.bitstream import SPS, VPS, BitReader, BitWriter, escape, unescape
+from simulator.baselines.bpg.errors import BpgFormatError, BpgUnsupported
 
 _MAX_FIELDS_BYTES = 64  # the longest legal header needs 27
 _LEVEL_8_5 = 255

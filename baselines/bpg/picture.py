@@ -7,9 +7,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.bitstream import START_CODE, nal_type, split_nal_units
-from baselines.bpg.colour import Planes
-from baselines.bpg.errors import BpgError, BpgFormatError
+from simulator.baselines.bpg.bitstream import START_CODE, nal_type, split_nal_units
+from simulator.baselines.bpg.colour import Planes
+from simulator.baselines.bpg.errors import BpgError, BpgFormatError
 
 _FORMATS = {0: "gray", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}  # chroma_format_idc -> 8-bit planar format
 _PREFIX_SEI = 39

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from baselines.bpg.codec import MAX_QP, MIN_QP, check_image, encode
-from baselines.bpg.errors import BpgDoesNotFit
+from simulator.baselines.bpg.codec import MAX_QP, MIN_QP, check_image, encode
+from simulator.baselines.bpg.errors import BpgDoesNotFit
 
 _TYPICAL_QP = 34  # photographs at half a bit per pixel
 _TYPICAL_BITS_PER_PIXEL = 0.5

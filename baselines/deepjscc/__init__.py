@@ -1,5 +1,5 @@
 """DeepJSCC (Bourtsoulatze, Kurka and Gunduz 2019): the learned baseline, one net per bandwidth ratio."""
 
-from baselines.deepjscc.scheme import DeepJscc
+from simulator.baselines.deepjscc.scheme import DeepJscc
 
 __all__ = ["DeepJscc"]

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models import spectrum
-from models.spectrum import KNOTS, Spectrum
+from simulator.models import spectrum
+from simulator.models.spectrum import KNOTS, Spectrum
 from simulator.spec.configuration import check_sizes
 
 BLOCK = 16

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from baselines.deepjscc.air import REVISION, demodulate, modulate, reference_uses
-from baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
-from models.pretrained import build_network, load_pretrained, read_card
+from simulator.baselines.deepjscc.air import REVISION, demodulate, modulate, reference_uses
+from simulator.baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
+from simulator.models.pretrained import build_network, load_pretrained, read_card
 from simulator.spec.configuration import build
 
 RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from baselines.deepjscc.air import Observation, demodulate, modulate
-from baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
-from models.pretrained import find_weights
-from models.training.data import ImageStore
-from models.training.fading import fading_strength
-from models.training.identity import describe
-from models.training.muon import parameter_groups
-from models.training.session import Stage, System, stage_loop, stage_start
+from simulator.baselines.deepjscc.air import Observation, demodulate, modulate
+from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
 from simulator.errors import UserError
+from simulator.models.pretrained import find_weights
+from simulator.models.training.data import ImageStore
+from simulator.models.training.fading import fading_strength
+from simulator.models.training.identity import describe
+from simulator.models.training.muon import parameter_groups
+from simulator.models.training.session import Stage, System, stage_loop, stage_start
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys, read_snr_range
 
@@ -171,7 +171,7 @@ class DeepJsccSystem(System):
     @classmethod
     def benchmark(cls, quick: bool) -> "Iterator[Figure]":
         """What `bench all` says of training."""
-        from models.training.benchmark import measure
+        from simulator.models.training.benchmark import measure
 
         return measure(cls(), Path("experiments/train/deepjscc.yaml"), 1, quick)
 

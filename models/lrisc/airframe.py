@@ -19,11 +19,11 @@ from math import log10
 import numpy as np
 import torch
 
-from models.lrisc.rate import fixed_levels
-from models.lrisc.ratemap import decode_map, encode_map
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.link.adaptation import Outlook, outlook
+from simulator.models.lrisc.rate import fixed_levels
+from simulator.models.lrisc.ratemap import decode_map, encode_map
 from simulator.phy.mcs import MCS_TABLE, Mcs
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import (

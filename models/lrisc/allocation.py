@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models import spectrum
-from models.lrisc.config import LriscConfig
-from models.spectrum import Spectrum
+from simulator.models import spectrum
+from simulator.models.lrisc.config import LriscConfig
+from simulator.models.spectrum import Spectrum
 
 NEWTON_STEPS = 8  # no more than five were ever needed
 

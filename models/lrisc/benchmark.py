@@ -1,7 +1,7 @@
 """What LRISC's sizes and arithmetic cost: compact against paper-size network, bfloat16 against float32.
 
-`python -m models.lrisc.benchmark CONFIG SIDE REPEATS` runs one network in a process of its own, whose largest resident
-set then is that network's (Linux).
+`python -m simulator.models.lrisc.benchmark CONFIG SIDE REPEATS` runs one network in a process of its own, whose
+largest resident set then is that network's (Linux).
 """
 
 import json
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import torch
 
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.scheme import LriscScheme
-from models.training.monitor import count_flops
 from simulator.bench.table import Figure, faster, kodak_sized_image, one_thread, smaller, take_turns
 from simulator.channels import load_channel
 from simulator.devices import has_native_bf16
 from simulator.link import transmit
 from simulator.metrics import LpipsNet, LpipsUnavailable
 from simulator.metrics import measure as compare
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.config import STRIDE, LriscConfig
+from simulator.models.lrisc.scheme import LriscScheme
+from simulator.models.training.monitor import count_flops
 from simulator.spec.configuration import read_configuration
 
 COMPACT, PAPER = "lrisc-compact", "lrisc-paper"
@@ -51,7 +51,7 @@ def _compare_sizes(side: int, repeats: int) -> Iterator[Figure]:
 
 
 def _run_alone(name: str, side: int, repeats: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "models.lrisc.benchmark", name, str(side), str(repeats)]
+    command = [sys.executable, "-m", "simulator.models.lrisc.benchmark", name, str(side), str(repeats)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.allocation import Power, PowerAllocation
-from models.lrisc.config import STRIDE, LriscConfig, Variant
-from models.lrisc.diffusion import sample
-from models.lrisc.entropy import EntropyModel
-from models.lrisc.jscc import (
+from simulator.models.lrisc.allocation import Power, PowerAllocation
+from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
+from simulator.models.lrisc.diffusion import sample
+from simulator.models.lrisc.entropy import EntropyModel
+from simulator.models.lrisc.jscc import (
     WEAKEST,
     JsccDecoder,
     JsccEncoder,
@@ -20,9 +20,9 @@ from models.lrisc.jscc import (
     mmse,
     sent_mask,
 )
-from models.lrisc.rate import fixed_levels, quantise, solve_beta
-from models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
-from models.lrisc.unet import Condition, UNet
+from simulator.models.lrisc.rate import fixed_levels, quantise, solve_beta
+from simulator.models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
+from simulator.models.lrisc.unet import Condition, UNet
 
 # Bandwidth ratios over which the linear start of f_e and f_d averages its statistics.
 STATISTICS_CBRS = (1 / 96, 1 / 48, 1 / 24, 1 / 16, 1 / 12, 1 / 8)

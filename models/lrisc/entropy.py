@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.config import LriscConfig
+from simulator.models.lrisc.config import LriscConfig
 
 LIKELIHOOD_FLOOR = 1e-9
 SCALE_FLOOR = 0.11  # below it a Gaussian of unit bins has no gradient left (Balle et al. 2018)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.allocation import Power, PowerAllocation
-from models.lrisc.config import LriscConfig
-from models.lrisc.layers import FidelityAdapter, asked, zeroed
-from models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
+from simulator.models.lrisc.allocation import Power, PowerAllocation
+from simulator.models.lrisc.config import LriscConfig
+from simulator.models.lrisc.layers import FidelityAdapter, asked, zeroed
+from simulator.models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
 TOKEN_SNR_DB = (-10.0, 25.0)  # what the receiver's SNR module is told at least and at most

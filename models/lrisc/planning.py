@@ -6,7 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from models.lrisc.airframe import (
+from simulator.link import LinkState
+from simulator.models.lrisc.airframe import (
     GRIDS,
     MAX_MAP_BYTES,
     NO_MAP,
@@ -17,10 +18,9 @@ from models.lrisc.airframe import (
     pack_map,
     scale_format,
 )
-from models.lrisc.codec import Lrisc
-from models.lrisc.config import STRIDE
-from models.lrisc.rate import pool_tokens
-from simulator.link import LinkState
+from simulator.models.lrisc.codec import Lrisc
+from simulator.models.lrisc.config import STRIDE
+from simulator.models.lrisc.rate import pool_tokens
 
 PLANNING_ROUNDS = 6
 USUAL_VECTORS, USUAL_CELL_BITS = 1536, 2.8  # of an image of 768 x 512 pixels, and of the map of its levels

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.lrisc.airframe import (
+from simulator.channels import Received
+from simulator.errors import UserError
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.models.lrisc.airframe import (
     demodulate_scale,
     demodulate_side_information,
     modulate_scale,
     modulate_side_information,
 )
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.config import STRIDE, LriscConfig, Variant
-from models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
-from models.lrisc.planning import plan_fixed, plan_transmission
-from models.pretrained import build_network, find_weights, load_pretrained
-from simulator.channels import Received
-from simulator.errors import UserError
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
+from simulator.models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
+from simulator.models.lrisc.planning import plan_fixed, plan_transmission
+from simulator.models.pretrained import build_network, find_weights, load_pretrained
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
@@ -90,7 +90,7 @@ class LriscScheme:
     @staticmethod
     def benchmark(quick: bool) -> "Iterator[Figure]":
         """What `bench all` says of the networks."""
-        from models.lrisc.benchmark import measure
+        from simulator.models.lrisc.benchmark import measure
 
         return measure(quick)
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import FidelityAdapter, ResBlock, asked, zeroed
+from simulator.models.lrisc.config import STRIDE, LriscConfig
+from simulator.models.lrisc.layers import FidelityAdapter, ResBlock, asked, zeroed
 
 
 def principal_axes(blocks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

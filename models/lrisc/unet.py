@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, asked, zeroed
-from models.lrisc.transform import LinearSynthesis
+from simulator.models.lrisc.config import STRIDE, LriscConfig
+from simulator.models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, asked, zeroed
+from simulator.models.lrisc.transform import LinearSynthesis
 
 FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in the pixels
 

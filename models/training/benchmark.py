@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from models.training.data import ImageStore
-from models.training.learner import Learner
-from models.training.session import System, read_config
 from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import load_image_set
+from simulator.models.training.data import ImageStore
+from simulator.models.training.learner import Learner
+from simulator.models.training.session import System, read_config
 from simulator.randomness import to_uint8
 
 

@@ -5,8 +5,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from models.training.learner import LoopConfig
 from simulator.errors import UserError
+from simulator.models.training.learner import LoopConfig
 
 # What may differ between a run and its continuation: when it ends and how it reports, not what it computes.
 RESUMABLE = {"minutes", "steps", "validate_every_s", "checkpoint_every_s", "log_every_s", "collapse_after"}

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
-from models.training.data import ImageStore, training_batch
-from models.training.monitor import count_flops
-from models.training.muon import Muon
 from simulator.errors import UserError
+from simulator.models.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
+from simulator.models.training.data import ImageStore, training_batch
+from simulator.models.training.monitor import count_flops
+from simulator.models.training.muon import Muon
 from simulator.randomness import derive_key
 
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from models.training.checkpoint import load_checkpoint, load_record, save_checkpoint
-from models.training.data import ImageStore, validation_batch
-from models.training.identity import Identity, check_record
-from models.training.learner import Learner, LoopConfig, Trainee
-from models.training.monitor import CollapseDetector, Console
 from simulator.errors import UserError
+from simulator.models.training.checkpoint import load_checkpoint, load_record, save_checkpoint
+from simulator.models.training.data import ImageStore, validation_batch
+from simulator.models.training.identity import Identity, check_record
+from simulator.models.training.learner import Learner, LoopConfig, Trainee
+from simulator.models.training.monitor import CollapseDetector, Console
 from simulator.results.provenance import environment
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 import yaml
 
-from models.pretrained import release
-from models.training.checkpoint import Checkpoint, load_checkpoint, load_record
-from models.training.data import ImageStore, load_images
-from models.training.identity import Identity, check_record
-from models.training.learner import LoopConfig, Trainee
-from models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
 from simulator.disk import write_atomically
 from simulator.errors import UserError
+from simulator.models.pretrained import release
+from simulator.models.training.checkpoint import Checkpoint, load_checkpoint, load_record
+from simulator.models.training.data import ImageStore, load_images
+from simulator.models.training.identity import Identity, check_record
+from simulator.models.training.learner import LoopConfig, Trainee
+from simulator.models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
 from simulator.spec.configuration import build, check_keys, read_configuration
 
 ORIGIN = "origin.json"

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.lrisc.codec import Lrisc
-from models.lrisc.config import STRIDE, LriscConfig, Variant
-from models.pretrained import find_weights
-from models.training.data import ImageStore, training_batch
-from models.training.identity import describe
-from models.training.session import Stage, State, System, stage_loop, stage_start
-from models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.errors import UserError
 from simulator.metrics.lpips import LpipsNet
+from simulator.models.lrisc.codec import Lrisc
+from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
+from simulator.models.pretrained import find_weights
+from simulator.models.training.data import ImageStore, training_batch
+from simulator.models.training.identity import describe
+from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
+from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
@@ -39,7 +39,7 @@ class LriscSystem(System):
     @classmethod
     def benchmark(cls, quick: bool) -> "Iterator[Figure]":
         """What `bench all` says of training."""
-        from models.training.benchmark import measure
+        from simulator.models.training.benchmark import measure
 
         return measure(cls(), Path("experiments/train/lrisc-compact.yaml"), 1, quick)
 

@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.lrisc.codec import Estimate, Latent, Lrisc
-from models.lrisc.config import STRIDE
-from models.lrisc.diffusion import add_noise, loss_weight
-from models.lrisc.entropy import add_uniform
-from models.lrisc.losses import bits_per_pixel, distortion_perception
-from models.lrisc.planning import usual_grid
-from models.lrisc.rate import pool_tokens
-from models.lrisc.unet import Condition
-from models.training.fading import fading_strength
-from models.training.muon import parameter_groups
 from simulator.errors import UserError
 from simulator.metrics.lpips import LpipsNet
+from simulator.models.lrisc.codec import Estimate, Latent, Lrisc
+from simulator.models.lrisc.config import STRIDE
+from simulator.models.lrisc.diffusion import add_noise, loss_weight
+from simulator.models.lrisc.entropy import add_uniform
+from simulator.models.lrisc.losses import bits_per_pixel, distortion_perception
+from simulator.models.lrisc.planning import usual_grid
+from simulator.models.lrisc.rate import pool_tokens
+from simulator.models.lrisc.unet import Condition
+from simulator.models.training.fading import fading_strength
+from simulator.models.training.muon import parameter_groups
 from simulator.spec.configuration import read_snr_range
 
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do

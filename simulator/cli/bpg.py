@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _encode(args: argparse.Namespace) -> dict[str, object]:
-    from baselines import bpg
+    from simulator.baselines import bpg
     from simulator.images import load_image
 
     rgb = load_image(args.source)
@@ -68,7 +68,7 @@ def _encode(args: argparse.Namespace) -> dict[str, object]:
 def _decode(args: argparse.Namespace) -> dict[str, object]:
     from PIL import Image
 
-    from baselines import bpg
+    from simulator.baselines import bpg
 
     if args.target.suffix.lower() != ".png":
         raise UserError(f"{args.target}: BPG is decoded to PNG; give a name that ends in .png")

@@ -45,7 +45,7 @@ def environment() -> dict[str, Any]:
 
     import torch
 
-    from simulator import provenance
+    from simulator.results import provenance
     from simulator.disk import cache_dir
     from simulator.images import kodak_folder
     from simulator.metrics.lpips import BACKBONES, backbone_file

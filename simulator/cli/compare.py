@@ -27,7 +27,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the differences, and the BD-rates if there are any."""
-    from simulator import tables
+    from simulator.analysis import tables
     from simulator.analysis.comparison import bd_rates, differences
     from simulator.results.store import load_results
 

@@ -29,7 +29,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary, the rows, or the bill."""
-    from simulator import tables
+    from simulator.analysis import tables
     from simulator.analysis.statistics import Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import load_results
@@ -60,7 +60,7 @@ def _print(
     to_csv: Callable[[list[T]], str],
     to_table: Callable[[list[T]], "Table"],
 ) -> None:
-    from simulator import tables
+    from simulator.analysis import tables
 
     if form == "json":
         print(tables.to_json(map(record, found)))

@@ -20,8 +20,6 @@ from simulator.errors import UserError
 from simulator.link import Bound, Scheme
 from simulator.metrics import Metric
 
-PROGRAM = Path(__file__).resolve().parents[2]  # where the program's own packages lie
-
 # The methods that a class must have, and how many arguments they are given.
 METHODS = {
     "scheme": {"encode": 3, "decode": 1, "fingerprint": 0},
@@ -172,8 +170,6 @@ def _beside(folder: Path) -> Iterator[set[Path]]:
     """
     names = {one.stem for one in folder.glob("*.py")} | {one.parent.name for one in folder.glob("*/__init__.py")}
     names.discard("simulator")
-    if folder == PROGRAM:  # which of them are loaded depends on what ran before, and fingerprints must not
-        names -= {"baselines", "models"}
     strangers = {name: one for name, one in _loaded(names).items() if not _lies_in(one, folder)}
     for name in strangers:
         del sys.modules[name]

@@ -54,7 +54,7 @@ class Experiment:
 
 def experiment_names() -> list[str]:
     """Names of the experiments that ship, in the order in which `all` runs them."""
-    names = (path.name for path in files("experiments").iterdir())
+    names = (path.name for path in (files("simulator.experiments") / "shipped").iterdir())
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 

@@ -172,7 +172,7 @@ def _count(value: Any, known: dict[int, float]) -> float:
 
 
 def _read_text(path: Path) -> str:
-    shipped = files("experiments") / "/".join(path.parts[path.parts[:1] == ("experiments",) :])
+    shipped = files("simulator.experiments") / "shipped" / "/".join(path.parts[path.parts[:1] == ("experiments",) :])
     for place in (path, shipped):
         if place.is_file():
             try:

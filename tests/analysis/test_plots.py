@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_statistics import row
 
 from simulator.analysis.curves import figure_of, make_curves
 from simulator.analysis.plots import draw, draw_panels, remove_figures
 from simulator.errors import UserError
 from simulator.results.store import Results
+from tests.analysis.test_statistics import row
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.bpg.bitstream import (
+from simulator.baselines.bpg.bitstream import (
     UE7_LIMIT,
     BitReader,
     BitWriter,
@@ -14,7 +14,7 @@ from baselines.bpg.bitstream import (
     unescape,
     write_ue7,
 )
-from baselines.bpg.errors import BpgFormatError
+from simulator.baselines.bpg.errors import BpgFormatError
 
 
 @pytest.mark.parametrize(("code", "value"), [("08", 8), ("841e", 542), ("acbe17", 728855)])

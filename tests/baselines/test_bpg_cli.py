@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines import bpg
+from simulator.baselines import bpg
 from simulator.cli import bpg as cli
 from simulator.errors import UserError
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import bpg
-from baselines.bpg import BpgError, BpgHeader, BpgUnsupported, ColorSpace, PixelFormat, picture
-from baselines.bpg.codec import MAX_PIXELS, bpg_payload
-from baselines.bpg.colour import planes_to_rgb, rgb_to_planes
-from baselines.bpg.container import read_file, write_file
+from simulator.baselines import bpg
+from simulator.baselines.bpg import BpgError, BpgHeader, BpgUnsupported, ColorSpace, PixelFormat, picture
+from simulator.baselines.bpg.codec import MAX_PIXELS, bpg_payload
+from simulator.baselines.bpg.colour import planes_to_rgb, rgb_to_planes
+from simulator.baselines.bpg.container import read_file, write_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bpg.json"
 LUMA_WEIGHTS = {

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.bpg import BpgError, BpgFormatError, BpgHeader, ColorSpace, PixelFormat, read_header
-from baselines.bpg.bitstream import UE7_LIMIT, write_ue7
-from baselines.bpg.container import read_file, write_file
+from simulator.baselines.bpg import BpgError, BpgFormatError, BpgHeader, ColorSpace, PixelFormat, read_header
+from simulator.baselines.bpg.bitstream import UE7_LIMIT, write_ue7
+from simulator.baselines.bpg.container import read_file, write_file
 
 BLOCKS = st.lists(st.tuples(st.integers(0, UE7_LIMIT), st.binary(max_size=8)), max_size=3)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.bpg import BpgFormatError, BpgHeader, BpgUnsupported, ColorSpace, PixelFormat, decode
-from baselines.bpg.bitstream import (
+from simulator.baselines.bpg import BpgFormatError, BpgHeader, BpgUnsupported, ColorSpace, PixelFormat, decode
+from simulator.baselines.bpg.bitstream import (
     PPS,
     SPS,
     START_CODE,
@@ -19,8 +19,8 @@ from baselines.bpg.bitstream import (
     still_picture_nal_units,
     write_ue7,
 )
-from baselines.bpg.container import write_file
-from baselines.bpg.hevc import PcmFields, SpsFields, parameter_sets
+from simulator.baselines.bpg.container import write_file
+from simulator.baselines.bpg.hevc import PcmFields, SpsFields, parameter_sets
 
 PLAIN = SpsFields(0, 1, 0, 2, 0, False, None, False, None)  # blocks 8..16, transforms 4..16
 PCM = st.builds(PcmFields, st.integers(0, 7), st.integers(0, 7), st.integers(0, 2), st.integers(0, 2), st.booleans())

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import bpg, bpg_ldpc
-from baselines.bpg_ldpc import BpgLdpc
+from simulator.baselines import bpg, bpg_ldpc
+from simulator.baselines.bpg_ldpc import BpgLdpc
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import bpg
-from baselines.bpg import BpgDoesNotFit, BpgError, codec, search, store
+from simulator.baselines import bpg
+from simulator.baselines.bpg import BpgDoesNotFit, BpgError, codec, search, store
 from simulator.errors import UserError
 
 

@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from baselines import bpg
-from baselines.bpg_ldpc import BpgLdpc
-from baselines.capacity import BpgCapacity
+from simulator.baselines import bpg
+from simulator.baselines.bpg_ldpc import BpgLdpc
+from simulator.baselines.capacity import BpgCapacity
 from simulator.channels import load_channel
 from simulator.images import load_image_set
 from simulator.link import channel_key, outage_image, transmit

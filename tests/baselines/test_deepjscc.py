@@ -9,18 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.deepjscc import DeepJscc
-from baselines.deepjscc.air import demodulate, modulate, reference_uses
-from baselines.deepjscc.net import DeepJsccNet, NetConfig, block_statistics
-from baselines.deepjscc.scheme import RATIOS
-from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee, derive, linear_start
-from models.pretrained import release
-from models.training.data import ImageStore
-from models.training.monitor import count_flops
-from models.training.session import read_config
+from simulator.baselines.deepjscc import DeepJscc
+from simulator.baselines.deepjscc.air import demodulate, modulate, reference_uses
+from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig, block_statistics
+from simulator.baselines.deepjscc.scheme import RATIOS
+from simulator.baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee, derive, linear_start
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.link import Reception, channel_uses, transmit
+from simulator.models.pretrained import release
+from simulator.models.training.data import ImageStore
+from simulator.models.training.monitor import count_flops
+from simulator.models.training.session import read_config
 
 CONFIG = Path("experiments/train/deepjscc.yaml")
 SMALL = {"encoder_width": 8, "encoder_blocks": 1, "decoder_width": 8, "decoder_blocks": 1, "detail_width": 8}

@@ -6,12 +6,12 @@ from importlib.resources import files
 import pytest
 import torch
 
-from baselines.deepjscc import DeepJscc
-from baselines.deepjscc.scheme import RATIOS
-from models.pretrained import load_pretrained
+from simulator.baselines.deepjscc import DeepJscc
+from simulator.baselines.deepjscc.scheme import RATIOS
 from simulator.channels import load_channel
 from simulator.images import load_image_set
 from simulator.link import transmit
+from simulator.models.pretrained import load_pretrained
 
 
 def test_cards_say_where_the_weights_come_from():
@@ -22,7 +22,7 @@ def test_cards_say_where_the_weights_come_from():
         assert {"data", "hours", "hardware", "validation", "training", "known_limits", "sha256"} <= card.keys()
         size += card["bytes"]
     assert size <= 7e6
-    shipped = files("models.pretrained").iterdir()
+    shipped = files("simulator.models.pretrained").iterdir()
     assert not [file.name for file in shipped if file.name.endswith((".pt", ".pth", ".pkl", ".bin"))]
 
 

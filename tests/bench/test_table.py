@@ -109,7 +109,7 @@ def test_quick_run_has_every_row(capsys: pytest.CaptureFixture[str], tmp_path: P
 
 
 def test_workers_are_held_against_one(monkeypatch):
-    from simulator import sweep_benchmark
+    from simulator.bench import sweep as sweep_benchmark
     from simulator.bench.sweep import Speed
 
     def measure_speeds(config, workers, executors, repeats, notify):

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 import yaml
-from blocks import ROOT, blocks
+
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "cluster.md"
 BLOCKS = blocks(PAGE)

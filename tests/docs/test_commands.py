@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, ROOT, Block, blocks, commands
 from PIL import Image
 
 from simulator.__main__ import build_parser, main
+from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands
 
 pytestmark = pytest.mark.slow
 

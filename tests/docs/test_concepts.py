@@ -5,9 +5,9 @@ from functools import cache, partial
 from types import MappingProxyType
 
 import pytest
-from blocks import ROOT
 
 from simulator import selftest
+from tests.docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "concepts.md").read_text()
 ITEMS = re.findall(r"[Ii]tem\s+`([^`]+)`(?:\s+measures)?\s+`([^`]+)`", PAGE)

@@ -14,9 +14,9 @@ from types import ModuleType
 from urllib.parse import unquote
 
 import pytest
-from blocks import PAGES, ROOT
 
 from simulator.__main__ import build_parser
+from tests.docs.blocks import PAGES, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_every_key_of_the_format_is_read(read):
 def test_readme_describes_every_key():
     from simulator.experiments.read import _GRID, _OUTPUTS
 
-    text = (files("experiments") / "README.md").read_text()
+    text = (files("simulator.experiments") / "shipped" / "README.md").read_text()
     assert all(f"| `{key}` |" in text for key in (*_GRID, *_OUTPUTS))
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.disk import write_atomically
 from simulator.errors import UserError
+from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
 from tests.faults.conftest import Forked, quietly, remount, without_times

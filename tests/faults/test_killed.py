@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import torch
 
-from models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.analysis.plots import draw
 from simulator.images import download as download_module
 from simulator.images.download import Archive, fetch
+from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.results.store import DATABASE, load_results
 from simulator.sweep import SUMMARY, run_sweep
 from tests.faults.conftest import Forked, quietly, without_times

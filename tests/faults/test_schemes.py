@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.pretrained import load_pretrained
 from simulator.errors import UserError
 from simulator.link import OUTAGE_GREY, Decoded, Transmission
+from simulator.models.pretrained import load_pretrained
 from simulator.sweep import run_sweep
 from tests.faults.conftest import quietly, without_times
 
@@ -78,7 +78,7 @@ def test_fault_is_scored_as_the_grey_that_is_shown(config, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other"])
 def test_damaged_weights(tmp_path, damage):
-    from models.pretrained import release
+    from simulator.models.pretrained import release
 
     release(tmp_path, "net", {"weight": torch.randn(40, 30)}, {"system": "test"})
     path = tmp_path / "net.safetensors"

@@ -62,14 +62,14 @@ def _picture(side: int = 24) -> Image.Image:
 
 
 def _bpg_seeds() -> list[bytes]:
-    from baselines import bpg
+    from simulator.baselines import bpg
 
     rgb = np.asarray(_picture(20))
     return [bpg.encode(rgb, 45), bpg.encode(rgb, 20), bpg.encode(rgb, 40, "420"), bpg.encode(rgb[:8, :17], 51)]
 
 
 def _bpg(data: bytes, folder: Path) -> None:
-    from baselines import bpg
+    from simulator.baselines import bpg
 
     rgb = bpg.decode(data)
     assert rgb.dtype == np.uint8
@@ -153,7 +153,7 @@ def _row(scheme: str, image: str, snr_db: float) -> Any:
 def _results(data: bytes, folder: Path) -> None:
     from rich.console import Console
 
-    from simulator import tables
+    from simulator.analysis import tables
     from simulator.analysis.curves import make_curves
     from simulator.analysis.statistics import Bill, Point, bills, summarise
     from simulator.results.rows import public_record
@@ -229,9 +229,9 @@ def _experiment(data: bytes, folder: Path) -> None:
 
 
 def _training(data: bytes, folder: Path) -> None:
-    from baselines.deepjscc.training import DeepJsccSystem
-    from models.training.session import read_config, share_minutes
-    from models.training.stages import LriscSystem
+    from simulator.baselines.deepjscc.training import DeepJsccSystem
+    from simulator.models.training.session import read_config, share_minutes
+    from simulator.models.training.stages import LriscSystem
 
     config = read_config(_put(folder, "training.yaml", data))
     system = DeepJsccSystem() if config.get("system") == "deepjscc" else LriscSystem()
@@ -255,7 +255,7 @@ _GRID_TOKENS = (":", ",", "/", "-", "+", ".", "e", "1e-9", "1e999", "inf", "nan"
 
 
 def _grid(data: bytes, folder: Path) -> None:
-    from simulator import grids
+    from simulator.spec import grids
 
     text = data.decode("utf-8", "replace")
     for parse in (grids.parse_snr, grids.parse_snrs, grids.parse_cbr, grids.parse_cbrs):
@@ -328,7 +328,7 @@ def _command_line(data: bytes, folder: Path) -> None:
 
 
 def _ratemap(data: bytes, folder: Path) -> None:
-    from models.lrisc.ratemap import decode_map
+    from simulator.models.lrisc.ratemap import decode_map
 
     height, width, levels = (1 + byte % limit for byte, limit in zip(data[:3].ljust(3), (24, 24, 16), strict=True))
     try:
@@ -341,7 +341,7 @@ def _ratemap(data: bytes, folder: Path) -> None:
 
 
 def _ratemap_seeds() -> list[bytes]:
-    from models.lrisc.ratemap import encode_map
+    from simulator.models.lrisc.ratemap import encode_map
 
     levels = np.random.default_rng(1).integers(0, 16, (12, 8))
     return [bytes((11, 7, 15)) + encode_map(levels, 16), bytes((3, 3, 1)) + b"\xff" * 9, bytes(3)]
@@ -369,8 +369,8 @@ def _float_seeds() -> list[bytes]:
 
 
 def _airframe(data: bytes, folder: Path) -> None:
-    from models.lrisc.airframe import demodulate_scale, demodulate_side_information
     from simulator.link import LinkState
+    from simulator.models.lrisc.airframe import demodulate_scale, demodulate_side_information
 
     snr_db = (data[0] if data else 0) % 24 - 2.0
     state = LinkState("awgn", snr_db)
@@ -404,7 +404,7 @@ def _reception_seeds() -> list[bytes]:
 
 
 def _reception(data: bytes, folder: Path) -> None:
-    from baselines.bpg_ldpc import BpgLdpc
+    from simulator.baselines.bpg_ldpc import BpgLdpc
     from simulator.link import Reception
 
     reception = Reception.load(_put(folder, "reception.safetensors", data))
@@ -422,9 +422,9 @@ _MARK = b"\n--weights--\n"  # between a model card and its weights
 def _tiny_card_and_weights() -> tuple[bytes, bytes]:
     import tempfile
 
-    from models.lrisc.codec import Lrisc
-    from models.lrisc.config import LriscConfig, Variant
-    from models.pretrained import release
+    from simulator.models.lrisc.codec import Lrisc
+    from simulator.models.lrisc.config import LriscConfig, Variant
+    from simulator.models.pretrained import release
 
     config = LriscConfig(
         **{"latent_channels": 12, "transform_channels": (8, 8, 8), "hyper_channels": 4, "rate_levels": (2, 4, 12)},
@@ -458,7 +458,7 @@ def _weights_mutate(data: bytes, draw: random.Random) -> bytes:
 
 
 def _weights(data: bytes, folder: Path) -> None:
-    from models.lrisc.scheme import LriscScheme
+    from simulator.models.lrisc.scheme import LriscScheme
 
     card, _, weights = data.partition(_MARK)
     _put(folder, "net.json", card)
@@ -471,8 +471,8 @@ def _weights(data: bytes, folder: Path) -> None:
 def _deepjscc_seeds() -> list[bytes]:
     import tempfile
 
-    from baselines.deepjscc.net import DeepJsccNet, NetConfig
-    from models.pretrained import release
+    from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig
+    from simulator.models.pretrained import release
 
     sizes = {"encoder_width": 2, "encoder_blocks": 1, "decoder_width": 2, "decoder_blocks": 1}
     sizes |= {"uses": 48, "detail_width": 2, "detail_blocks": 1}
@@ -489,7 +489,7 @@ def _deepjscc_mutate(data: bytes, draw: random.Random) -> bytes:
 
 
 def _deepjscc(data: bytes, folder: Path) -> None:
-    from baselines.deepjscc.scheme import RATIOS, DeepJscc
+    from simulator.baselines.deepjscc.scheme import RATIOS, DeepJscc
 
     card, _, weights = data.partition(_MARK)
     for ratio in RATIOS:
@@ -503,7 +503,7 @@ def _deepjscc(data: bytes, folder: Path) -> None:
 def _checkpoint_seeds() -> list[bytes]:
     import tempfile
 
-    from models.training.checkpoint import save_checkpoint
+    from simulator.models.training.checkpoint import save_checkpoint
 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "checkpoint.safetensors"
@@ -519,7 +519,7 @@ def _checkpoint_seeds() -> list[bytes]:
 
 
 def _checkpoint(data: bytes, folder: Path) -> None:
-    from models.training.checkpoint import load_checkpoint, restore_optimizer
+    from simulator.models.training.checkpoint import load_checkpoint, restore_optimizer
 
     checkpoint = load_checkpoint(_put(folder, "checkpoint.safetensors", data))
     weight = torch.nn.Parameter(torch.zeros(3, 2))
@@ -640,7 +640,7 @@ def _shard_mutate(data: bytes, draw: random.Random) -> bytes:
 
 
 def _shard(data: bytes, folder: Path) -> None:
-    from models.training.data import load_images
+    from simulator.models.training.data import load_images
 
     before = {path.name for path in folder.parent.iterdir()}
     path = _put(folder, "shard.zip" if data[:2] == b"PK" else "shard.tar", data)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.lrisc.codec import Lrisc
-from models.lrisc.config import LriscConfig
+from simulator.models.lrisc.codec import Lrisc
+from simulator.models.lrisc.config import LriscConfig
 
 TINY = LriscConfig(
     latent_channels=12,

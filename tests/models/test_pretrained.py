@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from models.pretrained import Weights, build_network, find_weights, load_pretrained, read_card, release
 from simulator.errors import UserError
+from simulator.models.pretrained import Weights, build_network, find_weights, load_pretrained, read_card, release
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_card_cannot_ask_for_more_than_its_weights():
     ],
 )
 def test_a_card_that_does_not_describe_lrisc_is_refused(tmp_path, change, message):
-    from models.lrisc.scheme import LriscScheme
+    from simulator.models.lrisc.scheme import LriscScheme
 
     config = {"model": {"latent_channels": 10**6}, "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]} | change
     release(tmp_path, "net", {"weight": torch.zeros(1)}, {"system": "lrisc", "config": config})

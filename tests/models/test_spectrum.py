@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import spectrum
+from simulator.models import spectrum
 
 
 @settings(max_examples=30, deadline=None)

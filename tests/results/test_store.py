@@ -5,11 +5,11 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
-from test_statistics import row
 
 from simulator.errors import UserError
 from simulator.results.rows import public_record
 from simulator.results.store import DATABASE, Store, check_folder, load_results
+from tests.analysis.test_statistics import row
 
 ROWS = [row(image) for image in "abc"]
 KEYS = [one.key for one in ROWS]

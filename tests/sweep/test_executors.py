@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -120,7 +121,7 @@ ORPHANS = """
 import sys
 sys.path.insert(0, {folder!r})
 from simulator.sweep.executors import LocalProcesses
-from test_executors import Job, Reporter
+from tests.sweep.test_executors import Job, Reporter
 if __name__ == "__main__":
     for _, process, _ in LocalProcesses(2).run(Reporter, [Job(0, n) for n in range(10_000)]):
         print(process, flush=True)
@@ -129,7 +130,7 @@ if __name__ == "__main__":
 
 def test_processes_end_when_the_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
-    script.write_text(ORPHANS.format(folder=os.path.dirname(__file__)))
+    script.write_text(ORPHANS.format(folder=str(Path(__file__).parents[2])))
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
         processes = {int(parent.stdout.readline()) for _ in range(4)}
         parent.kill()

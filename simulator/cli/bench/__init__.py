@@ -90,7 +90,7 @@ def _mcs(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from simulator.phy import benchmark
+    from simulator.bench import phy as benchmark
     from simulator.phy.mcs import MCS_TABLE, parse_mcs
 
     if args.write and (args.write.is_dir() or not os.access(args.write.parent, os.W_OK)):

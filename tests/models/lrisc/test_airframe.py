@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.lrisc.airframe import (
+from simulator.channels import Received, noise_variance
+from simulator.link import LinkState, SymbolLedger
+from simulator.models.lrisc.airframe import (
     NO_MAP,
     SIDE_SHARE,
     Protection,
@@ -20,8 +22,6 @@ from models.lrisc.airframe import (
     pack_map,
     protect,
 )
-from simulator.channels import Received, noise_variance
-from simulator.link import LinkState, SymbolLedger
 from simulator.phy.mcs import MCS_TABLE
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import decode_transport_blocks, encode_transport_blocks

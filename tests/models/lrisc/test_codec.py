@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.config import LriscConfig
-from models.lrisc.jscc import component_power, sent_mask
-from models.lrisc.transform import fold_blocks, principal_axes
-from models.lrisc.unet import Stage
-from models.training.monitor import count_flops
-from models.training.session import read_config
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.config import LriscConfig
+from simulator.models.lrisc.jscc import component_power, sent_mask
+from simulator.models.lrisc.transform import fold_blocks, principal_axes
+from simulator.models.lrisc.unet import Stage
+from simulator.models.training.monitor import count_flops
+from simulator.models.training.session import read_config
 
 
 def shipped(name: str) -> Lrisc:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lrisc.codec import Estimate
-from models.lrisc.diffusion import SNR_CLIP, add_noise, alpha, loss_weight, sample
-from models.lrisc.unet import UNet, time_features
+from simulator.models.lrisc.codec import Estimate
+from simulator.models.lrisc.diffusion import SNR_CLIP, add_noise, alpha, loss_weight, sample
+from simulator.models.lrisc.unet import UNet, time_features
 
 
 def test_schedule_runs_from_image_to_noise():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from models.lrisc.entropy import LIKELIHOOD_FLOOR, EntropyModel, FactorisedPrior, add_uniform, gaussian_bits
+from simulator.models.lrisc.entropy import LIKELIHOOD_FLOOR, EntropyModel, FactorisedPrior, add_uniform, gaussian_bits
 
 MOST_BITS = -math.log2(LIKELIHOOD_FLOOR) + 1e-4
 

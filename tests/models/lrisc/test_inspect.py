@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from models.lrisc.scheme import LriscScheme, principal_axes
 from simulator.channels import load_channel
 from simulator.link import transmit
+from simulator.models.lrisc.scheme import LriscScheme, principal_axes
 
 
 @pytest.fixture(scope="module")

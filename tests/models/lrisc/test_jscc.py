@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.lrisc.allocation import PowerAllocation
-from models.lrisc.jscc import (
+from simulator.models.lrisc.allocation import PowerAllocation
+from simulator.models.lrisc.jscc import (
     JsccDecoder,
     JsccEncoder,
     WindowAttention,
@@ -14,7 +14,7 @@ from models.lrisc.jscc import (
     mmse,
     sent_mask,
 )
-from models.lrisc.snr import SnrAdaptation, SnrModulation
+from simulator.models.lrisc.snr import SnrAdaptation, SnrModulation
 
 VALUES = torch.tensor([2.0, 4, 6, 12])
 ENDS = torch.tensor([1.0, 0.0])  # the PSNR end for the first image

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.lrisc.layers import FidelityAdapter, ResBlock, asked
+from simulator.models.lrisc.layers import FidelityAdapter, ResBlock, asked
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from models.lrisc.losses import DISTORTION_SCALE, SATURATION, bits_per_pixel, distortion, distortion_perception
+from simulator.models.lrisc.losses import (
+    DISTORTION_SCALE,
+    SATURATION,
+    bits_per_pixel,
+    distortion,
+    distortion_perception,
+)
 
 
 def absolute(image: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:

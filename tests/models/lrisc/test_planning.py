@@ -2,10 +2,10 @@
 
 import torch
 
-from models.lrisc.planning import plan_transmission, usual_grid
-from models.lrisc.scheme import LriscScheme, pad_to_stride
 from simulator.images import load_image_set
 from simulator.link import LinkState
+from simulator.models.lrisc.planning import plan_transmission, usual_grid
+from simulator.models.lrisc.scheme import LriscScheme, pad_to_stride
 
 POINTS = [(cbr, snr_db) for cbr in (1 / 48, 1 / 24, 1 / 16, 1 / 12) for snr_db in (0.0, 2.5, 5.0, 10.0)]
 

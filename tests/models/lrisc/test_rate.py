@@ -6,8 +6,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.lrisc.rate import fixed_levels, pool_tokens, quantise, solve_beta
-from models.lrisc.ratemap import decode_map, encode_map
+from simulator.models.lrisc.rate import fixed_levels, pool_tokens, quantise, solve_beta
+from simulator.models.lrisc.ratemap import decode_map, encode_map
 
 LEVELS = torch.tensor([2.0, 4, 8, 16, 32, 48, 64, 96])
 

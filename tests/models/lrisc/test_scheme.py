@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.jscc import effective_snr_db
-from models.lrisc.scheme import LriscScheme, pad_to_stride
-from models.pretrained import load_pretrained, release
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
 from simulator.link import LinkState, Reception, channel_uses, load_scheme, outage_image, transmit
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.jscc import effective_snr_db
+from simulator.models.lrisc.scheme import LriscScheme, pad_to_stride
+from simulator.models.pretrained import load_pretrained, release
 from simulator.randomness import to_uint8
 
 DECODE_ELSEWHERE = """
 import functools, sys
 from pathlib import Path
 import torch
-import models.lrisc.scheme as scheme
-from models.pretrained import load_pretrained
+import simulator.models.lrisc.scheme as scheme
+from simulator.models.pretrained import load_pretrained
 from simulator.link import Reception
 scheme.load_pretrained = functools.partial(load_pretrained, folder=Path(sys.argv[1]))
 decoded = scheme.LriscScheme("steps=2").decode(Reception.load(Path(sys.argv[2])))
@@ -36,7 +36,9 @@ def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
     """Folder of released weights that the scheme loads in place of its own."""
     card = {"config": {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", model.state_dict(), card)
-    monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
+    monkeypatch.setattr(
+        "simulator.models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path)
+    )
     return tmp_path
 
 
@@ -90,7 +92,9 @@ def test_linear_weights_carry_the_picture(linear, tmp_path, monkeypatch, image):
     """Without training the scheme is SoftCast over principal axes: better channels, better pictures."""
     card = {"config": {"model": linear.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.0}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", linear.state_dict(), card)
-    monkeypatch.setattr("models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path))
+    monkeypatch.setattr(
+        "simulator.models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path)
+    )
     errors = []
     for snr_db in (0.0, 10.0, 30.0):
         trip = transmit(LriscScheme(), image, Fraction(1, 24), load_channel("awgn"), snr_db)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.lrisc.allocation import PowerAllocation
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.diffusion import alpha, sample
-from models.lrisc.ratemap import _AdaptiveModel, encode_map
-from models.lrisc.snr import FIDELITY_UNIT, SNR_UNIT_DB
-from models.lrisc.unet import Condition, UNet, time_features
+from simulator.models.lrisc.allocation import PowerAllocation
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.diffusion import alpha, sample
+from simulator.models.lrisc.ratemap import _AdaptiveModel, encode_map
+from simulator.models.lrisc.snr import FIDELITY_UNIT, SNR_UNIT_DB
+from simulator.models.lrisc.unet import Condition, UNet, time_features
 
 
 def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor) -> Tensor:

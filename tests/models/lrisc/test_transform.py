@@ -4,10 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.lrisc.config import STRIDE, LriscConfig
-from models.lrisc.layers import FidelityAdapter
-from models.lrisc.transform import AnalysisTransform, LinearAnalysis, LinearSynthesis, fold_blocks, principal_axes
 from simulator.errors import UserError
+from simulator.models.lrisc.config import STRIDE, LriscConfig
+from simulator.models.lrisc.layers import FidelityAdapter
+from simulator.models.lrisc.transform import (
+    AnalysisTransform,
+    LinearAnalysis,
+    LinearSynthesis,
+    fold_blocks,
+    principal_axes,
+)
 
 
 def test_principal_axes_are_orthonormal_and_carry_their_deviation(photographs):

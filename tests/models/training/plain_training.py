@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.training.data import ImageStore
-from models.training.learner import LoopConfig
-from models.training.loop import run
+from simulator.models.training.data import ImageStore
+from simulator.models.training.learner import LoopConfig
+from simulator.models.training.loop import run
 
 STEPS = 8
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.checkpoint import (
+from simulator.errors import UserError
+from simulator.models.training.checkpoint import (
     load_checkpoint,
     load_record,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
 )
-from simulator.errors import UserError
 
 
 def test_round_trip_with_strided_and_shared_tensors(tmp_path):

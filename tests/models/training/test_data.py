@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.training.data import ImageStore, load_images, training_batch, validation_batch
 from simulator.errors import UserError
+from simulator.models.training.data import ImageStore, load_images, training_batch, validation_batch
 
 
 def encoded(seed: int, kind: str, size: tuple[int, int] = (24, 20)) -> bytes:

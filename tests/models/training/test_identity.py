@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.training.identity import RESUMABLE, check_record, describe
-from models.training.learner import LoopConfig
 from simulator.errors import UserError
+from simulator.models.training.identity import RESUMABLE, check_record, describe
+from simulator.models.training.learner import LoopConfig
 
 LOOP = LoopConfig(steps=3)
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.checkpoint import load_checkpoint, save_checkpoint
-from models.training.data import ImageStore
-from models.training.identity import describe
-from models.training.learner import LoopConfig
-from models.training.loop import BEST, CHECKPOINT, run
-from models.training.monitor import CollapseDetector
 from simulator.errors import UserError
+from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
+from simulator.models.training.data import ImageStore
+from simulator.models.training.identity import describe
+from simulator.models.training.learner import LoopConfig
+from simulator.models.training.loop import BEST, CHECKPOINT, run
+from simulator.models.training.monitor import CollapseDetector
 
 
 class Denoiser(nn.Module):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.checkpoint import optimizer_tensors, restore_optimizer
-from models.training.muon import Muon, orthogonalise
 from simulator.errors import UserError
+from simulator.models.training.checkpoint import optimizer_tensors, restore_optimizer
+from simulator.models.training.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(24, 60), (60, 24), (32, 32), (1, 7)])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from plain_training import STEPS, train
 
-from models.training.checkpoint import load_checkpoint
-from models.training.loop import CHECKPOINT
+from simulator.models.training.checkpoint import load_checkpoint
+from simulator.models.training.loop import CHECKPOINT
+from tests.models.training.plain_training import STEPS, train
 
 SCRIPT = Path(__file__).parent / "plain_training.py"
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")

@@ -9,18 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from baselines.deepjscc import DeepJscc
-from baselines.deepjscc.net import DeepJsccNet, NetConfig
-from baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
-from models.training.checkpoint import load_checkpoint, save_checkpoint
-from models.training.data import load_images
-from models.training.learner import LoopConfig
-from models.training.loop import CHECKPOINT, run
-from models.training.session import read_config, share_minutes, stage_loop, stage_start
+from simulator.baselines.deepjscc import DeepJscc
+from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig
+from simulator.baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import transmit
+from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
+from simulator.models.training.data import load_images
+from simulator.models.training.learner import LoopConfig
+from simulator.models.training.loop import CHECKPOINT, run
+from simulator.models.training.session import read_config, share_minutes, stage_loop, stage_start
 
 CONFIG = """
 system: deepjscc

@@ -12,18 +12,18 @@ import pytest
 import torch
 import yaml
 
-from models.lrisc.codec import Estimate, Lrisc
-from models.lrisc.config import LriscConfig, Variant
-from models.lrisc.rate import pool_tokens
-from models.pretrained import read_card, release
-from models.training.checkpoint import load_checkpoint
-from models.training.data import ImageStore, training_batch
-from models.training.learner import LoopConfig
-from models.training.loop import CHECKPOINT, run
-from models.training.session import read_config
-from models.training.stages import LriscSystem, known_limits
-from models.training.trainee import PSNR_END, TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.errors import UserError
+from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.config import LriscConfig, Variant
+from simulator.models.lrisc.rate import pool_tokens
+from simulator.models.pretrained import read_card, release
+from simulator.models.training.checkpoint import load_checkpoint
+from simulator.models.training.data import ImageStore, training_batch
+from simulator.models.training.learner import LoopConfig
+from simulator.models.training.loop import CHECKPOINT, run
+from simulator.models.training.session import read_config
+from simulator.models.training.stages import LriscSystem, known_limits
+from simulator.models.training.trainee import PSNR_END, TRAINED_MODULES, LriscTrainee, StageConfig
 
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
 LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
@@ -263,7 +263,7 @@ def test_released_card_rebuilds_the_network():
 
 def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     """Stage 1 starts as a linear codec, a later one from what it is given."""
-    monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
+    monkeypatch.setattr("simulator.models.training.stages.LpipsNet", lambda name: BlurDistance())
     overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
     stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
@@ -390,7 +390,7 @@ def test_maps_as_sent_follow_snr_and_bandwidth_of_each_image(trainee, store, mon
         shared.extend(bits)
         return share(bits, *rest)
 
-    monkeypatch.setattr("models.training.trainee.usual_grid", grid)
+    monkeypatch.setattr("simulator.models.training.trainee.usual_grid", grid)
     monkeypatch.setattr(one.model, "share", spy)
     one.loss(training_batch(store, 0, 0, 16, 64), 1.0, torch.Generator().manual_seed(0))
     assert len(asked) == len(shared) == 16
@@ -439,7 +439,7 @@ def own_weights(started, tmp_path) -> Path:
 
 
 def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights, store, config, monkeypatch):
-    monkeypatch.setattr("models.training.stages.LpipsNet", lambda name: BlurDistance())
+    monkeypatch.setattr("simulator.models.training.stages.LpipsNet", lambda name: BlurDistance())
     stage = {"algorithm": 3, "start": str(own_weights), "loop": {"steps": 1}}
     file = {"system": "lrisc", "name": "more", "stages": [stage]}
     (made,) = LriscSystem().stages(file)
