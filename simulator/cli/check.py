@@ -45,11 +45,11 @@ def environment() -> dict[str, Any]:
 
     import torch
 
-    from simulator.results import provenance
     from simulator.disk import cache_dir
     from simulator.images import kodak_folder
     from simulator.metrics.lpips import BACKBONES, backbone_file
     from simulator.phy.kernels import num_threads
+    from simulator.results import provenance
     from simulator.spec.plugins import plugin_names
 
     origin = provenance.environment()

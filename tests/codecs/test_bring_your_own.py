@@ -13,7 +13,6 @@ import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ import torch
 
 from simulator.__main__ import main
 from simulator.channels import load_channel
-from simulator.codecs import files
 from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
 from simulator.link import LinkState, Reception, load_scheme, transmit
@@ -321,20 +319,6 @@ def test_weights_that_nest_too_deeply_are_refused(here):
     torch.save(torch.ones(2, 2), here / "weights.pt")
     with pytest.raises(UserError, match="nested deeper than 16"):
         load_scheme("torch:holder.py:Holder:weights.pt")
-
-
-def test_a_file_beside_the_program_is_the_same_whatever_ran_before(here, monkeypatch):
-    """Workers load schemes in another order than the process that made the keys."""
-    shutil.copy(EXAMPLES / "analog.py", here)
-    (here / "models").mkdir()
-    (here / "models" / "__init__.py").write_text("")
-    (here / "models" / "net.py").write_text("")
-    monkeypatch.setattr(files, "PROGRAM", here.resolve())
-    before = load_scheme("torch:analog.py:Analog").fingerprint()
-    net = ModuleType("models.net")
-    net.__file__ = str(here.resolve() / "models" / "net.py")
-    monkeypatch.setitem(sys.modules, "models.net", net)
-    assert load_scheme("torch:analog.py:Analog").fingerprint() == before
 
 
 @pytest.mark.parametrize("channel", ["awgn", "rayleigh-fast"])
