@@ -213,7 +213,7 @@ def kodak_folder() -> Path:
 def _load_kodak() -> list[tuple[Path, np.ndarray]]:
     """The 24 images, each held to the pixels of the originals."""
     folder = kodak_folder()
-    table = (files("simulator") / "kodak.csv").read_text().splitlines()
+    table = (files("simulator.images") / "kodak.csv").read_text().splitlines()
     images = []
     for entry in (_KodakEntry(**row) for row in csv.DictReader(table)):
         path = folder / entry.name
