@@ -6,7 +6,9 @@ Each test draws from fixed seeds, so that the outcome on one machine does not ch
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from simulator.channels import Channel, load_channel
 from simulator.channels.base import noise_variance
 from simulator.channels.flat import FlatChannel
 from simulator.errors import UserError
+from simulator.images import load_image_set
+from simulator.metrics.lattice import LIMIT, lattice_excess
+from simulator.randomness import to_float, to_uint8
 from simulator.spec.plugins import plugin_names
 
 SNR_TOLERANCE_DB = 0.02
@@ -25,14 +30,28 @@ _DRAWS_SHARE = 30  # the others get a fraction, and their gains are averaged ove
 _Z = 4.0  # standard deviations: a right installation fails one test in 16,000
 
 
+# Every released network, as a scheme that decodes with it, and the level of its lattice if it is known to have one.
+# A network that is trained without one loses its number here; the tests see to it.
+RELEASED_LATTICES: dict[str, float | None] = {"deepjscc": None, "lrisc": 85.0, "lrisc:gamma=0": 3.5}
+LATTICE_CBRS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
+LATTICE_SNR_DB = 0.0  # where patterns are strongest
+LATTICE_IMAGES = 3
+
+
 @dataclass(frozen=True)
 class Check:
-    """One test: what was measured, what was expected, and whether they agree. `passed` is None if it could not run."""
+    """One test: what was measured, what was expected, and whether they agree.
+
+    Attributes:
+        passed: None if it could not run.
+        known: it fails, and this release is known to.
+    """
 
     name: str
     measured: str
     expected: str
     passed: bool | None
+    known: bool = False
 
 
 def run_all() -> Iterator[Check]:
@@ -42,6 +61,8 @@ def run_all() -> Iterator[Check]:
     yield from _guarded("QAM", check_qam)
     yield from _guarded("LDPC", check_ldpc)
     yield from _guarded("LPIPS", check_lpips)
+    for spec, known in RELEASED_LATTICES.items():
+        yield from _guarded(f"lattice of {spec}", partial(check_lattice, spec, known))
 
 
 def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -144,6 +165,36 @@ def check_lpips() -> Iterator[Check]:
             yield Check(label, "no backbone", f"{expected:.4f} +- 0.0001", None)
             continue
         yield Check(label, f"{measured:.4f}", f"{expected:.4f} +- 0.0001", abs(measured - expected) <= 1e-4)
+
+
+def check_lattice(spec: str, known: float | None = None) -> Iterator[Check]:
+    """Spectral lines of reconstructions over those of their sources (`simulator.metrics.lattice`), at each CBR.
+
+    Args:
+        spec: scheme that decodes with the network.
+        known: level that this release is known to have; None if it is sound.
+    """
+    from simulator.link import load_scheme
+
+    scheme, images = load_scheme(spec), [image.pixels for image in load_image_set("samples")[:LATTICE_IMAGES]]
+    levels = {}
+    for cbr in LATTICE_CBRS:
+        shown = [_shown(scheme, image, cbr) for image in images]
+        excess = lattice_excess(images, shown)
+        levels.update({(cbr, period): level for period, level in excess.items()})
+    (cbr, period), level = max(levels.items(), key=lambda item: item[1])
+    measured = f"{level:.1f} x the sources' (CBR {cbr}, period {period})"
+    expected = f"at most {LIMIT:g} x" + ("" if known is None else f"; known: {known:g} x")
+    yield Check(f"lattice of {spec}", measured, expected, level <= LIMIT, known is not None and level > LIMIT)
+
+
+def _shown(scheme: Any, image: torch.Tensor, cbr: Fraction) -> torch.Tensor:
+    """What a viewer sees of an image after a trip over AWGN."""
+    from simulator.link import transmit
+
+    with torch.inference_mode():
+        decoded = transmit(scheme, image[None], cbr, load_channel("awgn"), LATTICE_SNR_DB).decoded.images[0]
+    return to_float(to_uint8(decoded))
 
 
 # Measured once with lpips 0.1.4 whose networks gave the published distances of the package's own example pictures.

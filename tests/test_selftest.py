@@ -1,7 +1,12 @@
 """The self-tests pass on a right installation, and each sees the fault that it is there for."""
 
+import json
+from fractions import Fraction
+from importlib.resources import files
+
 import numpy as np
 import pytest
+import torch
 
 from simulator import selftest
 from simulator.channels import flat, ofdm, paths
@@ -71,3 +76,38 @@ def test_a_part_that_breaks_is_a_line_of_the_report(monkeypatch: pytest.MonkeyPa
 
     assert [check.passed for check in selftest._guarded("x", broken)] == [False]
     assert [check.passed for check in selftest._guarded("x", missing)] == [None]
+
+
+def test_every_released_network_is_held_to_the_lattice_test() -> None:
+    systems = {
+        json.loads(file.read_text())["system"]
+        for file in files("simulator.models.pretrained").iterdir()
+        if file.name.endswith(".json")
+    }
+    assert systems == {spec.partition(":")[0] for spec in selftest.RELEASED_LATTICES}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "known"), selftest.RELEASED_LATTICES.items())
+def test_released_networks_weave_no_lattice_but_those_that_are_known_to(spec: str, known: float | None) -> None:
+    (check,) = selftest.check_lattice(spec, known)
+    if known is None:
+        assert check.passed
+    else:  # a cured network must lose its entry in RELEASED_LATTICES
+        assert check.known
+        assert not check.passed
+        assert float(check.measured.split()[0]) == pytest.approx(known, rel=0.2)
+
+
+def test_a_lattice_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = selftest._shown
+    checkerboard = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]) / 255
+
+    def woven(scheme: object, image: torch.Tensor, cbr: Fraction) -> torch.Tensor:
+        height, width = image.shape[1:]
+        return right(scheme, image, cbr) + checkerboard.repeat(height // 2 + 1, width // 2 + 1)[:height, :width]
+
+    monkeypatch.setattr(selftest, "_shown", woven)
+    monkeypatch.setattr(selftest, "LATTICE_CBRS", (Fraction(1, 16),))
+    (check,) = selftest.check_lattice("deepjscc")
+    assert (check.passed, check.known) == (False, False)
