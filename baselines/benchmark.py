@@ -11,8 +11,8 @@ from simulator.baselines import bpg
 from simulator.bench.sweep import arrivals
 from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import NamedImage, load_image_set
+from simulator.images.pixels import to_uint8
 from simulator.metrics import psnr_db
-from simulator.randomness import to_uint8
 from simulator.sweep.inputs import SweepConfig
 
 CBR, SNR_DB = Fraction(1, 16), 10.0

@@ -15,6 +15,7 @@ import torch
 from simulator.baselines import bpg
 from simulator.channels import Received
 from simulator.errors import UserError
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
@@ -25,7 +26,6 @@ from simulator.phy.transport import (
     encode_transport_blocks,
     transport_format,
 )
-from simulator.randomness import to_float, to_uint8
 from simulator.spec.options import Choice, full_name, read_options
 
 if TYPE_CHECKING:

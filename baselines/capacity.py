@@ -6,8 +6,8 @@ import torch
 
 from simulator.baselines import bpg
 from simulator.channels import Realisation
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Decoded, SymbolLedger, outage_image
-from simulator.randomness import to_float, to_uint8
 from simulator.spec.options import Choice, full_name, read_options
 
 _OPTIONS = {"chroma": Choice(("444", "420"))}

@@ -67,8 +67,8 @@ def test_rows_know_the_precision_where_there_is_a_choice(photographs):
 def test_bfloat16_is_not_to_be_seen(snr_db):
     from simulator.channels import load_channel
     from simulator.images import load_image_set
+    from simulator.images.pixels import to_uint8
     from simulator.metrics import psnr_db as measure
-    from simulator.randomness import to_uint8
 
     image = load_image_set("samples", crop=96)[0].pixels
     trips = []

@@ -10,10 +10,10 @@ import torch
 
 from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import load_image_set
+from simulator.images.pixels import to_uint8
 from simulator.models.training.data import ImageStore
 from simulator.models.training.learner import Learner
 from simulator.models.training.session import System, read_config
-from simulator.randomness import to_uint8
 
 
 def measure(system: System, config_file: Path, stage: int, quick: bool) -> Iterator[Figure]:

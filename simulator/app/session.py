@@ -15,10 +15,10 @@ from PIL import Image
 from simulator.channels import Channel, load_channel
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.link.delivery import Delivery, deliver
 from simulator.metrics.lpips import LpipsNet, backbone_file
-from simulator.randomness import to_float, to_uint8
 from simulator.spec import grids
 from simulator.spec.plugins import plugin_names
 from simulator.sweep.trials import on_device

@@ -23,7 +23,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Download, and say where the images are."""
     from simulator.errors import UserError
-    from simulator.images.download import get_kodak
+    from simulator.images.kodak import get_kodak
 
     if args.name == "kodak":
         if args.out:

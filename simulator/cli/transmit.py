@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
     from simulator.channels import load_channel
     from simulator.images import load_image
+    from simulator.images.pixels import to_float
     from simulator.link import Bound, check_supported, load_scheme
     from simulator.link.delivery import deliver
-    from simulator.randomness import to_float
     from simulator.sweep.trials import check_device, on_device
 
     check_device(args.device)
@@ -131,7 +131,7 @@ def _write_image(path: Path, image: Any) -> None:
 
     from PIL import Image
 
-    from simulator.randomness import to_uint8
+    from simulator.images.pixels import to_uint8
 
     Image.init()
     buffer = io.BytesIO()

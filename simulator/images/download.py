@@ -52,14 +52,6 @@ def get_coco(name: str, folder: Path | None = None, progress: Callable[[int, int
     return fetch(COCO[name], folder or cache_dir() / "coco", progress)
 
 
-def get_kodak() -> Path:
-    """Download and verify the 24 Kodak images, unless they are there; returns their folder."""
-    from simulator.images import kodak_folder, load_image_set
-
-    load_image_set("kodak")
-    return kodak_folder()
-
-
 def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Download a file; what came before an interruption is kept and continued.
 

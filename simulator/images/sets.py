@@ -1,40 +1,23 @@
-"""Image sets: photographs that ship with scikit-image, Kodak, or any file, folder or glob.
+"""Image sets: photographs that ship with scikit-image, Kodak, or any file, folder or glob."""
 
-What becomes of a file: 16-bit samples are scaled to 8 bits, grey is repeated to RGB, palettes are expanded, alpha is
-composited on white (as a browser shows it), EXIF orientation is applied, embedded colour profiles are ignored. Float,
-32-bit, CMYK and Lab pixels, animations and multi-page files are refused.
-"""
-
-import csv
 import glob
-import hashlib
 import os
-import urllib.request
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from simulator.disk import cache_dir, write_atomically
 from simulator.errors import UserError
-from simulator.randomness import image_digest, to_float
+from simulator.images.kodak import load_kodak
+from simulator.images.pixels import image_digest, to_float
+from simulator.images.reading import MIN_SIDE, load_image
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
-KODAK_SITE = "https://r0k.us/graphics/kodak/kodak/"
-MIN_SIDE = 16
-MAX_FILE_BYTES = 2**24  # of a Kodak image, that a server could send without end
-STRIP = 512  # rows converted at a time
-MAX_PIXELS = 2**26  # 8192 x 8192; asked before anything is decoded, for a small file may claim any size
-_SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
-_EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "YCbCr"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +44,7 @@ class NamedImage:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 that keys the channel and states the provenance: `simulator.randomness.image_digest`."""
+        """SHA-256 that keys the channel and states the provenance: `simulator.images.pixels.image_digest`."""
         return image_digest(self.pixels)
 
 
@@ -80,7 +63,7 @@ def load_image_set(spec: str, crop: int | None = None) -> list[NamedImage]:
             f"--crop {crop} is too small: the smallest image is {MIN_SIDE}x{MIN_SIDE}; crop to that or more"
         )
     if spec == "kodak":
-        images = [NamedImage(path.stem, rgb) for path, rgb in _load_kodak()]
+        images = [NamedImage(path.stem, rgb) for path, rgb in load_kodak()]
     else:
         paths = sample_files() if spec == "samples" else _find_files(spec)
         images = [NamedImage(name, load_image(path)) for name, path in zip(_names(paths), paths, strict=True)]
@@ -93,65 +76,6 @@ def group_by_size(images: list[NamedImage], batch_size: int) -> list[list[NamedI
     for image in images:
         by_size.setdefault(image.size, []).append(image)
     return [group[i : i + batch_size] for group in by_size.values() for i in range(0, len(group), batch_size)]
-
-
-def load_image(path: Path | str) -> np.ndarray:
-    """Read one image file as uint8 [H, W, 3] RGB, upright; the module's docstring says what becomes of other modes.
-
-    Raises:
-        UserError: missing, unreadable, corrupt, too large, smaller than 16 x 16, or of a refused kind.
-    """
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                image.verify()  # the only check of a PNG's checksums; it leaves the file unusable
-            with Image.open(path) as image:
-                rgb = _to_rgb(image, path)
-    except UserError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise UserError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale the image down") from None
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
-        raise UserError(f"{path}: not an image, or damaged; expected PNG, JPEG, WebP or TIFF") from None
-    except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{path}: cannot be read as an image ({reason}); replace or remove it") from None
-    height, width = rgb.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise UserError(f"{path}: {width}x{height} is too small; images must be at least {MIN_SIDE}x{MIN_SIDE}")
-    return rgb
-
-
-def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
-    """Bring an open image to uint8 [H, W, 3]."""
-    # A phone's JPEG may carry a preview as second frame (MPO).
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UserError(f"{path}: holds several pictures; save the one you want as a file of its own")
-    if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
-        raise UserError(f"{path}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
-    ImageOps.exif_transpose(image, in_place=True)
-    rgb = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, STRIP):  # whole copies of a large image would fill the memory
-        strip = image.crop((0, top, image.width, min(top + STRIP, image.height)))
-        rgb[top : top + STRIP] = _strip_to_rgb(strip)
-    return rgb
-
-
-def _strip_to_rgb(image: Image.Image) -> np.ndarray:
-    """Some rows of an image as uint8 [h, W, 3]."""
-    if image.mode in _SIXTEEN_BIT:
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
-        colour = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    return np.asarray(image.convert("RGB"))
 
 
 def _centre_crop(image: NamedImage, side: int) -> NamedImage:
@@ -195,60 +119,3 @@ def _find_files(spec: str) -> list[Path]:
     if not found:
         raise UserError(f"no images in '{spec}'; expected files ending in {', '.join(SUFFIXES)}")
     return found
-
-
-@dataclass(frozen=True)
-class _KodakEntry:
-    name: str
-    sha256_file: str
-    sha256_rgb_pixels: str
-
-
-def kodak_folder() -> Path:
-    """Where the Kodak images are, or would be downloaded to: KODAK_DIR, else `kodak` in the cache."""
-    chosen = os.environ.get("KODAK_DIR")
-    return Path(chosen).expanduser() if chosen else cache_dir() / "kodak"
-
-
-def _load_kodak() -> list[tuple[Path, np.ndarray]]:
-    """The 24 images, each held to the pixels of the originals."""
-    folder = kodak_folder()
-    table = (files("simulator.images") / "kodak.csv").read_text().splitlines()
-    images = []
-    for entry in (_KodakEntry(**row) for row in csv.DictReader(table)):
-        path = folder / entry.name
-        if not path.exists():
-            if os.environ.get("KODAK_DIR"):
-                raise UserError(f"KODAK_DIR={folder} has no {entry.name}; point it at the 24 PNGs or unset it")
-            _download(entry, path)
-        rgb = load_image(path)
-        if hashlib.sha256(rgb.tobytes()).hexdigest() != entry.sha256_rgb_pixels:
-            raise UserError(f"{path}: not the Kodak original; replace it, or name the folder itself with --images")
-        images.append((path, rgb))
-    return images
-
-
-def _download(entry: _KodakEntry, path: Path) -> None:
-    """Fetch one verified file; what is complete is kept, so that a broken download goes on where it stopped."""
-    data = _fetch(entry)
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); set SIMULATOR_CACHE_DIR to another folder") from None
-
-
-def _fetch(entry: _KodakEntry) -> bytes:
-    """The bytes of one Kodak file, if they are the right ones."""
-    from simulator.images.download import open_https
-
-    try:
-        with open_https(urllib.request.Request(KODAK_SITE + entry.name), 30) as response:
-            data = response.read(MAX_FILE_BYTES)
-        if hashlib.sha256(data).hexdigest() == entry.sha256_file:
-            return data
-        reason = "its checksum is wrong"
-    except (OSError, HTTPException) as error:
-        reason = str(getattr(error, "reason", error))
-    raise UserError(
-        f"cannot download {entry.name} from {KODAK_SITE} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
-    )

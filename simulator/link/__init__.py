@@ -1,24 +1,19 @@
 """One trip over the air: what a scheme is, what it pays, what arrives."""
 
-from simulator.link.trip import (
+from simulator.link.contracts import (
     OUTAGE_GREY,
     Bound,
     Decoded,
     LinkState,
     Reception,
     Scheme,
-    SymbolLedger,
     Transmission,
-    Trip,
-    bandwidth_ratio,
-    channel_key,
-    channel_uses,
     check_supported,
-    describe,
     load_scheme,
     outage_image,
-    transmit,
 )
+from simulator.link.ledger import SymbolLedger, bandwidth_ratio, channel_uses, describe
+from simulator.link.trip import Trip, channel_key, transmit
 
 __all__ = [
     "OUTAGE_GREY",

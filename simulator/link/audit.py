@@ -4,20 +4,18 @@ Everything here raises SchemeError.
 """
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import torch
 
 from simulator.errors import SchemeError
-
-if TYPE_CHECKING:
-    from simulator.link import Decoded, SymbolLedger, Transmission
+from simulator.link.contracts import Decoded, Transmission
+from simulator.link.ledger import SymbolLedger
 
 POWER_TOLERANCE = 1e-4
 CONTROL_VALUES = 32  # the five bits in which NR's downlink control information names an MCS (TS 38.212, 7.3.1.2.1)
 
 
-def check_transmission(name: str, transmission: "Transmission", num_images: int, budget: int) -> None:
+def check_transmission(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
     """Symbols within power and budget, and a bill that adds up to them."""
     if not len(transmission.symbols) == len(transmission.ledgers) == num_images:
         raise SchemeError(f"{name}: {num_images} images in, {len(transmission.symbols)} transmissions out")
@@ -35,7 +33,7 @@ def check_transmission(name: str, transmission: "Transmission", num_images: int,
             raise SchemeError(f"{name}: mean symbol power is {power:.5f}, more than 1")
 
 
-def check_bill(name: str, ledger: "SymbolLedger", budget: int) -> None:
+def check_bill(name: str, ledger: SymbolLedger, budget: int) -> None:
     """Whole numbers of channel uses (numpy's would not survive a database), and no more than the budget."""
     for item, uses in asdict(ledger).items():
         if type(uses) is not int or uses < 0:
@@ -44,7 +42,7 @@ def check_bill(name: str, ledger: "SymbolLedger", budget: int) -> None:
         raise SchemeError(f"{name}: billed {ledger.total} channel uses with a budget of {budget}")
 
 
-def check_control(name: str, transmission: "Transmission", genie: bool) -> None:
+def check_control(name: str, transmission: Transmission, genie: bool) -> None:
     """Nothing but an MCS index goes beside the channel, and only from a genie."""
     control = transmission.control
     if len(control) != (len(transmission.symbols) if genie else 0):
@@ -55,7 +53,7 @@ def check_control(name: str, transmission: "Transmission", genie: bool) -> None:
         raise SchemeError(f"{name}: what goes beside the channel must be whole numbers in 0..{CONTROL_VALUES - 1}")
 
 
-def check_shown(name: str, decoded: "Decoded", images: torch.Tensor) -> None:
+def check_shown(name: str, decoded: Decoded, images: torch.Tensor) -> None:
     """As many pictures as went in, of their size and finite, with an outage flag each."""
     if decoded.images.shape != images.shape or not decoded.images.isfinite().all():
         raise SchemeError(f"{name}: decoded images must be finite and {tuple(images.shape)}")

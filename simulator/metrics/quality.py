@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from simulator.errors import UserError
+from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.lpips import LpipsNet, LpipsUnavailable
-from simulator.randomness import to_float, to_uint8
 from simulator.spec.plugins import load_plugin
 
 __all__ = [

@@ -12,10 +12,10 @@ from simulator.channels import Channel, load_channel
 from simulator.devices import resolve_precision
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
 from simulator.images import NamedImage
+from simulator.images.pixels import to_uint8
 from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet, load_metric, measure, measure_further
-from simulator.randomness import to_uint8
 from simulator.results.gallery import encode_png
 from simulator.results.rows import Row
 

@@ -10,9 +10,9 @@ from simulator.baselines.bpg_ldpc import BpgLdpc
 from simulator.baselines.capacity import BpgCapacity
 from simulator.channels import load_channel
 from simulator.images import load_image_set
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import channel_key, outage_image, transmit
 from simulator.metrics import measure
-from simulator.randomness import to_float, to_uint8
 
 CBR = Fraction(1, 8)
 

@@ -10,9 +10,9 @@ from PIL import Image
 from simulator import selftest
 from simulator.__main__ import main
 from simulator.images import load_image, load_image_set
+from simulator.images.pixels import to_uint8
 from simulator.link import Reception, load_scheme
 from simulator.metrics import psnr_db
-from simulator.randomness import to_uint8
 
 
 @pytest.fixture(autouse=True)

@@ -22,9 +22,9 @@ from simulator.__main__ import main
 from simulator.channels import load_channel
 from simulator.codecs.kerasnets import import_keras
 from simulator.errors import UserError
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import LinkState, Reception, load_scheme, transmit
 from simulator.metrics import load_metric, psnr_db
-from simulator.randomness import to_float, to_uint8
 from simulator.results.store import DATABASE, load_results
 from simulator.sweep import run_sweep
 from simulator.sweep.inputs import SweepConfig

@@ -14,7 +14,7 @@ from PIL import Image
 from simulator import images
 from simulator.errors import UserError
 from simulator.images import group_by_size, load_image, load_image_set
-from simulator.randomness import image_digest, to_float
+from simulator.images.pixels import image_digest, to_float
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from simulator.errors import UserError
 from simulator.images import load_image, load_image_set
+from simulator.images.pixels import to_float
 from simulator.metrics import PSNR_CAP_DB, LpipsNet, LpipsUnavailable, measure, ms_ssim, psnr_db
-from simulator.randomness import to_float
 
 
 @given(st.integers(1, 255), st.integers(16, 40))

@@ -11,12 +11,12 @@ import torch
 
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
+from simulator.images.pixels import to_uint8
 from simulator.link import LinkState, Reception, channel_uses, load_scheme, outage_image, transmit
 from simulator.models.lrisc.codec import Estimate, Lrisc
 from simulator.models.lrisc.jscc import effective_snr_db
 from simulator.models.lrisc.scheme import LriscScheme, pad_to_stride
 from simulator.models.pretrained import load_pretrained, release
-from simulator.randomness import to_uint8
 
 DECODE_ELSEWHERE = """
 import functools, sys

@@ -1,0 +1,83 @@
+"""The 24 Kodak images: found or downloaded, and held to the pixels of the originals."""
+
+import csv
+import hashlib
+import os
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from simulator.disk import cache_dir, write_atomically
+from simulator.errors import UserError
+from simulator.images.download import open_https
+from simulator.images.reading import load_image
+
+KODAK_SITE = "https://r0k.us/graphics/kodak/kodak/"
+
+
+MAX_FILE_BYTES = 2**24  # of a Kodak image, that a server could send without end
+
+
+@dataclass(frozen=True)
+class _KodakEntry:
+    name: str
+    sha256_file: str
+    sha256_rgb_pixels: str
+
+
+def kodak_folder() -> Path:
+    """Where the Kodak images are, or would be downloaded to: KODAK_DIR, else `kodak` in the cache."""
+    chosen = os.environ.get("KODAK_DIR")
+    return Path(chosen).expanduser() if chosen else cache_dir() / "kodak"
+
+
+def load_kodak() -> list[tuple[Path, np.ndarray]]:
+    """The 24 images, each held to the pixels of the originals."""
+    folder = kodak_folder()
+    table = (files("simulator.images") / "kodak.csv").read_text().splitlines()
+    images = []
+    for entry in (_KodakEntry(**row) for row in csv.DictReader(table)):
+        path = folder / entry.name
+        if not path.exists():
+            if os.environ.get("KODAK_DIR"):
+                raise UserError(f"KODAK_DIR={folder} has no {entry.name}; point it at the 24 PNGs or unset it")
+            _download(entry, path)
+        rgb = load_image(path)
+        if hashlib.sha256(rgb.tobytes()).hexdigest() != entry.sha256_rgb_pixels:
+            raise UserError(f"{path}: not the Kodak original; replace it, or name the folder itself with --images")
+        images.append((path, rgb))
+    return images
+
+
+def _download(entry: _KodakEntry, path: Path) -> None:
+    """Fetch one verified file; what is complete is kept, so that a broken download goes on where it stopped."""
+    data = _fetch(entry)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); set SIMULATOR_CACHE_DIR to another folder") from None
+
+
+def _fetch(entry: _KodakEntry) -> bytes:
+    """The bytes of one Kodak file, if they are the right ones."""
+    try:
+        with open_https(urllib.request.Request(KODAK_SITE + entry.name), 30) as response:
+            data = response.read(MAX_FILE_BYTES)
+        if hashlib.sha256(data).hexdigest() == entry.sha256_file:
+            return data
+        reason = "its checksum is wrong"
+    except (OSError, HTTPException) as error:
+        reason = str(getattr(error, "reason", error))
+    raise UserError(
+        f"cannot download {entry.name} from {KODAK_SITE} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
+    )
+
+
+def get_kodak() -> Path:
+    """Download and verify the 24 Kodak images, unless they are there; returns their folder."""
+    load_kodak()
+    return kodak_folder()

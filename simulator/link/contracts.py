@@ -1,0 +1,216 @@
+"""What passes between the two ends of a link, and what a scheme is.
+
+The decoder gets a `Reception` and nothing else.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from simulator.channels import Realisation, Received
+from simulator.errors import UserError
+from simulator.link.ledger import SymbolLedger
+from simulator.spec.plugins import load_plugin
+
+# The receiver shows this grey when it could decode nothing: the mean level of natural photographs
+# (ImageNet's channel means averaged), the constant with the least expected squared error.
+OUTAGE_GREY = 0.449
+
+
+MAX_SIDE = 2**15  # in pixels, of an image that a saved reception speaks of
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """What both ends know before anything is sent: the channel's name and its average Es/N0.
+
+    Over a channel with `announce` they only believe it.
+
+    Attributes:
+        realisations: gains and noise variance that each image of the batch is about to meet (not the noise: its key is
+            0): given to `encode` of schemes that declare `genie = True`, empty for all others and for every receiver.
+    """
+
+    channel: str
+    snr_db: float
+    realisations: tuple[Realisation, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """What a scheme puts on the air.
+
+    Attributes:
+        symbols: one complex64 [K_b] tensor per image, mean power <= 1 each.
+        ledgers: what the K_b symbols of each image were spent on; `ledger.total == K_b`.
+        control: one number in 0..31 per image that reaches the receiver beside the channel, neither lost nor billed, as
+            NR's control channel brings the MCS; for genie schemes alone, empty for all others.
+    """
+
+    symbols: list[torch.Tensor]
+    ledgers: list[SymbolLedger]
+    control: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reception:
+    """All that a decoder gets: what crossed the channel, and what it may know for free (link state, image size).
+
+    Attributes:
+        received: per image: symbols, gain estimate and noise variance.
+        image_size: (H, W) of the images of this batch.
+        state: channel name and average SNR.
+        control: what came beside the channel from a genie scheme, one number per image.
+    """
+
+    received: list[Received]
+    image_size: tuple[int, int]
+    state: LinkState
+    control: tuple[int, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write the reception to a .safetensors file, so that another process can decode it."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, torch.Tensor] = {}
+        for index, one in enumerate(self.received):
+            parts = {"symbols": torch.view_as_real(one.symbols), "gain": torch.view_as_real(one.gain)}
+            parts |= {"noise_variance": one.noise_variance, "overhead": torch.tensor(one.overhead)}
+            tensors |= {f"{index}.{name}": part.contiguous() for name, part in parts.items()}
+        height, width = self.image_size
+        metadata = {"channel": self.state.channel, "snr_db": repr(self.state.snr_db)}
+        metadata |= {"size": f"{height}x{width}", "images": str(len(self.received))}
+        metadata |= {"control": " ".join(map(str, self.control))}
+        save_file(tensors, path, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "Reception":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: there is no such file, or it is no sound reception.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                received = [_read_received(file, index) for index in range(int(metadata["images"]))]
+            height, width = (int(n) for n in metadata["size"].split("x"))
+            state = LinkState(metadata["channel"], float(metadata["snr_db"]))
+            control = tuple(map(int, metadata.get("control", "").split()))
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"'{path}' is no saved reception ({error}); write one with transmit --save-reception"
+            ) from None
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and math.isfinite(state.snr_db)):
+            raise UserError(
+                f"'{path}' says {height}x{width} pixels at {state.snr_db} dB, which cannot be; save it again"
+            )
+        return cls(received, (height, width), state, control)
+
+
+def _read_received(file: Any, index: int) -> Received:
+    """One image's part of a saved reception, held to what `Received` promises.
+
+    Raises:
+        ValueError: it does not keep it.
+    """
+    parts = {name: file.get_tensor(f"{index}.{name}") for name in ("symbols", "gain", "noise_variance", "overhead")}
+    symbols, gain, variance = parts["symbols"], parts["gain"], parts["noise_variance"]
+    shapes = [tuple(one.shape) for one in (symbols, gain, variance)]
+    count = len(variance) if variance.dim() == 1 else -1
+    numbers = (symbols, gain, variance)
+    if shapes != [(count, 2), (count, 2), (count,)] or any(one.dtype != torch.float32 for one in numbers):
+        raise ValueError(f"symbols, gains and noise variances of shapes {shapes}")
+    if not all(one.isfinite().all() for one in numbers) or not (variance > 0).all():
+        raise ValueError("values that are not finite, or a noise variance that is not positive")
+    return Received(torch.view_as_complex(symbols), torch.view_as_complex(gain), variance, int(parts["overhead"]))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the receiver shows.
+
+    Attributes:
+        images: float32 [B, 3, H, W] in [0, 1].
+        outage: one flag per image: nothing could be decoded and the image is `outage_image`.
+    """
+
+    images: torch.Tensor
+    outage: list[bool]
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`.
+
+    Four methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
+    bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme,
+    `compute_in(precision: str)` chooses "fp32" or "bf16" for whatever changes nothing on the air, and
+    `inspect(image, reception) -> dict[str, Tensor]` makes pictures of what is inside for one image [3, H, W] and what
+    was received of it: float32 [3, h, w] in [0, 1] each, of any size, by title. No result depends on it.
+
+    A scheme with the attribute `genie = True` is told by `LinkState.realisations` what every image is about to meet.
+    """
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Identify everything beside the name that changes results (weights, tables, versions)."""
+        ...
+
+    def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        """Turn float32 images [B, 3, H, W] into at most `budget` complex symbols each."""
+        ...
+
+    def decode(self, reception: Reception) -> Decoded:
+        """Rebuild the images from the reception alone."""
+        ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A limit rather than a system: told the capacity of each realisation, it sends nothing and decodes nothing."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Identify everything beside the name that changes results."""
+        ...
+
+    def reconstruct(
+        self, images: torch.Tensor, budget: int, realisations: Sequence[Realisation]
+    ) -> tuple[Decoded, list[SymbolLedger]]:
+        """Return what an ideal code over `budget` uses of each image's realisation would deliver, and its bill."""
+        ...
+
+
+def load_scheme(spec: str) -> Scheme | Bound:
+    """Build the scheme named `name[:option[:option...]]` (entry point group `simulator.schemes`).
+
+    Raises:
+        UserError: no such scheme, or an option it does not know.
+    """
+    return load_plugin("simulator.schemes", "scheme", spec)
+
+
+def check_supported(scheme: Scheme | Bound, cbr: Fraction) -> None:
+    """Ask a scheme that is made for some bandwidth ratios only (it has a method `supports`).
+
+    Raises:
+        UserError: it cannot run at this one, and why.
+    """
+    supports = getattr(scheme, "supports", None)
+    if supports and (reason := supports(cbr)):
+        raise UserError(f"scheme '{scheme.name}' cannot run at CBR {cbr}: {reason}")
+
+
+def outage_image(image_size: tuple[int, int]) -> torch.Tensor:
+    """The flat grey [3, H, W] shown when nothing could be decoded."""
+    return torch.full((3, *image_size), OUTAGE_GREY)
