@@ -13,7 +13,7 @@ from PIL import Image
 
 from simulator import images
 from simulator.errors import UserError
-from simulator.images import group_by_size, load_image, load_image_set
+from simulator.images import group_by_size, kodak, load_image, load_image_set
 from simulator.images.pixels import image_digest, to_float
 
 
@@ -180,7 +180,7 @@ def site(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> 
         file_hash = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         rows.append(f"{name},{file_hash},{hashlib.sha256(photo.tobytes()).hexdigest()}")
     (tmp_path / "kodak.csv").write_text("\n".join(rows))
-    monkeypatch.setattr(images, "files", lambda package: tmp_path)
+    monkeypatch.setattr(kodak, "files", lambda package: tmp_path)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object) -> None:
@@ -191,7 +191,7 @@ def site(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> 
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(images, "KODAK_SITE", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(kodak, "KODAK_SITE", f"http://127.0.0.1:{server.server_port}/")
     yield folder
     server.shutdown()
     server.server_close()
@@ -210,7 +210,7 @@ def test_download_is_verified_and_goes_on(site: Path, tmp_path: Path) -> None:
 
 
 def test_no_network_is_one_line(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "KODAK_SITE", "http://127.0.0.1:9/")
+    monkeypatch.setattr(kodak, "KODAK_SITE", "http://127.0.0.1:9/")
     with pytest.raises(UserError, match=r"cannot download one\.png .*set KODAK_DIR") as refusal:
         load_image_set("kodak")
     assert "\n" not in str(refusal.value)

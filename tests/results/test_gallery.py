@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simulator import sweep
 from simulator.images import load_image_set
 from simulator.link import load_scheme
 from simulator.metrics import psnr_db
 from simulator.results.gallery import Gallery
+from simulator.sweep import run as sweep
 from simulator.sweep import run_sweep
 from simulator.sweep.inputs import SweepConfig
 from simulator.sweep.trials import Worker
