@@ -1,0 +1,1 @@
+"""Networks whose authors released checkpoints: SwinJSCC, WITT, NTSCC, ADJSCC and PDJSCC's generator."""
