@@ -12,8 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .hyperprior import EntropyBottleneck, bits, hyper_analysis, hyper_synthesis, rate_probability
-from .swin import DownStage, Mlp, PatchEmbed, shuffle_up, swin_blocks
+from simulator.baselines.published.hyperprior import (
+    EntropyBottleneck,
+    bits,
+    hyper_analysis,
+    hyper_synthesis,
+    rate_probability,
+)
+from simulator.baselines.published.swin import DownStage, Mlp, PatchEmbed, shuffle_up, swin_blocks
 
 RATES = (16, 32, 48, 64, 80, 96, 102, 118, 134, 160, 186, 192, 208, 224, 240, 256)  # of the release; files bring theirs
 STRIDE, MULTIPLE = 16, 64  # pixels per token and side; what both sides of an image must be multiples of

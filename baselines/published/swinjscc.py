@@ -18,9 +18,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .legacy_sort import index_order, legacy_order
-from .modnet import gates, mixers, modulation
-from .swin import DownStage, PatchEmbed, shuffle_up, swin_blocks
+from simulator.baselines.published.legacy_sort import index_order, legacy_order
+from simulator.baselines.published.modnet import gates, mixers, modulation
+from simulator.baselines.published.swin import DownStage, PatchEmbed, shuffle_up, swin_blocks
 
 MODES = ("base", "sa", "ra", "sa-ra")
 TIES = ("legacy", "index")

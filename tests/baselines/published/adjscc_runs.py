@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from baselines.published.adjscc import Adjscc, AdjsccConfig
-from baselines.published.channel import power_scale
-from baselines.published.discriminator import Discriminator, as_published
+from simulator.baselines.published.adjscc import Adjscc, AdjsccConfig
+from simulator.baselines.published.channel import power_scale
+from simulator.baselines.published.discriminator import Discriminator, as_published
 from tests.baselines.published import formulas
 from tests.baselines.published.filling import cross, filled
 from tests.baselines.published.golden import Recorder, key_table

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.published.channel import pair, unpair
+from simulator.baselines.published.channel import pair, unpair
 from tests.baselines.published import formulas
 from tests.baselines.published.golden import Recorder, key_table
 

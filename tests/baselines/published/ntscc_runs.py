@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.published.channel import power_scale
-from baselines.published.hyperprior import gaussian_likelihood
-from baselines.published.ntscc import Latent, Ntscc, NtsccConfig
+from simulator.baselines.published.channel import power_scale
+from simulator.baselines.published.hyperprior import gaussian_likelihood
+from simulator.baselines.published.ntscc import Latent, Ntscc, NtsccConfig
 from tests.baselines.published import formulas
 from tests.baselines.published.filling import cross, filled
 from tests.baselines.published.golden import Recorder, tokens

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.published.channel import power_scale
-from baselines.published.modnet import modulation
-from baselines.published.swinjscc import SwinConfig, SwinJscc
+from simulator.baselines.published.channel import power_scale
+from simulator.baselines.published.modnet import modulation
+from simulator.baselines.published.swinjscc import SwinConfig, SwinJscc, Ties
 from tests.baselines.published import formulas
 from tests.baselines.published.filling import cross, filled
 from tests.baselines.published.golden import Recorder, tokens
@@ -48,14 +48,20 @@ def watch_swin(record: Recorder, net: SwinJscc) -> None:
         record.watch("dec.head", net.decoder.head_list)
 
 
-def swin_points(config: SwinConfig, run: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """All points of a run of SwinJSCC or WITT."""
-    net = copy.deepcopy(swin_network(config)).to(dtype)
+def swin_points(
+    config: SwinConfig,
+    run: Mapping[str, Any],
+    dtype: torch.dtype,
+    net: SwinJscc | None = None,
+    ties: Ties = "legacy",
+) -> dict[str, Any]:
+    """All points of a run of SwinJSCC or WITT; of the filled network unless another is given."""
+    net = copy.deepcopy(net or swin_network(config)).to(dtype)
     record = Recorder()
     watch_swin(record, net)
     images = record("input", formulas.images(run["batch"], run["height"], run["width"])).to(dtype)
     snr_db = torch.full((len(images),), float(run["snr_db"]), dtype=dtype)
-    encoded = net.encoder(images, snr_db, run.get("rate", 0))
+    encoded = net.encoder(images, snr_db, run.get("rate", 0), ties)
     feature = record("feature", encoded.feature)
     active = encoded.kept[:, None, None].expand_as(feature)
     scale = power_scale(feature, active, per_image=False)
