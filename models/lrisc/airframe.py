@@ -13,37 +13,20 @@ header says grid 0: all vectors have the same share. A network of fixed rates ha
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
-from math import log10
 
 import numpy as np
 import torch
 
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
-from simulator.link.adaptation import Outlook, outlook
+from simulator.link.blocks import Protection, demodulate_block, modulate_block, protect
 from simulator.models.lrisc.rate import fixed_levels
 from simulator.models.lrisc.ratemap import decode_map, encode_map
-from simulator.phy.mcs import MCS_TABLE, Mcs
-from simulator.phy.qam import demap, map_bits
-from simulator.phy.transport import (
-    TransportFormat,
-    decode_transport_blocks,
-    encode_transport_blocks,
-    smallest_format,
-)
 
 GRIDS = (1, 2, 4)
 _HEADER = struct.Struct(">hBH")
 _SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
-_CRC_BITS = 16  # of a short transport block
-_FASTEST_FIRST = tuple(mcs for mcs in reversed(MCS_TABLE) if mcs.bits_per_symbol == 2)
-# The map must arrive when the latents still make a picture: this much below the label, and there, over fading, in all
-# but this share of the transmissions, as far as the lowest rate can do that.
-SAFETY_MARGIN_DB = 1.0
-OUTAGE_TARGET = 0.02
-REPEATS = (2, 4, 8, 16)
 # Of the budget: neighbouring vectors share a level, at last all do, rather than that a map takes more.
 SIDE_SHARE = 0.08
 NO_MAP = 0  # in place of a grid
@@ -62,56 +45,6 @@ class SideInformation:
     levels: np.ndarray
     grid: int
     scale_db: float
-
-
-@dataclass(frozen=True)
-class Protection:
-    """How a block of side information is sent: as one transport block of an MCS, `repeats` times."""
-
-    mcs: Mcs
-    form: TransportFormat
-    repeats: int = 1
-
-    @property
-    def num_symbols(self) -> int:
-        """Channel uses of all repeats."""
-        return self.repeats * self.form.num_symbols
-
-
-def protect(num_bytes: int, state: LinkState, start: int, room: int) -> Protection:
-    """The shortest safe way to send `num_bytes`, or else the safest there is: always 4-QAM, of power exactly one.
-
-    It depends on the length because short codes are weak: a header of 5 bytes needs 2 dB more than a long block.
-
-    Args:
-        num_bytes: >= 1.
-        state: of the link.
-        start: the block's first symbol.
-        room: channel uses that repeats may take at most; a single block may take more.
-    """
-    return _protect(num_bytes, state.channel, float(state.snr_db), start, room)
-
-
-@lru_cache(maxsize=4096)
-def _protect(num_bytes: int, channel: str, snr_db: float, start: int, room: int) -> Protection:
-    ways = [Protection(mcs, smallest_format(num_bytes, mcs)) for mcs in _FASTEST_FIRST]
-    ways += [Protection(ways[-1].mcs, ways[-1].form, repeats) for repeats in REPEATS]
-    ways = [way for way in ways if way.repeats == 1 or way.num_symbols <= room]
-    if channel == "awgn":
-        safe = (_margin_db(way, num_bytes, snr_db) >= SAFETY_MARGIN_DB for way in ways)
-    else:
-        ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(way.num_symbols for way in ways))
-        safe = (_outage(way, ahead, start) <= OUTAGE_TARGET for way in ways)
-    return next((way for way, is_safe in zip(ways, safe, strict=True) if is_safe), ways[-1])
-
-
-def _margin_db(way: Protection, num_bytes: int, snr_db: float) -> float:
-    return snr_db + 10 * log10(way.repeats) - way.mcs.threshold_db(info_bits=8 * num_bytes + _CRC_BITS)
-
-
-def _outage(way: Protection, ahead: Outlook, start: int) -> float:
-    form = way.form
-    return ahead.outage(way.mcs, form.num_blocks, form.block_bits, start, start + way.num_symbols, way.repeats)
 
 
 def header_format(state: LinkState, budget: int) -> Protection:
@@ -151,13 +84,13 @@ def modulate_side_information(
     length = budget & MAX_MAP_BYTES if grid == NO_MAP else len(packed)
     header = _HEADER.pack(round(scale_db * 100), grid, length)
     first = header_format(state, budget)
-    symbols = _modulate(header, first)
+    symbols = modulate_block(header, first)
     bill = SymbolLedger.apportion(first.num_symbols, header=8 * len(header), crc=first.form.crc_bits)
     if grid == NO_MAP:
         return symbols, bill
     second = map_format(len(packed), state, budget)
     spare = second.form.payload_bits - 8 * len(packed)
-    return torch.cat([symbols, _modulate(packed, second)]), bill + SymbolLedger.apportion(
+    return torch.cat([symbols, modulate_block(packed, second)]), bill + SymbolLedger.apportion(
         second.num_symbols, side_information=8 * len(packed), crc=second.form.crc_bits, padding=spare
     )
 
@@ -178,7 +111,7 @@ def demodulate_side_information(
     """
     budget = len(received.symbols)
     first = header_format(state, budget)
-    header = _demodulate(received, 0, first)
+    header = demodulate_block(received, 0, first)
     if header is None:
         return None
     scale, grid, num_bytes = _HEADER.unpack(header[: _HEADER.size])
@@ -190,7 +123,7 @@ def demodulate_side_information(
     if grid not in GRIDS:  # a CRC held by accident
         return None
     second = map_format(num_bytes, state, budget)
-    packed = _demodulate(received, first.num_symbols, second)
+    packed = demodulate_block(received, first.num_symbols, second)
     if packed is None:
         return None
     cells = (-(-shape[0] // grid), -(-shape[1] // grid))
@@ -212,30 +145,10 @@ def modulate_scale(scale_db: float, state: LinkState, budget: int) -> tuple[torc
     way = scale_format(state, budget)
     spare = way.form.payload_bits - 8 * _SCALE.size
     bill = SymbolLedger.apportion(way.num_symbols, header=8 * _SCALE.size, crc=way.form.crc_bits, padding=spare)
-    return _modulate(_SCALE.pack(round(scale_db * 100)), way), bill
+    return modulate_block(_SCALE.pack(round(scale_db * 100)), way), bill
 
 
 def demodulate_scale(received: Received, state: LinkState) -> float | None:
     """The scale in dB of a header that never announces a map, or None when its CRC fails."""
-    header = _demodulate(received, 0, scale_format(state, len(received.symbols)))
+    header = demodulate_block(received, 0, scale_format(state, len(received.symbols)))
     return None if header is None else _SCALE.unpack(header[: _SCALE.size])[0] / 100
-
-
-def _modulate(data: bytes, way: Protection) -> torch.Tensor:
-    bits = encode_transport_blocks([data.ljust(way.form.payload_bytes, b"\0")], way.form)[0]
-    return torch.from_numpy(map_bits(bits, way.form.bits_per_symbol)).repeat(way.repeats)
-
-
-def _demodulate(received: Received, start: int, way: Protection) -> bytes | None:
-    part = slice(start, start + way.num_symbols)
-    if len(received.symbols[part]) < way.num_symbols:
-        return None
-    llrs = demap(
-        received.symbols[part].cpu().numpy(),
-        received.noise_variance[part].cpu().numpy(),
-        way.form.bits_per_symbol,
-        received.gain[part].cpu().numpy(),
-    )
-    together = llrs.reshape(way.repeats, -1).sum(axis=0)
-    result = decode_transport_blocks(together[None], way.form)[0]
-    return result.payload if result.ok else None
