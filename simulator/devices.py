@@ -1,12 +1,16 @@
-"""The arithmetic of learned schemes: float32, or bfloat16 where it is natively fast and measured not to be seen.
+"""Where learned schemes compute, and in which arithmetic: float32, or bfloat16 where it is natively fast.
 
 A scheme that has a choice has a method `compute_in("fp32" | "bf16")`. `auto` depends on the kind of machine alone; what
 it came out at belongs to the keys of rows and to the provenance of results.
 """
 
+from typing import TypeVar
+
 import torch
 
 from simulator.errors import UserError
+
+Anything = TypeVar("Anything")
 
 PRECISIONS = ("auto", "fp32", "bf16")
 # As /proc/cpuinfo names them. Elsewhere bfloat16 is emulated, slower than float32; other devices were not measured.
@@ -38,3 +42,29 @@ def has_native_bf16() -> bool:
     """Whether this processor multiplies bfloat16 faster than float32."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name, False) for name in _NATIVE_BF16)
+
+
+def check_device(device: str) -> None:
+    """Refuse a torch device that this machine lacks.
+
+    Raises:
+        UserError: it is not there.
+    """
+    kind, _, index = device.partition(":")
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if int(index or 0) >= present.get(kind, 0):
+        there = ", ".join(name for name, count in present.items() if count)
+        raise UserError(f"device '{device}' is not there; this machine has: {there}")
+
+
+def on_device(scheme: Anything, device: str, precision: str = "auto") -> Anything:
+    """Move a scheme that can be moved (one with a method `to`), and choose the arithmetic of one that has a choice.
+
+    The others compute on the CPU, in what they are written in.
+    """
+    resolved = resolve_precision(precision, device)
+    if (move := getattr(scheme, "to", None)) is not None:
+        move(device)
+    if (compute_in := getattr(scheme, "compute_in", None)) is not None:
+        compute_in(resolved)
+    return scheme

@@ -18,8 +18,8 @@ from simulator.channels.base import noise_variance
 from simulator.channels.flat import FlatChannel
 from simulator.errors import UserError
 from simulator.images import load_image_set
+from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.lattice import LIMIT, lattice_excess
-from simulator.randomness import to_float, to_uint8
 from simulator.spec.plugins import plugin_names
 
 SNR_TOLERANCE_DB = 0.02

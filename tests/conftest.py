@@ -41,9 +41,9 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps draw nothing: figures take longer than all else in their tests."""
-    from simulator.sweep import run
+    from simulator.analysis import outputs
 
-    monkeypatch.setattr(run, "draw", lambda results, folder: [])
+    monkeypatch.setattr(outputs, "draw", lambda results, folder: [])
 
 
 @pytest.fixture

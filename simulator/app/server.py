@@ -40,7 +40,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         from simulator.app.controls import MAX_UPLOAD_MB
         from simulator.app.guard import OwnPageOnly
         from simulator.app.page import build
-        from simulator.sweep.trials import check_device
+        from simulator.devices import check_device
 
         check_device(device)
         machine = session.Machine(device, precision)

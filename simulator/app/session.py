@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from simulator.channels import Channel, load_channel
+from simulator.devices import on_device
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
 from simulator.images.pixels import to_float, to_uint8
@@ -21,7 +22,6 @@ from simulator.link.delivery import Delivery, deliver
 from simulator.metrics.lpips import LpipsNet, backbone_file
 from simulator.spec import grids
 from simulator.spec.plugins import plugin_names
-from simulator.sweep.trials import on_device
 
 LONG_SIDE = 768  # a Kodak photograph's: seconds per press on a CPU
 MAX_PIXELS = 2_100_000  # 1920 x 1080, which takes LRISC's U-Net about 5 GB

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simulator.sweep import Outputs, run_sweep
+from simulator.sweep import ROWS_ONLY, run_sweep
 from simulator.sweep.inputs import SweepConfig
 
-NO_OUTPUTS = Outputs(lambda folder: None, lambda results: None)
 FOR_EVER_S = 1e6  # a time-out makes even a single worker a process, which begins with empty caches as the others do
 
 
@@ -77,5 +76,5 @@ def arrivals(config: SweepConfig) -> list[tuple[float, int]]:
         arrived.append((time.perf_counter(), done))
 
     with tempfile.TemporaryDirectory() as folder:
-        run_sweep(config, Path(folder), False, lambda text: None, note, NO_OUTPUTS)
+        run_sweep(config, Path(folder), False, lambda text: None, note, ROWS_ONLY)
     return arrived

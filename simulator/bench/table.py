@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from simulator.devices import on_device
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.images import load_image_set
@@ -26,7 +27,6 @@ from simulator.link import LinkState, Scheme, channel_uses, load_scheme, transmi
 from simulator.results.provenance import environment
 from simulator.spec.plugins import plugin_names
 from simulator.sweep.inputs import BUILT_IN
-from simulator.sweep.trials import on_device
 
 NAME = "benchmarks"
 KODAK_SIZE = (512, 768)

@@ -61,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
     from simulator.sweep.executors import single_threaded
 
     single_threaded()
+    from simulator.analysis.outputs import FIGURES, SUMMARY, SUMMARY_AND_FIGURES
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table, to_json
-    from simulator.sweep import FIGURES, SUMMARY, run_sweep
+    from simulator.sweep import run_sweep
     from simulator.sweep.inputs import SweepConfig
 
     config = SweepConfig(
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         keep_images=args.keep_images,
     )
     with Monitor() as monitor:
-        results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress)
+        results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress, SUMMARY_AND_FIGURES)
     points = summarise(results.rows)
     if args.json:
         print(to_json(point.record() for point in points))

@@ -11,11 +11,11 @@ from simulator.analysis.curves import STYLE
 from simulator.analysis.plots import save
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
+from simulator.devices import on_device
 from simulator.link import load_scheme, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
-from simulator.sweep.trials import on_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
+from simulator.analysis.outputs import FIGURES, SUMMARY
 from simulator.analysis.plots import draw_panels
 from simulator.analysis.statistics import bills, summarise
 from simulator.analysis.tables import (
@@ -21,7 +22,7 @@ from simulator.errors import UserError
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
 from simulator.results.store import Results, check_folder
-from simulator.sweep import FIGURES, SUMMARY, Outputs, run_sweep
+from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
 
 TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv")

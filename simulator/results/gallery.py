@@ -79,7 +79,7 @@ class Keeper:
     def __init__(self, gallery: Gallery, keep: str) -> None:
         """keep: one of `KEEP`."""
         self.wanted = keep != "none"
-        self._gallery, self._keep = gallery, keep
+        self.gallery, self._keep = gallery, keep
         self._best: dict[Shot, Row] = {}
 
     def lacking(self, rows: Iterable[Row], realisations: int) -> set[str]:
@@ -91,7 +91,7 @@ class Keeper:
         """
         if not self.wanted:
             return set()
-        there, rows = self._gallery.keys(), list(rows)
+        there, rows = self.gallery.keys(), list(rows)
         self._best = _best(row for row in rows if row.key in there)
         if self._keep == "all":
             return {row.key for row in rows} - there
@@ -110,14 +110,14 @@ class Keeper:
             Key of the picture whose place it takes, to be discarded once the row itself is stored.
         """
         if png is None:
-            self._gallery.discard(row.key)
+            self.gallery.discard(row.key)
             return None
         last = self._best.get(_shot(row)) if self._keep == "best" else None
         rival = last is not None and last.key != row.key
         if last is not None and rival and _rank(row) <= _rank(last):
-            self._gallery.discard(row.key)
+            self.gallery.discard(row.key)
             return None
-        self._gallery.add(row.key, png)
+        self.gallery.add(row.key, png)
         self._best[_shot(row)] = row
         return last.key if last is not None and rival else None
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import resolve_precision
+from simulator.devices import check_device, on_device
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
 from simulator.images import NamedImage
 from simulator.images.pixels import to_uint8
@@ -157,29 +157,3 @@ class Worker:
 def _explain(error: Exception) -> str:
     """A scheme's failure as a row has it: a broken contract in its own words, else with the error's type."""
     return in_one_line(str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}")
-
-
-def check_device(device: str) -> None:
-    """Refuse a torch device that this machine lacks.
-
-    Raises:
-        UserError: it is not there.
-    """
-    kind, _, index = device.partition(":")
-    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if int(index or 0) >= present.get(kind, 0):
-        there = ", ".join(name for name, count in present.items() if count)
-        raise UserError(f"device '{device}' is not there; this machine has: {there}")
-
-
-def on_device(scheme: Scheme | Bound, device: str, precision: str = "auto") -> Scheme | Bound:
-    """Move a scheme that can be moved (one with a method `to`), and choose the arithmetic of one that has a choice.
-
-    The others compute on the CPU, in what they are written in.
-    """
-    resolved = resolve_precision(precision, device)
-    if (move := getattr(scheme, "to", None)) is not None:
-        move(device)
-    if (compute_in := getattr(scheme, "compute_in", None)) is not None:
-        compute_in(resolved)
-    return scheme

@@ -7,18 +7,22 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import torch
 
+from simulator import sweep
+from simulator.analysis.outputs import SUMMARY, SUMMARY_AND_FIGURES
 from simulator.analysis.plots import draw
 from simulator.images import download as download_module
 from simulator.images.download import Archive, fetch
 from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.results.store import DATABASE, load_results
-from simulator.sweep import SUMMARY, run_sweep
 from tests.faults.conftest import Forked, quietly, without_times
+
+run_sweep = partial(sweep.run_sweep, outputs=SUMMARY_AND_FIGURES)
 
 
 def sound(folder):

@@ -5,16 +5,21 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
 
+from simulator import sweep
+from simulator.analysis.outputs import SUMMARY, SUMMARY_AND_FIGURES
 from simulator.errors import UserError
 from simulator.results.rows import COLUMNS
 from simulator.results.store import load_results
-from simulator.sweep import PROVENANCE, SUMMARY, choose_executor, run_sweep
+from simulator.sweep import PROVENANCE, choose_executor
 from simulator.sweep.executors import RayCluster
 from simulator.sweep.inputs import SweepConfig
+
+run_sweep = partial(sweep.run_sweep, outputs=SUMMARY_AND_FIGURES)
 
 pytestmark = pytest.mark.usefixtures("toys")
 TIMINGS = {"encode_s", "decode_s"}

@@ -5,15 +5,20 @@ import re
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import pytest
 
+from simulator import sweep
+from simulator.analysis.outputs import SUMMARY, SUMMARY_AND_FIGURES
 from simulator.errors import UserError
 from simulator.metrics import LpipsUnavailable
 from simulator.results.provenance import PROVENANCE, environment
 from simulator.results.store import Store, load_results
-from simulator.sweep import SUMMARY, inputs, plan, run_sweep, tasks
+from simulator.sweep import inputs, plan, tasks
 from simulator.sweep.inputs import SweepConfig, load_inputs
+
+run_sweep = partial(sweep.run_sweep, outputs=SUMMARY_AND_FIGURES)
 
 pytestmark = pytest.mark.usefixtures("toys", "without_figures")
 
