@@ -3,23 +3,31 @@
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from simulator.baselines import bpg
+from simulator.baselines.deepjscc.training import DeepJsccSystem
 from simulator.bench.sweep import arrivals
 from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import NamedImage, load_image_set
 from simulator.images.pixels import to_uint8
 from simulator.metrics import psnr_db
+from simulator.models.training.benchmark import measure_training
 from simulator.sweep.inputs import SweepConfig
 
 CBR, SNR_DB = Fraction(1, 16), 10.0
 MCS, BITS_PER_SYMBOL, CODE_RATE = "16qam-1/2", 4, 0.5
 
 
-def measure(quick: bool) -> Iterator[Figure]:
+def measure_deepjscc_training(quick: bool) -> Iterator[Figure]:
+    """Speed of the first stage of DeepJSCC's training."""
+    return measure_training(DeepJsccSystem(), Path("experiments/train/deepjscc.yaml"), quick)
+
+
+def measure_chain(quick: bool) -> Iterator[Figure]:
     """A sweep of BPG + LDPC against a plain loop: same images, MCS and metric."""
     with one_thread():
         ours, loop = compare_chain(*((64, 1) if quick else (256, 3)))

@@ -6,8 +6,6 @@ signalled. Only with `adaptation=genie` the MCS comes beside the channel.
 """
 
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,9 +25,6 @@ from simulator.phy.transport import (
     transport_format,
 )
 from simulator.spec.options import Choice, full_name, read_options
-
-if TYPE_CHECKING:
-    from simulator.bench.table import Figure
 
 _OPTIONS = {
     "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE))),
@@ -109,13 +104,6 @@ class BpgLdpc:
                 if image is not None:
                     shown[index], outage[index] = image, False
         return Decoded(torch.stack(shown), outage)
-
-    @staticmethod
-    def benchmark(quick: bool) -> "Iterator[Figure]":
-        """What `bench all` says of this chain."""
-        from simulator.baselines.benchmark import measure
-
-        return measure(quick)
 
     def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
         """The MCS that both ends know without being told."""

@@ -1,10 +1,9 @@
 """DeepJSCC as a trainee: MSE through AWGN and fading, started from a linear codec."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +19,6 @@ from simulator.models.training.muon import parameter_groups
 from simulator.models.training.session import Stage, System, stage_loop, stage_start
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys, read_snr_range
-
-if TYPE_CHECKING:
-    from simulator.bench.table import Figure
 
 TRAIN_SNR_DB = (0.0, 20.0)
 # Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
@@ -167,13 +163,6 @@ def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet
 
 class DeepJsccSystem(System):
     """Trains one net at all bandwidth ratios in turn, then one net per ratio from it."""
-
-    @classmethod
-    def benchmark(cls, quick: bool) -> "Iterator[Figure]":
-        """What `bench all` says of training."""
-        from simulator.models.training.benchmark import measure
-
-        return measure(cls(), Path("experiments/train/deepjscc.yaml"), 1, quick)
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""

@@ -17,8 +17,7 @@ from simulator.bench.table import Figure, faster, kodak_sized_image, one_thread,
 from simulator.channels import load_channel
 from simulator.devices import has_native_bf16
 from simulator.link import transmit
-from simulator.metrics import LpipsNet, LpipsUnavailable
-from simulator.metrics import measure as compare
+from simulator.metrics import LpipsNet, LpipsUnavailable, measure
 from simulator.models.lrisc.codec import Estimate, Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig
 from simulator.models.lrisc.scheme import LriscScheme
@@ -29,8 +28,8 @@ COMPACT, PAPER = "lrisc-compact", "lrisc-paper"
 SNRS_DB = (0.0, 10.0)
 
 
-def measure(quick: bool) -> Iterator[Figure]:
-    """The figures of `bench all`."""
+def measure_lrisc(quick: bool) -> Iterator[Figure]:
+    """Cost of the networks: compact against paper size, bfloat16 against float32."""
     yield from _compare_sizes(64 if quick else 256, 1 if quick else 2)
     yield from _compare_precisions(quick)
 
@@ -72,7 +71,7 @@ def _compare_precisions(quick: bool) -> Iterator[Figure]:
                 note = f"{image.shape[2]} x {image.shape[1]}, one thread, bfloat16 is {native} here"
                 yield faster("lrisc", "LRISC decode, bf16", 1 / times[0], "images/s", "fp32", 1 / times[1], note)
             shown = coarse.decode(reception).images[0]
-        first, second = compare(image, trip.decoded.images[0], lpips), compare(image, shown, lpips)
+        first, second = measure(image, trip.decoded.images[0], lpips), measure(image, shown, lpips)
         name, note = f"LRISC bf16 less fp32 at {snr_db:g} dB", "one image; tolerated: 0.02 dB, 0.002"
         yield Figure("lrisc", f"{name}, PSNR", second.psnr_db - first.psnr_db, "dB", note=note)
         if first.lpips is not None and second.lpips is not None:

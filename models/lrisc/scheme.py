@@ -2,9 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +27,6 @@ from simulator.models.pretrained import build_network, find_weights, load_pretra
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
-
-if TYPE_CHECKING:
-    from simulator.bench.table import Figure
 
 WEIGHTS = "lrisc-compact"
 _REVISION = 6  # of what this file and airframe.py put on the air and take from it
@@ -86,13 +83,6 @@ class LriscScheme:
         if self.model.variant != Variant():
             parts.append(self.model.variant)
         return ":".join(map(str, parts))
-
-    @staticmethod
-    def benchmark(quick: bool) -> "Iterator[Figure]":
-        """What `bench all` says of the networks."""
-        from simulator.models.lrisc.benchmark import measure
-
-        return measure(quick)
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""

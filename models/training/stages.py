@@ -5,11 +5,10 @@ frozen, first at 10 dB without the SNR module, then with it at every SNR; stage 
 every bandwidth ratio.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,22 +25,12 @@ from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, Sta
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
-if TYPE_CHECKING:
-    from simulator.bench.table import Figure
-
 # Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
 SMALLEST_BF16_CROP = 64
 
 
 class LriscSystem(System):
     """The stages of a file like experiments/train/lrisc-compact.yaml."""
-
-    @classmethod
-    def benchmark(cls, quick: bool) -> "Iterator[Figure]":
-        """What `bench all` says of training."""
-        from simulator.models.training.benchmark import measure
-
-        return measure(cls(), Path("experiments/train/lrisc-compact.yaml"), 1, quick)
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""

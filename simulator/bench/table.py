@@ -1,7 +1,7 @@
 """`bench all`: one table of ratios, each of two things measured in turns in one run on one machine.
 
-A ratio says how many times better the first is: what a machine is doing besides meets both alike. Parts of the engine
-are here; a scheme or trainable system that has its own brings a class method `benchmark(quick)`, which yields figures.
+A ratio says how many times better the first is; background load affects both alike. The engine's own parts are here.
+Every other part is a function `(quick: bool) -> Iterator[Figure]` in the entry point group `simulator.benchmarks`.
 """
 
 import json
@@ -29,6 +29,7 @@ from simulator.spec.plugins import plugin_names
 from simulator.sweep.inputs import BUILT_IN
 
 NAME = "benchmarks"
+GROUP = "simulator.benchmarks"
 KODAK_SIZE = (512, 768)
 CBR, SNR_DB = Fraction(1, 16), 10.0
 
@@ -178,27 +179,23 @@ def measure_store(quick: bool) -> Iterator[Figure]:
         yield Figure("store", f"{one.rows} rows: plan a resumed sweep", one.plan_s, "s")
 
 
-def measure_plugins(group: str) -> Callable[[bool], Iterator[Figure]]:
-    """The figures of every plug-in of a group that has some. None is built: some cannot be without options."""
-
-    def measure(quick: bool) -> Iterator[Figure]:
-        for point in sorted(entry_points(group=group), key=lambda point: point.name):
-            own = getattr(point.load(), "benchmark", None)
-            if own is not None:
-                yield from own(quick)
-
-    return measure
-
-
 PARTS: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "ldpc": measure_ldpc,
     "demapper": measure_demapper,
     "schemes": measure_schemes,
-    "own": measure_plugins("simulator.schemes"),
-    "training": measure_plugins("simulator.trainers"),
     "workers": measure_workers,
     "store": measure_store,
 }
+
+
+def part_names() -> tuple[str, ...]:
+    """Parts of the engine, then those of installed packages (entry point group `simulator.benchmarks`)."""
+    return (*PARTS, *(name for name in plugin_names(GROUP) if name not in PARTS))
+
+
+def load_part(name: str) -> Callable[[bool], Iterator[Figure]]:
+    """The function that measures a part; an installed one is imported now."""
+    return PARTS.get(name) or next(point.load() for point in entry_points(group=GROUP) if point.name == name)
 
 
 def choose_parts(names: Iterable[str]) -> tuple[str, ...]:
@@ -207,20 +204,21 @@ def choose_parts(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UserError: there is no such part.
     """
-    chosen = tuple(dict.fromkeys(names)) or tuple(PARTS)
+    known = part_names()
+    chosen = tuple(dict.fromkeys(names)) or known
     for name in chosen:
-        if name not in PARTS:
-            raise UserError(f"no benchmark '{name}'; known: {', '.join(PARTS)}")
+        if name not in known:
+            raise UserError(f"no benchmark '{name}'; known: {', '.join(known)}")
     return chosen
 
 
-def measure(names: Iterable[str], quick: bool, report: Callable[[str], None] = lambda text: None) -> Iterator[Figure]:
+def run_parts(names: Iterable[str], quick: bool, report: Callable[[str], None] = lambda text: None) -> Iterator[Figure]:
     """Run parts one after the other.
 
     Args:
-        names: of `PARTS`.
-        quick: sizes that show that everything runs, and nothing else.
-        report: is told in one line what runs.
+        names: as `part_names` gives them.
+        quick: use sizes that only show that everything runs.
+        report: receives one line per part.
 
     Raises:
         UserError: there is no such part.
@@ -228,7 +226,7 @@ def measure(names: Iterable[str], quick: bool, report: Callable[[str], None] = l
     chosen = choose_parts(names)
     for number, name in enumerate(chosen, 1):
         report(f"{number} of {len(chosen)}: {name}")
-        yield from PARTS[name](quick)
+        yield from load_part(name)(quick)
 
 
 def record(figures: Iterable[Figure], quick: bool) -> dict[str, Any]:

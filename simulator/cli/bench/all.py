@@ -10,7 +10,7 @@ from simulator.cli import arguments
 def add_target(targets: argparse._SubParsersAction, run: object) -> None:
     """Add the target; `run` is the verb's."""
     parser = targets.add_parser("all", help="one table of ratios, measured in one run (minutes)")
-    text = "ldpc, demapper, schemes, own (what schemes bring), training, workers, store (default: all)"
+    text = "ldpc, demapper, schemes, workers, store, and what schemes bring, such as lrisc (default: all)"
     parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
     parser.add_argument("--quick", action="store_true", help="sizes that only show that everything runs")
     text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"
@@ -22,7 +22,7 @@ def add_target(targets: argparse._SubParsersAction, run: object) -> None:
 def _all(args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from simulator.bench.table import Figure, choose_parts, measure, record, write
+    from simulator.bench.table import Figure, choose_parts, record, run_parts, write
 
     choose_parts(args.part)
     progress = Console(stderr=True)
@@ -33,7 +33,7 @@ def _all(args: argparse.Namespace) -> None:
             if not progress.is_terminal:
                 progress.print(text, markup=False, highlight=False)
 
-        figures: list[Figure] = list(measure(args.part, args.quick, report))
+        figures: list[Figure] = list(run_parts(args.part, args.quick, report))
     measured = record(figures, args.quick)
     if args.out:
         for path in write(measured, args.out):
