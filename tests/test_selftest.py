@@ -64,7 +64,9 @@ def test_ldpc_passes_and_a_wrong_threshold_is_seen(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("lpips_backbone_dir")
 def test_lpips_passes() -> None:
-    assert [check.passed for check in selftest.check_lpips()] == [True, True]
+    alex, squeeze, vgg = selftest.check_lpips()
+    assert (alex.passed, squeeze.passed) == (True, True)
+    assert vgg.passed in (True, None)  # None where VGG16's features are not on the machine
 
 
 def test_a_part_that_breaks_is_a_line_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:

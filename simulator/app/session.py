@@ -19,7 +19,8 @@ from simulator.images import load_image
 from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.link.delivery import Delivery, deliver
-from simulator.metrics.lpips import LpipsNet, backbone_file
+from simulator.metrics.backbones import backbone_file
+from simulator.metrics.lpips import LpipsNet
 from simulator.spec import grids
 from simulator.spec.plugins import plugin_names
 

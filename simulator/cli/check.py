@@ -48,7 +48,7 @@ def environment() -> dict[str, Any]:
 
     from simulator.disk import cache_dir
     from simulator.images import kodak_folder
-    from simulator.metrics.lpips import BACKBONES, backbone_file
+    from simulator.metrics.backbones import BACKBONES, backbone_file
     from simulator.phy.kernels import num_threads
     from simulator.results import provenance
     from simulator.spec.plugins import plugin_names

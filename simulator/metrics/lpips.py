@@ -1,34 +1,19 @@
-"""LPIPS v0.1 of the `lpips` package, with its backbone from a folder, the torch hub cache or a download.
+"""LPIPS v0.1 of the `lpips` package. It brings only the linear heads; `backbones` finds the features.
 
-Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", CVPR 2018. The package
-brings only the linear heads; the ImageNet backbone comes from torchvision's weights.
+Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", CVPR 2018.
 """
 
 import hashlib
-import os
-import socket
 import sys
 import warnings
-from contextlib import redirect_stdout
-from pathlib import Path
 from types import ModuleType
 
 import torch
 
 from simulator.errors import UserError
+from simulator.metrics.backbones import BACKBONES, load_backbone
 
-# name: (file in LPIPS_BACKBONE_DIR, torchvision's weights)
-BACKBONES = {
-    "alex": ("alexnet_features.safetensors", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
-    "vgg": ("vgg16_features.safetensors", "https://download.pytorch.org/models/vgg16-397923af.pth"),
-    "squeeze": ("squeezenet1_1_features.safetensors", "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"),
-}
-DOWNLOAD_TIMEOUT_S = 30
 _operators: list[torch.library.Library] = []
-
-
-class LpipsUnavailable(UserError):
-    """The backbone is in no place where it could be, and cannot be downloaded."""
 
 
 class LpipsNet:
@@ -49,7 +34,7 @@ class LpipsNet:
         if name not in BACKBONES:
             raise UserError(f"unknown LPIPS backbone '{name}'; known: {', '.join(BACKBONES)}")
         self.name = name
-        backbone = _load_backbone(name)
+        backbone = load_backbone(name)
         self._net = _build(name)
         try:
             # lpips cuts torchvision's `features.N` into `sliceS.N`.
@@ -105,37 +90,3 @@ def _import_lpips() -> ModuleType:
         _operators.append(library)  # the definitions vanish with the library
         import lpips
     return lpips
-
-
-def backbone_file(name: str) -> Path | None:
-    """Where a backbone is on this machine: LPIPS_BACKBONE_DIR, else the torch hub cache, else nowhere."""
-    file_name, url = BACKBONES[name]
-    folder = os.environ.get("LPIPS_BACKBONE_DIR")
-    places = [Path(folder).expanduser() / file_name] if folder else []
-    places.append(Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1])
-    return next((place for place in places if place.is_file()), None)
-
-
-def _load_backbone(name: str) -> dict[str, torch.Tensor]:
-    """State dict `features.N...` from LPIPS_BACKBONE_DIR, else the torch hub cache, else torchvision's site."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file_name, url = BACKBONES[name]
-    path = backbone_file(name)
-    if path and path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: damaged ({error}); replace it or unset LPIPS_BACKBONE_DIR") from None
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torch.hub sets none and would wait for minutes behind a firewall
-    try:
-        with redirect_stdout(sys.stderr):  # torch.hub announces the download on stdout, which is for results
-            return torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
-    except Exception as error:  # no network, no disk, a damaged file in the cache: torch.hub has no error of its own
-        reason = " ".join(str(getattr(error, "reason", error)).split())[:120]
-        places = f"{file_name} in LPIPS_BACKBONE_DIR, {url.rsplit('/', 1)[1]} in {torch.hub.get_dir()}/checkpoints"
-        raise LpipsUnavailable(f"LPIPS needs {places} or a download, which failed ({reason})") from None
-    finally:
-        socket.setdefaulttimeout(timeout)

@@ -12,7 +12,8 @@ import torch
 
 from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
-from simulator.metrics.lpips import LpipsNet, LpipsUnavailable
+from simulator.metrics.backbones import LpipsUnavailable
+from simulator.metrics.lpips import LpipsNet
 from simulator.spec.plugins import load_plugin
 
 __all__ = [

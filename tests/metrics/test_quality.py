@@ -16,6 +16,8 @@ from simulator.errors import UserError
 from simulator.images import load_image, load_image_set
 from simulator.images.pixels import to_float
 from simulator.metrics import PSNR_CAP_DB, LpipsNet, LpipsUnavailable, measure, ms_ssim, psnr_db
+from simulator.metrics.backbones import backbone_file
+from simulator.metrics.lpips import _build
 
 
 @given(st.integers(1, 255), st.integers(16, 40))
@@ -65,11 +67,13 @@ def test_shapes_must_agree() -> None:
 
 
 # The distances that the lpips package prints for its own example pictures.
-KNOWN = {"alex": (0.721881, 0.137566), "squeeze": (0.711048, 0.147902)}
+KNOWN = {"alex": (0.721881, 0.137566), "squeeze": (0.711048, 0.147902), "vgg": (0.568613, 0.421664)}
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_pairs(lpips_backbone_dir: Path, name: str) -> None:
+    if backbone_file(name) is None:
+        pytest.skip(f"the features of '{name}' are not on this machine, and tests download none")
     reference, *others = (to_float(load_image(lpips_backbone_dir / f"ex_{part}.png")) for part in ("ref", "p0", "p1"))
     net = LpipsNet(name)
     distances = tuple(measure(reference, other, net).lpips for other in others)
@@ -88,12 +92,22 @@ def test_lpips_is_deterministic_and_leaves_torch_alone(lpips_backbone_dir: Path)
     assert len(distances) == 1
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", ["alex", "squeeze"])
 def test_smallest_images(lpips_backbone_dir: Path, name: str) -> None:
     net = LpipsNet(name)
     first, second = torch.rand(2, 3, 32, 40)
     assert measure(first, second, net).lpips is not None
     assert measure(first[:, :31], second[:, :31], net).lpips is None
+
+
+def test_vgg_is_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vgg_features: dict) -> None:
+    package = _build("vgg").eval()
+    trunk = package.get_submodule("net")
+    trunk.load_state_dict({key: vgg_features["features." + key.split(".", 1)[1]] for key in trunk.state_dict()})
+    first, second = torch.rand(2, 3, 48, 64)
+    with torch.inference_mode():
+        expected = float(package(first[None], second[None], normalize=True))
+    assert LpipsNet("vgg").distance(first, second) == pytest.approx(expected, rel=1e-5)
 
 
 def test_damaged_or_foreign_backbone_is_bad_input(
@@ -114,12 +128,14 @@ def test_no_backbone_is_typed(
 ) -> None:
     monkeypatch.delenv("LPIPS_BACKBONE_DIR", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
 
     def offline(*args: object, **options: object) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(LpipsUnavailable, match=r"alexnet-owt-7be5be79\.pth .*no network") as refusal:
+    with pytest.raises(LpipsUnavailable, match=r"alexnet_features\.safetensors .*no network") as refusal:
         LpipsNet("alex")
     assert "\n" not in str(refusal.value)
     assert capsys.readouterr().out == ""  # stdout is for results, JSON among them
