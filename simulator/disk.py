@@ -1,8 +1,10 @@
 """Where the program keeps what it can compute or download again."""
 
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -27,3 +29,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    write_atomically(path, text.encode())
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(record, indent=2) + "\n")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from simulator.analysis.plots import draw, remove_figures
 from simulator.analysis.statistics import summarise
-from simulator.analysis.tables import summary_csv, write_text
+from simulator.analysis.tables import summary_csv
+from simulator.disk import write_text
 from simulator.results.outputs import Outputs
 from simulator.results.store import Results
 

@@ -10,16 +10,10 @@ import numpy.typing as npt
 
 from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
-from simulator.results.rows import Row, further_metrics
+from simulator.results.rows import METRICS, SUMMARY_COLUMNS, Row, further_metrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
-METRICS = ("psnr_db", "ms_ssim", "lpips")
-SUMMARY_COLUMNS = (
-    *("scheme", "channel", "snr_db", "cbr_target", "images", "realisations"),
-    *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),
-    *("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload"),
-)
 LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
 BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
 
@@ -145,10 +139,15 @@ def outage_interval(rows: Sequence[Row]) -> tuple[float, float, float]:
     if len(rates) > 1 and 0 < rate < 1:
         between = float(np.var(rates, ddof=1)) / len(rates)
         effect = max(1.0, between / (rate * (1 - rate) / trips))
-    z2 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2 * effect / trips
+    return rate, *wilson_interval(rate, trips / effect)
+
+
+def wilson_interval(rate: float, trials: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate that was observed in so many independent trials."""
+    z2 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2 / trials
     middle = (rate + z2 / 2) / (1 + z2)
     half = (z2 * rate * (1 - rate) + z2**2 / 4) ** 0.5 / (1 + z2)
-    return rate, max(0.0, middle - half) if rate else 0.0, min(1.0, middle + half) if rate < 1 else 1.0
+    return max(0.0, middle - half) if rate else 0.0, min(1.0, middle + half) if rate < 1 else 1.0
 
 
 def _mean_seconds(values: Sequence[float | None]) -> float | None:

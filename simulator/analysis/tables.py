@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
@@ -19,7 +18,6 @@ from simulator.analysis.statistics import (
     Point,
     further_names,
 )
-from simulator.disk import write_atomically
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
@@ -222,13 +220,3 @@ def print_table(table: "Table") -> None:
 
     console = Console()
     console.print(table) if console.is_terminal else Console(width=1000).print(table)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_atomically(path, text.encode())
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(record, indent=2) + "\n")

@@ -1,26 +1,20 @@
-"""The digital link's benchmarks: decoder throughput side by side, and the MCS threshold table."""
+"""The digital link's benchmarks: decoders and demappers side by side."""
 
-import json
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from math import sqrt
 from typing import Any
 
-import numba
 import numpy as np
 
+from simulator.analysis.statistics import wilson_interval
 from simulator.phy.kernels import limited_threads
 from simulator.phy.ldpc import Decoded, Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, combine, ldpc_code
-from simulator.phy.mcs import Mcs
 from simulator.phy.qam import BITS_PER_SYMBOL, demap, map_bits
-from simulator.phy.waterfall import Waterfall, measure_waterfall, received_blocks
+from simulator.phy.waterfall import received_blocks
 
-THRESHOLD_BLERS = (1e-2, 1e-3)
-THRESHOLD_INFO_BITS = (256, 1024, 4096, 8448)
 # Es/N0 at which the decoder benchmark's code, 4-QAM and rate 1/2, has a BLER of 1e-2.
 LDPC_SNR_DB = 1.15
 LDPC_CODE = (4096, 8192)
@@ -39,10 +33,7 @@ class DecoderRun:
 
     def bler_interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the block error rate."""
-        z, n, rate = 1.96, self.blocks, self.errors / self.blocks
-        centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson_interval(self.errors / self.blocks, self.blocks)
 
 
 def compare_decoders(
@@ -189,50 +180,3 @@ def _time_decoder(
     seconds = time.perf_counter() - begin
     wrong = (np.concatenate([part.bits for part in decoded]) != bits).any(axis=1)
     return wrong, np.concatenate([part.iterations for part in decoded]), seconds
-
-
-def measure_thresholds(table: Iterable[Mcs], sample_bits: float) -> Iterator[tuple[Mcs, int, Waterfall]]:
-    """Measure the waterfall of every MCS at every length of `THRESHOLD_INFO_BITS`; yields as it goes.
-
-    ``sample_bits`` sets the effort: info bits simulated at the deepest point, at most 20000 code blocks.
-    """
-    for mcs in table:
-        for info_bits in THRESHOLD_INFO_BITS:
-            blocks = min(20000, max(100, int(sample_bits / info_bits)))
-            yield mcs, info_bits, measure_waterfall(mcs, info_bits, blocks)
-
-
-def threshold_table(measured: Iterable[tuple[Mcs, int, Waterfall]]) -> dict[str, Any]:
-    """Gather measurements into the table that `simulator.phy.mcs.thresholds` reads."""
-    snr: dict[str, list[list[float]]] = {}
-    error: dict[str, list[list[float]]] = {}
-    for mcs, _, waterfall in measured:
-        snr.setdefault(mcs.name, []).append([round(waterfall.snr_db(b), 3) for b in THRESHOLD_BLERS])
-        error.setdefault(mcs.name, []).append([round(waterfall.standard_error_db(b), 3) for b in THRESHOLD_BLERS])
-    return {
-        "origin": {
-            "command": "python -m simulator bench mcs --write simulator/phy/data/thresholds.json",
-            "decoder": "layered offset-min-sum, offset 0.5, 20 iterations",
-            "channel": "AWGN, Es/N0 in dB per complex symbol, one code block, random info bits",
-            "estimate": "maximum-likelihood fit of BLER = Q((snr - middle) / width)",
-            "numba": numba.__version__,
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        },
-        "bler": list(THRESHOLD_BLERS),
-        "info_bits": list(THRESHOLD_INFO_BITS),
-        "snr_db": snr,
-        "standard_error_db": error,
-    }
-
-
-def format_table(table: dict[str, Any]) -> str:
-    """The table as JSON with one line per MCS, so that a new measurement reads as a diff."""
-    entries = []
-    for key, value in table.items():
-        if key in ("snr_db", "standard_error_db"):
-            lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(rows)}" for name, rows in value.items())
-            entries.append(f'  "{key}": {{\n{lines}\n  }}')
-        else:
-            entries.append(f'  "{key}": {json.dumps(value)}')
-    return "{\n" + ",\n".join(entries) + "\n}\n"

@@ -16,8 +16,8 @@ from simulator.analysis.tables import (
     quality_csv,
     quality_markdown,
     summary_csv,
-    write_text,
 )
+from simulator.disk import write_text
 from simulator.errors import UserError
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment

@@ -39,10 +39,9 @@ def decode_blocks(llrs, row_start, edge_column, edge_shift, size, offset, max_it
         for iteration in range(max_iterations):
             for row in range(rows):
                 first, last = row_start[row], row_start[row + 1]
-                for i in range(size):
-                    smallest[i] = np.inf
-                    second[i] = np.inf
-                    sign[i] = 1
+                smallest[:] = np.inf
+                second[:] = np.inf
+                sign[:] = 1
                 for edge in range(first, last):
                     # A cyclic shift is two straight runs: [shift, size) and [0, shift).
                     here, shift = edge_column[edge] * size, edge_shift[edge]

@@ -53,6 +53,12 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 PUBLIC_COLUMNS = (*(name for name in COLUMNS if name not in ("key", "further")), "key")
+METRICS = ("psnr_db", "ms_ssim", "lpips")
+SUMMARY_COLUMNS = (
+    *("scheme", "channel", "snr_db", "cbr_target", "images", "realisations"),
+    *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),
+    *("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload"),
+)
 
 
 def public_record(row: Row) -> dict[str, Any]:

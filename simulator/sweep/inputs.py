@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from simulator.analysis.statistics import SUMMARY_COLUMNS
 from simulator.channels import Channel, load_channel
 from simulator.devices import check_device, on_device
 from simulator.errors import UserError
 from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
-from simulator.results.rows import PUBLIC_COLUMNS
+from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.spec.plugins import plugin_names
 
 Named = TypeVar("Named", Channel, Scheme | Bound)

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simulator.analysis.tables import write_json
 from simulator.devices import resolve_precision
+from simulator.disk import write_json
 from simulator.errors import UserError
 from simulator.images import NamedImage
 from simulator.metrics import MS_SSIM_MIN_SIDE

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from simulator.__main__ import main
-from simulator.bench.phy import DecoderRun, compare_decoders, format_table, measure_thresholds, threshold_table
+from simulator.bench.phy import DecoderRun, compare_decoders
 from simulator.phy.mcs import parse_mcs, thresholds
+from simulator.phy.thresholds import format_table, measure_thresholds, threshold_table
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def _mcs(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from simulator.bench import phy as benchmark
+    from simulator.phy import thresholds
     from simulator.phy.mcs import MCS_TABLE, parse_mcs
 
     if args.write and (args.write.is_dir() or not os.access(args.write.parent, os.W_OK)):
@@ -98,14 +98,14 @@ def _mcs(args: argparse.Namespace) -> None:
     chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs is not None else list(MCS_TABLE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=len(chosen) * len(benchmark.THRESHOLD_INFO_BITS))
+        task = progress.add_task("", total=len(chosen) * len(thresholds.THRESHOLD_INFO_BITS))
         measured = []
-        for result in benchmark.measure_thresholds(chosen, args.megabits * 1e6):
+        for result in thresholds.measure_thresholds(chosen, args.megabits * 1e6):
             measured.append(result)
             progress.update(task, advance=1, description=f"{result[0].name}, {result[1]} bits")
-    table = benchmark.threshold_table(measured)
+    table = thresholds.threshold_table(measured)
     if args.write:
-        _write(args.write, benchmark.format_table(table))
+        _write(args.write, thresholds.format_table(table))
     if args.json:
         print(json.dumps(table))
     elif not args.write:
