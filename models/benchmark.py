@@ -1,6 +1,6 @@
 """What LRISC's sizes and arithmetic cost: compact against paper-size network, bfloat16 against float32.
 
-`python -m simulator.models.lrisc.benchmark CONFIG SIDE REPEATS` runs one network in a process of its own, whose
+`python -m simulator.models.benchmark CONFIG SIDE REPEATS` runs one network in a process of its own, whose
 largest resident set then is that network's (Linux).
 """
 
@@ -50,7 +50,7 @@ def _compare_sizes(side: int, repeats: int) -> Iterator[Figure]:
 
 
 def _run_alone(name: str, side: int, repeats: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "simulator.models.lrisc.benchmark", name, str(side), str(repeats)]
+    command = [sys.executable, "-m", "simulator.models.benchmark", name, str(side), str(repeats)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
