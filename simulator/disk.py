@@ -31,11 +31,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_atomically(path, text.encode())
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(record, indent=2) + "\n")
+def json_text(record: dict[str, Any]) -> str:
+    """A record as a JSON file for people."""
+    return json.dumps(record, indent=2) + "\n"

@@ -53,7 +53,7 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps draw nothing: figures take longer than all else in their tests."""
     from simulator.analysis import outputs
 
-    monkeypatch.setattr(outputs, "draw", lambda results, folder: [])
+    monkeypatch.setattr(outputs, "draw", lambda results, folder, write: [])
 
 
 @pytest.fixture
@@ -116,6 +116,6 @@ def kept_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lpips="alex" if os.environ.get("LPIPS_BACKBONE_DIR") else "none",
         keep_images="all",
     )
-    without = Outputs(remove=lambda folder: None, write=lambda results: None)
+    without = Outputs(remove=lambda written: None, write=lambda results, written: None)
     run_sweep(config, folder, notify=lambda message: None, outputs=without)
     return folder

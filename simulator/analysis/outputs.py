@@ -1,28 +1,23 @@
 """What a sweep leaves for people beside its rows: a summary and figures."""
 
-from pathlib import Path
-
-from simulator.analysis.plots import draw, remove_figures
+from simulator.analysis.plots import draw
 from simulator.analysis.statistics import summarise
 from simulator.analysis.tables import summary_csv
-from simulator.disk import write_text
 from simulator.results.outputs import Outputs
 from simulator.results.store import Results
+from simulator.results.written import Written
 
 SUMMARY = "summary.csv"
-
-
 FIGURES = "figures"
 
 
-def _remove_summary_and_figures(folder: Path) -> None:
-    (folder / SUMMARY).unlink(missing_ok=True)
-    remove_figures(folder / FIGURES)
+def _remove_summary_and_figures(written: Written) -> None:
+    written.remove(SUMMARY, f"{FIGURES}/*-vs-snr-*", f"{FIGURES}/*-vs-cbr-*")
 
 
-def _write_summary_and_figures(results: Results) -> None:
-    write_text(results.folder / SUMMARY, summary_csv(summarise(results.rows)))
-    draw([results], results.folder / FIGURES)
+def _write_summary_and_figures(results: Results, written: Written) -> None:
+    written.write(results.folder / SUMMARY, summary_csv(summarise(results.rows)).encode())
+    draw([results], results.folder / FIGURES, write=written.write)
 
 
 SUMMARY_AND_FIGURES = Outputs(_remove_summary_and_figures, _write_summary_and_figures)

@@ -1,7 +1,8 @@
 """Which figures there are, and what their files are called. The same results give the same bytes."""
 
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.analysis.curves import STYLE, Curve, figure_of, make_curves
 from simulator.analysis.statistics import METRICS, Point, further_names
 from simulator.analysis.tables import cbr_label
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.results.store import Results
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(results: Sequence[Results], folder: Path, x: str | None = None) -> list[Path]:
+Write = Callable[[Path, bytes], None]
+
+
+def draw(results: Sequence[Results], folder: Path, x: str | None = None, write: Write = write_atomically) -> list[Path]:
     """Draw every metric there is against SNR or CBR, one figure per channel and value of the other axis.
 
     Args:
@@ -24,6 +29,7 @@ def draw(results: Sequence[Results], folder: Path, x: str | None = None) -> list
         folder: where PNG and PDF go; made when missing.
         x: "snr", "cbr" or "cbr-data" (without what the channel spends on pilots, guard and prefix); None takes CBR if
             there is only one SNR and several CBRs.
+        write: writes a file.
 
     Returns:
         The files written.
@@ -44,12 +50,18 @@ def draw(results: Sequence[Results], folder: Path, x: str | None = None) -> list
             with_metric = [curve.keep(p for p in curve.points if p.metrics.get(metric)) for curve in chosen]
             if any(curve.points for curve in with_metric):
                 figure = figure_of(with_metric, (metric,), x, _title(channel, fixed, x, with_metric), backbones)
-                written += save(figure, folder, f"{_short(metric)}-vs-{x}-{channel}-{_condition(fixed, x)}")
+                written += save(figure, folder, f"{_short(metric)}-vs-{x}-{channel}-{_condition(fixed, x)}", write)
     return written
 
 
 def draw_panels(
-    results: Results, folder: Path, name: str, metrics: Sequence[str], x: str, labels: Mapping[str, str]
+    results: Results,
+    folder: Path,
+    name: str,
+    metrics: Sequence[str],
+    x: str,
+    labels: Mapping[str, str],
+    write: Write = write_atomically,
 ) -> list[Path]:
     """Draw several metrics side by side, one figure per channel and value of the other axis.
 
@@ -60,6 +72,7 @@ def draw_panels(
         metrics: one panel each; those that the results lack are left out.
         x: "snr" or "cbr".
         labels: what the legend calls a scheme, by name; those without one keep their name.
+        write: writes a file.
 
     Returns:
         The files written.
@@ -73,7 +86,7 @@ def draw_panels(
     for channel, fixed, chosen in groups:
         figure = figure_of(chosen, there, x, _title(channel, fixed, x, chosen), backbones)
         said = [channel] * several_channels + [_condition(fixed, x)] * several_values
-        written += save(figure, folder, "-".join((name, *map(_short, there), *said)))
+        written += save(figure, folder, "-".join((name, *map(_short, there), *said)), write)
     return written
 
 
@@ -92,13 +105,6 @@ def _short(metric: str) -> str:
     return metric.removesuffix("_db")
 
 
-def remove_figures(folder: Path) -> None:
-    """Delete the figures that `draw` made in a folder."""
-    for path in folder.glob("*-vs-*"):
-        if re.match(r"[a-z0-9_-]+-vs-(snr|cbr)-", path.name):  # further metrics are called what they like
-            path.unlink()
-
-
 def _other(point: Point, x: str) -> float:
     """The coordinate that a figure against `x` holds fixed."""
     return point.cbr_target if x == "snr" else point.snr_db
@@ -111,15 +117,16 @@ def _title(channel: str, fixed: float, x: str, curves: Sequence[Curve]) -> str:
     return f"{'AWGN' if channel == 'awgn' else channel}, {condition}, {images} image{'' if images == '1' else 's'}"
 
 
-def save(figure: "Figure", folder: Path, name: str) -> list[Path]:
+def save(figure: "Figure", folder: Path, name: str, write: Write = write_atomically) -> list[Path]:
     """Write PNG and PDF without dates or versions, so that the same results give the same files."""
     import matplotlib
 
-    folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^A-Za-z0-9.=_-]+", "-", name)
     paths = [folder / f"{stem}.png", folder / f"{stem}.pdf"]
     metadata: list[dict[str, Any]] = [{"Software": None}, {"CreationDate": None, "Creator": None, "Producer": None}]
     with matplotlib.rc_context(STYLE):
         for path, entries in zip(paths, metadata, strict=True):
-            figure.savefig(path, metadata=entries)
+            file = io.BytesIO()
+            figure.savefig(file, format=path.suffix[1:], metadata=entries)
+            write(path, file.getvalue())
     return paths

@@ -3,10 +3,11 @@
 import argparse
 import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from simulator.errors import UserError
+from simulator.errors import UserError, in_one_line
 from simulator.spec import grids
 
 T = TypeVar("T")
@@ -177,3 +178,8 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json."""
     parser.add_argument("--json", action="store_true", help="print the figures as JSON for machines")
+
+
+def note(text: str) -> None:
+    """Tell the user something in one line, on stderr."""
+    print(f"note: {in_one_line(text)}", file=sys.stderr)

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from simulator.cli.arguments import add_json
+from simulator.cli.arguments import add_json, note
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Draw, and print what was written."""
     from simulator.analysis.plots import draw
     from simulator.results.store import explained, load_results
+    from simulator.results.written import written_in
 
     results = [load_results(folder) for folder in args.results]
     folder = args.out or (args.results[0] / "figures" if len(args.results) == 1 else Path("figures"))
-    with explained(folder):
-        paths = [str(path) for path in draw(results, folder, args.x)]
+    with explained(folder), written_in(args.results[0], note) as written:
+        paths = [str(path) for path in draw(results, folder, args.x, written.write)]
     print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
     return 0

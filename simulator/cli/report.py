@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from simulator.cli.arguments import add_json, positive_number
+from simulator.cli.arguments import add_json, note, positive_number
 
 MAX_MB = 10.0
 
@@ -38,12 +37,14 @@ def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from simulator.report.page import write_report
     from simulator.results.store import load_results
+    from simulator.results.written import written_in
 
     results = [load_results(folder) for folder in args.results]
     notes: list[str] = []
-    size = write_report(results, args.out, args.title, args.max_mb, notes.append)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    with written_in(args.results[0], notes.append) as written:
+        size = write_report(results, args.out, args.title, args.max_mb, notes.append, written.write)
+    for one in notes:
+        note(one)
     if args.json:
         print(json.dumps({"path": str(args.out), "bytes": size, "notes": notes}, indent=2))
     else:

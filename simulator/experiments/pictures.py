@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from simulator.analysis.curves import STYLE
-from simulator.analysis.plots import save
+from simulator.analysis.plots import Write, save
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
 from simulator.devices import on_device
+from simulator.disk import write_atomically
 from simulator.link import load_scheme, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
@@ -39,7 +40,9 @@ class Strip:
     caption: str
 
 
-def draw_pictures(config: SweepConfig, results: Results, folder: Path, name: str) -> list[Path]:
+def draw_pictures(
+    config: SweepConfig, results: Results, folder: Path, name: str, write: Write = write_atomically
+) -> list[Path]:
     """Draw one file per scheme, channel, CBR and image of the results, from the first realisation.
 
     The images go over the air once more, through the same channel, as rows keep no pictures; the numbers under the
@@ -50,6 +53,7 @@ def draw_pictures(config: SweepConfig, results: Results, folder: Path, name: str
         results: its rows.
         folder: where PNG and PDF go; made when missing.
         name: what the files' names begin with.
+        write: writes a file.
 
     Returns:
         The files written.
@@ -66,7 +70,7 @@ def draw_pictures(config: SweepConfig, results: Results, folder: Path, name: str
     for where, rows in groups.items():
         strips = [_strip(config, row, images[row.image], scheme_of(row.scheme)) for row in rows]
         said = [part for part, count in zip(where[1:], axes[1:], strict=True) if count > 1]
-        written += save(figure_of_pictures(strips), folder, "-".join((name, where[0], *said)))
+        written += save(figure_of_pictures(strips), folder, "-".join((name, where[0], *said)), write)
     return written
 
 

@@ -17,11 +17,11 @@ from simulator.analysis.tables import (
     quality_markdown,
     summary_csv,
 )
-from simulator.disk import write_text
 from simulator.errors import UserError
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
 from simulator.results.store import Results, check_folder
+from simulator.results.written import Written
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
 
@@ -64,26 +64,26 @@ def run_experiment(
     return run_sweep(experiment.grid, folder, fresh, notify, progress, outputs)
 
 
-def _remove(name: str, folder: Path) -> None:
-    for path in [*(folder / table for table in TABLES), *(folder / FIGURES).glob(f"{name}-*")]:
-        path.unlink(missing_ok=True)
+def _remove(name: str, written: Written) -> None:
+    written.remove(*TABLES, f"{FIGURES}/{name}-*")
 
 
-def _write(experiment: Experiment, results: Results) -> None:
+def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
-    _remove(experiment.name, folder)  # of an earlier version of the experiment, which may have asked for more
+    _remove(experiment.name, written)  # of an earlier version of the experiment, which may have asked for more
     points = summarise(rows)
     labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
-    write_text(folder / SUMMARY, summary_csv(points))
-    write_text(folder / "table.csv", quality_csv(points))
-    write_text(folder / "table.md", quality_markdown(experiment.title, points, labels))
-    write_text(folder / "bill.csv", bills_csv(bills(rows)))
+    tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
+    tables |= {"table.md": quality_markdown(experiment.title, points, labels), "bill.csv": bills_csv(bills(rows))}
     if experiment.reference:
         reference = results.meta["names"][experiment.reference]
-        write_text(folder / "differences.csv", differences_csv(differences(rows, reference)))
+        tables |= {"differences.csv": differences_csv(differences(rows, reference))}
         if deltas := bd_rates(rows, reference):
-            write_text(folder / "bd_rate.csv", bd_rates_csv(deltas))
+            tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
+    for name, text in tables.items():
+        written.write(folder / name, text.encode())
+    figures = folder / FIGURES
     for metrics in experiment.figures:
-        draw_panels(results, folder / FIGURES, experiment.name, metrics, experiment.x, labels)
+        draw_panels(results, figures, experiment.name, metrics, experiment.x, labels, written.write)
     if experiment.pictures:
-        draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name)
+        draw_pictures(experiment.grid, results, figures, experiment.name, written.write)

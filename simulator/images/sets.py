@@ -3,6 +3,7 @@
 import glob
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -48,12 +49,15 @@ class NamedImage:
         return image_digest(self.pixels)
 
 
-def load_image_set(spec: str, crop: int | None = None) -> list[NamedImage]:
+def load_image_set(
+    spec: str, crop: int | None = None, passed_over: Callable[[Path], bool] = lambda path: False
+) -> list[NamedImage]:
     """Load the images that `--images` names, in a fixed order.
 
     Args:
         spec: `samples`, `kodak`, a file, a folder (not searched deeper) or a glob (`**` goes deeper).
         crop: side of the square cut from each centre; None keeps the whole image.
+        passed_over: says of a file in a folder or glob that it does not belong to the set.
 
     Raises:
         UserError: no such set or file, a file that is no usable image, an image smaller than the crop or 16 x 16.
@@ -65,7 +69,7 @@ def load_image_set(spec: str, crop: int | None = None) -> list[NamedImage]:
     if spec == "kodak":
         images = [NamedImage(path.stem, rgb) for path, rgb in load_kodak()]
     else:
-        paths = sample_files() if spec == "samples" else _find_files(spec)
+        paths = sample_files() if spec == "samples" else _find_files(spec, passed_over)
         images = [NamedImage(name, load_image(path)) for name, path in zip(_names(paths), paths, strict=True)]
     return images if crop is None else [_centre_crop(image, crop) for image in images]
 
@@ -104,7 +108,7 @@ def sample_files() -> list[Path]:
     return [folder / name for name in SAMPLES]
 
 
-def _find_files(spec: str) -> list[Path]:
+def _find_files(spec: str, passed_over: Callable[[Path], bool]) -> list[Path]:
     """The files that a file name, folder or glob stands for, sorted."""
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -118,4 +122,6 @@ def _find_files(spec: str) -> list[Path]:
     found = sorted(one for one in candidates if one.suffix.lower() in SUFFIXES and one.is_file())
     if not found:
         raise UserError(f"no images in '{spec}'; expected files ending in {', '.join(SUFFIXES)}")
-    return found
+    if not (kept := [one for one in found if not passed_over(one)]):
+        raise UserError(f"all {len(found)} images in '{spec}' are results of this program; copy them to another folder")
+    return kept

@@ -32,6 +32,7 @@ def write_report(
     title: str | None = None,
     max_mb: float = 10.0,
     notify: Callable[[str], None] = print,
+    write: Callable[[Path, bytes], None] = write_atomically,
 ) -> int:
     """Write a report on one or more results folders.
 
@@ -41,6 +42,7 @@ def write_report(
         title: heading; None names schemes, channels and images.
         max_mb: megabytes that the file may have; pictures are chosen and compressed to fit.
         notify: is told in one line what the reader should know.
+        write: writes the file.
 
     Returns:
         Size of the file in bytes.
@@ -52,7 +54,7 @@ def write_report(
         raise UserError(f"'{out}' is a folder; give --out a file such as report.html")
     page = build_page(results, title, max_mb, notify).encode()
     try:
-        write_atomically(out, page)
+        write(out, page)
     except OSError as error:
         raise UserError(f"cannot write '{out}' ({error.strerror or error}); choose another --out") from None
     return len(page)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simulator.disk import write_atomically
 from simulator.images import NamedImage
 from simulator.results.rows import Row
+from simulator.results.written import Written
 
 KEEP = ("none", "best", "all")
 FOLDER = "images"  # in a results folder
@@ -30,8 +30,9 @@ def encode_png(rgb: np.ndarray) -> bytes:
 class Gallery:
     """The pictures in a results folder; there may be none."""
 
-    def __init__(self, results: Path) -> None:
-        self.folder = results / FOLDER
+    def __init__(self, results: Path, written: Written | None = None) -> None:
+        """results: the folder; written: what writes and deletes there, None to read only."""
+        self.folder, self._written = results / FOLDER, written
 
     def path(self, key: str) -> Path:
         """Where the picture of a row is, if it was kept."""
@@ -47,23 +48,22 @@ class Gallery:
 
     def add(self, key: str, png: bytes) -> None:
         """Write the picture of a row."""
-        write_atomically(self.path(key), png)
+        self._writing.write(self.path(key), png)
 
     def add_sources(self, images: Iterable[NamedImage]) -> None:
         """Write the sources that are not there yet."""
         for image in images:
             if not (path := self.source_path(image.digest)).exists():
-                write_atomically(path, encode_png(image.rgb))
+                self._writing.write(path, encode_png(image.rgb))
 
     def discard(self, key: str) -> None:
-        """Remove the picture of a row."""
-        self.path(key).unlink(missing_ok=True)
+        """Remove the picture of a row, if it is the one that was written."""
+        self._writing.discard(self.path(key))
 
-    def clear(self) -> None:
-        """Remove all pictures; other files stay."""
-        for folder in (self.folder / SOURCES, self.folder):
-            for path in folder.glob("*.png"):
-                path.unlink()
+    @property
+    def _writing(self) -> Written:
+        assert self._written is not None, "a gallery that was opened to read"
+        return self._written
 
 
 Shot = tuple[str, str, float, float, str]  # scheme, channel, SNR in dB, CBR, image: what realisations have in common

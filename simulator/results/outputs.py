@@ -2,22 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from simulator.results.store import Results
+from simulator.results.written import Written
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is made of a sweep's rows.
+    """What is made of a sweep's rows, all of it through the list of what this program wrote in the folder.
 
     Attributes:
-        remove: deletes from a folder what belongs to rows that are about to change.
+        remove: deletes what belongs to rows that are about to change.
         write: writes into the results' folder what shall be read and looked at.
     """
 
-    remove: Callable[[Path], None]
-    write: Callable[[Results], None]
+    remove: Callable[[Written], None]
+    write: Callable[[Results, Written], None]
 
 
-ROWS_ONLY = Outputs(remove=lambda folder: None, write=lambda results: None)
+ROWS_ONLY = Outputs(remove=lambda written: None, write=lambda results, written: None)

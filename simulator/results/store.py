@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -29,8 +29,8 @@ from simulator.results.soundness import (
     columns,
     read_meta,
 )
+from simulator.results.written import DATABASE, TABLE, Written, remove_listed
 
-DATABASE = "results.sqlite"
 LOCK = ".lock"
 ORIGIN = "origin"  # a further column, for `Store.begin`; older programs do without
 
@@ -67,7 +67,7 @@ class Store:
 
         Args:
             folder: created when missing.
-            fresh: forget all earlier rows.
+            fresh: forget all earlier rows, and delete the files that earlier sweeps wrote here.
 
         Raises:
             UserError: not a folder, not writable, in use by another sweep, or holds a database that is not ours.
@@ -82,6 +82,7 @@ class Store:
             try:
                 check_ours(self._path, any_layout=fresh)
                 if fresh:
+                    remove_listed(folder)
                     _remove(self._path)
                 self._connection = _create(self._path)
             except BaseException:
@@ -98,6 +99,10 @@ class Store:
         """Close the database and release the folder."""
         self._connection.close()
         os.close(self._lock)
+
+    def written(self, notify: Callable[[str], None]) -> Written:
+        """The folder's files that this program wrote; `notify` is told when another's had to make room."""
+        return Written(self.folder, self._connection, notify)
 
     def set_plan(self, keys: Sequence[str], meta: dict[str, Any]) -> None:
         """Make `keys` the plan that readers see, with its JSON-serialisable description."""
@@ -261,6 +266,7 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, record TEXT NOT NULL)")
+        connection.execute(TABLE)
         connection.execute("COMMIT")
         # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
         connection.execute("PRAGMA journal_mode = WAL")

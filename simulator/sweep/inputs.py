@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.channels import Channel, load_channel
@@ -12,6 +13,7 @@ from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
+from simulator.results.written import is_listed
 from simulator.spec.plugins import plugin_names
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
@@ -112,10 +114,13 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
 def choose_images(config: SweepConfig) -> list[NamedImage]:
     """The images of the set that a configuration asks for, in the order of the set.
 
+    What this program wrote into a results folder, reconstructions and figures, belongs to no set.
+
     Raises:
         UserError: no such set, or no such image in it.
     """
-    images = load_image_set(config.images, config.crop)
+    listed: dict[Path, dict[str, set[str]]] = {}
+    images = load_image_set(config.images, config.crop, lambda path: is_listed(path, listed))
     if missing := sorted(set(config.only) - {image.name for image in images}):
         there = ", ".join(image.name for image in images[:30])
         raise UserError(f"image set '{config.images}' has no image '{missing[0]}'; it has: {there}")

@@ -3,7 +3,6 @@
 Rows that the store already has are not computed again, so a killed sweep resumes where it was.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.devices import resolve_precision
-from simulator.disk import write_json
+from simulator.disk import json_text
 from simulator.errors import UserError
 from simulator.images import NamedImage
 from simulator.metrics import MS_SSIM_MIN_SIDE
@@ -20,6 +19,7 @@ from simulator.results.gallery import Gallery, Keeper
 from simulator.results.outputs import ROWS_ONLY, Outputs
 from simulator.results.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
 from simulator.results.store import Results, Store, check_folder, explained
+from simulator.results.written import Written
 from simulator.sweep.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.sweep.inputs import Inputs, SweepConfig, load_inputs
 from simulator.sweep.plan import PlannedRow, meta, plan, tasks
@@ -54,8 +54,10 @@ def run_sweep(
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
     with Store(folder, fresh) as store:
-        sweep = _Sweep(config, inputs, planned, store, Keeper(Gallery(folder), config.keep_images), notify, progress)
-        missing = sweep.prepare(fresh, outputs)
+        written = store.written(notify)
+        keeper = Keeper(Gallery(folder, written), config.keep_images)
+        sweep = _Sweep(config, inputs, planned, store, written, keeper, notify, progress)
+        missing = sweep.prepare(outputs)
         sweep.execute(missing)
         return sweep.finish(outputs)
 
@@ -68,17 +70,16 @@ class _Sweep:
     inputs: Inputs
     planned: list[PlannedRow]
     store: Store
+    written: Written
     keeper: Keeper
     notify: Callable[[str], None]
     progress: Callable[[int, int], None]
 
-    def prepare(self, fresh: bool, outputs: Outputs) -> list[PlannedRow]:
+    def prepare(self, outputs: Outputs) -> list[PlannedRow]:
         """Write the plan down and return the rows that are missing; outputs that will not show them go."""
         store, gallery, description = self.store, self.keeper.gallery, meta(self.config, self.inputs)
         store.set_plan([row.key for row in self.planned], description)
         with explained(store.folder):
-            if fresh:
-                gallery.clear()
             if self.keeper.wanted:
                 gallery.add_sources(self.inputs.images)
         finished = store.finished()
@@ -91,9 +92,9 @@ class _Sweep:
             _note_small_images(self.inputs.images, self.notify)
         if missing or not describes(read_provenance(store.folder), description):
             with explained(store.folder):
-                outputs.remove(store.folder)
+                outputs.remove(self.written)
                 kept = {row.key for row in self.planned} - {row.key for row in missing}
-                _write_provenance(store, description, kept, self.notify)
+                _write_provenance(store, self.written, description, kept, self.notify)
         return missing
 
     def execute(self, missing: list[PlannedRow]) -> None:
@@ -116,7 +117,7 @@ class _Sweep:
                         self.progress(done, total)
             finally:
                 if executor.retried > retried:
-                    _record_retries(self.store.folder, executor.retried, self.notify)
+                    _record_retries(self.written, executor.retried, self.notify)
             # Which realisation is the best may turn out only now, and it may be one of long ago.
             without_picture = self._without_picture()
             missing = [row for row in self.planned if row.key in without_picture]
@@ -128,7 +129,7 @@ class _Sweep:
             broken_rows = f"{results.faults} of {len(results.rows)} rows are faults, scored as outages"
             self.notify(f"{broken_rows}; the same command tries them again")
         with explained(self.store.folder):
-            outputs.write(results)
+            outputs.write(results, self.written)
         return results
 
     def _without_picture(self) -> set[str]:
@@ -137,11 +138,14 @@ class _Sweep:
         return self.keeper.lacking(rows, self.config.realisations)
 
 
-def _write_provenance(store: Store, meta: dict[str, Any], kept: set[str], notify: Callable[[str], None]) -> None:
+def _write_provenance(
+    store: Store, written: Written, meta: dict[str, Any], kept: set[str], notify: Callable[[str], None]
+) -> None:
     """Write what makes the plan's rows now, and where those that are kept come from, if from elsewhere."""
     now = environment()
     earlier = store.begin(now, read_provenance(store.folder), kept)
-    write_json(store.folder / PROVENANCE, meta | now | {"retried_tasks": 0, "earlier": earlier})
+    record = meta | now | {"retried_tasks": 0, "earlier": earlier}
+    written.write(store.folder / PROVENANCE, json_text(record).encode())
     if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):
         notify(
             f"{others} of the rows were made by another commit or with other versions ({PROVENANCE} tells); "
@@ -171,11 +175,11 @@ def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable
             )
 
 
-def _record_retries(folder: Path, count: int, notify: Callable[[str], None]) -> None:
+def _record_retries(written: Written, count: int, notify: Callable[[str], None]) -> None:
     notify(f"{count} units of work were begun again, as their workers died or hung")
-    with explained(folder):
-        provenance = json.loads((folder / PROVENANCE).read_text())
-        write_json(folder / PROVENANCE, provenance | {"retried_tasks": count})
+    with explained(written.folder):
+        record = read_provenance(written.folder) | {"retried_tasks": count}
+        written.write(written.folder / PROVENANCE, json_text(record).encode())
 
 
 def choose_executor(config: SweepConfig, num_rows: int, notify: Callable[[str], None]) -> Executor:

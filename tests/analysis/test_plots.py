@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from simulator.analysis.curves import figure_of, make_curves
-from simulator.analysis.plots import draw, draw_panels, remove_figures
+from simulator.analysis.plots import draw, draw_panels
 from simulator.errors import UserError
 from simulator.results.store import Results
 from tests.analysis.test_statistics import row
@@ -50,13 +50,6 @@ def test_axis_is_cbr_when_only_cbr_varies(tmp_path):
     assert len(draw([results(cbrs=(1 / 24, 1 / 16))], tmp_path, "cbr")) == 2 * 3
     data = draw([results(cbrs=(1 / 24, 1 / 16), snrs=(10.0,))], tmp_path, "cbr-data")
     assert data[0].name == "psnr-vs-cbr-data-awgn-snr-10dB.png"
-
-
-def test_old_figures_are_removed_and_nothing_else(tmp_path):
-    draw([results()], tmp_path)
-    (tmp_path / "mine.png").write_text("x")
-    remove_figures(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
 
 
 def test_curves_are_told_apart():

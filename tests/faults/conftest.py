@@ -55,7 +55,7 @@ class Forked:
 @pytest.fixture
 def config(toys: None, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> SweepConfig:
     """A sweep of 48 rows that takes a moment, without figures."""
-    monkeypatch.setattr(outputs, "draw", lambda results, folder: [])
+    monkeypatch.setattr(outputs, "draw", lambda results, folder, write: [])
     return SweepConfig(
         snrs_db=(0.0, 2.0, 4.0, 5.0),
         schemes=("toy", "toy-cliff", "toy-bound"),

@@ -108,7 +108,7 @@ def test_the_best_may_be_one_of_an_earlier_sweep_without_pictures(config, tmp_pa
 
 def test_a_lost_picture_is_made_again(config, tmp_path, computed):
     rows = sweep_quietly(config, tmp_path).rows
-    Gallery(tmp_path).discard(rows[5].key)
+    Gallery(tmp_path).path(rows[5].key).unlink()
     computed.clear()
     sweep_quietly(config, tmp_path)
     assert computed == [rows[5].key]

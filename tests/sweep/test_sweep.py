@@ -15,6 +15,7 @@ from simulator.errors import UserError
 from simulator.metrics import LpipsUnavailable
 from simulator.results.provenance import PROVENANCE, environment
 from simulator.results.store import Store, load_results
+from simulator.results.written import written_in
 from simulator.sweep import inputs, plan, tasks
 from simulator.sweep.inputs import SweepConfig, load_inputs
 
@@ -114,8 +115,8 @@ def test_a_changed_configuration_never_mixes_with_old_rows(config, tmp_path):
 def test_a_smaller_grid_leaves_nothing_of_the_larger_one(config, tmp_path):
     run_sweep(config, tmp_path, notify=quietly)
     figure = tmp_path / "figures" / "psnr-vs-snr-rayleigh.png"
-    figure.parent.mkdir()
-    figure.write_text("drawn of rows that are no longer planned")
+    with written_in(tmp_path, quietly) as written:
+        written.write(figure, b"drawn of rows that are no longer planned")
     smaller = replace(config, channels=("awgn",))
     run_sweep(smaller, tmp_path, notify=quietly)  # nothing is missing
     assert not figure.exists()

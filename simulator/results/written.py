@@ -1,0 +1,155 @@
+"""Which files of a results folder this program wrote: only those may it delete or replace.
+
+The database lists every file by its path in the folder and the SHA-256 of its content. A file whose content is not
+listed belongs to somebody else, or was changed by somebody: it is never deleted, and it keeps its content under another
+name when the program needs its place.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from simulator.disk import write_atomically
+
+TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT, sha256 TEXT, PRIMARY KEY (path, sha256)) WITHOUT ROWID"
+DATABASE = "results.sqlite"
+OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": 30}  # autocommit
+
+
+class Written:
+    """The list of a results folder's files, and the only way to write or delete one of them.
+
+    A file's entry is stored before the file: whenever the process dies, what lies there is listed. Entries of earlier
+    contents stay until the file is deleted.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, notify: Callable[[str], None]) -> None:
+        """
+        Args:
+            folder: the results folder.
+            connection: to its database, which has the table `files`; in autocommit mode.
+            notify: is told in one line when a file of somebody else had to make room.
+        """
+        self.folder = folder
+        self._connection, self._notify = connection, notify
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file whole or not at all; another's file of this name is renamed first, not lost."""
+        digest = hashlib.sha256(data).hexdigest()
+        if os.path.lexists(path):
+            there = _sha256(path)
+            if there == digest:
+                return
+            if there is None or not self._lists(path, there):
+                self._set_aside(path)
+        self._connection.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (self._name(path), digest))
+        write_atomically(path, data)
+
+    def remove(self, *patterns: str) -> None:
+        """Delete the listed files whose path in the folder matches a pattern, such as `figures/*`."""
+        listed = [name for (name,) in self._connection.execute("SELECT DISTINCT path FROM files")]
+        for name in listed:
+            if _stays_inside(name) and any(fnmatchcase(name, pattern) for pattern in patterns):
+                self.discard(self.folder / name)
+
+    def discard(self, path: Path) -> None:
+        """Delete one file if it is listed."""
+        if (there := _sha256(path)) is not None and self._lists(path, there):
+            path.unlink()
+            self._connection.execute("DELETE FROM files WHERE path = ?", (self._name(path),))
+
+    def _lists(self, path: Path, digest: str) -> bool:
+        entry = (self._name(path), digest)
+        return (
+            self._connection.execute("SELECT 1 FROM files WHERE path = ? AND sha256 = ?", entry).fetchone() is not None
+        )
+
+    def _name(self, path: Path) -> str:
+        """The path in the folder; of a file outside its name only, as absolute paths are nobody's business."""
+        try:
+            return path.absolute().relative_to(self.folder.absolute()).as_posix()
+        except ValueError:
+            return path.name
+
+    def _set_aside(self, path: Path) -> None:
+        number = 1
+        while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
+            number += 1
+        path.rename(aside)
+        self._notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
+
+
+@contextmanager
+def written_in(folder: Path, notify: Callable[[str], None]) -> Iterator[Written]:
+    """The list of an existing results folder, also while a sweep writes there.
+
+    Where its database cannot be written, what is listed counts, and nothing is added to it.
+    """
+    with ExitStack() as stack:
+        try:
+            place = f"{(folder / DATABASE).absolute().as_uri()}?mode=rw"
+            connection = stack.enter_context(closing(sqlite3.connect(place, **OPTIONS, uri=True)))
+            connection.execute(TABLE)
+        except sqlite3.OperationalError:
+            connection = stack.enter_context(closing(sqlite3.connect(":memory:", **OPTIONS)))
+            connection.execute(TABLE)
+            entries = [(name, digest) for name, digests in listed_files(folder).items() for digest in digests]
+            connection.executemany("INSERT INTO files VALUES (?, ?)", entries)
+        yield Written(folder, connection, notify)
+
+
+def listed_files(folder: Path) -> dict[str, set[str]]:
+    """The SHA-256 of all contents that a folder's database lists, by path; none if it is no database of ours."""
+    path = folder / DATABASE
+    for mode in ("mode=ro", "immutable=1") if path.is_file() else ():  # the second for a folder that is read-only
+        with suppress(sqlite3.Error, OSError):
+            listed: dict[str, set[str]] = {}
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as connection:
+                for name, digest in connection.execute("SELECT path, sha256 FROM files"):
+                    listed.setdefault(str(name), set()).add(str(digest))
+            return {name: digests for name, digests in listed.items() if _stays_inside(name)}
+    return {}
+
+
+def remove_listed(folder: Path) -> None:
+    """Delete every file that the folder's database lists and that nobody has changed since."""
+    for name, digests in listed_files(folder).items():
+        if _sha256(folder / name) in digests:
+            (folder / name).unlink()
+
+
+def is_listed(path: Path, known: dict[Path, dict[str, set[str]]]) -> bool:
+    """Whether a results folder that a file lies in, however deep, lists it.
+
+    Args:
+        path: the file.
+        known: what folders list; filled here, for the next file.
+    """
+    path = path.resolve()
+    for folder in path.parents:
+        if folder not in known:
+            known[folder] = listed_files(folder)
+        digests = known[folder].get(path.relative_to(folder).as_posix())
+        if digests is not None and _sha256(path) in digests:
+            return True
+    return False
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file's content, in hex; None for what is no file, and for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a listed path leads nowhere but into its folder: a database may come from anywhere."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and name != ""
