@@ -1,0 +1,50 @@
+"""LPIPS beside the built-in one: other networks, and the mean over pixel phases.
+
+AlexNet's first layer has a stride of 4 pixels, so that LPIPS sees a pattern of that period at one phase only, and a
+network trained on it can learn patterns that this phase does not punish. `shifted` is the mean over the sixteen phases;
+the aligned value stays what papers call LPIPS.
+"""
+
+from statistics import fmean
+
+import torch
+
+from simulator.errors import UserError
+from simulator.metrics.lpips import LpipsNet
+
+PHASES = 4  # pixels: the stride of AlexNet's first layer
+MIN_SIDE = 32
+OPTIONS = ("alex", "squeeze", "vgg", "shifted")
+
+
+class LpipsVariant:
+    """`lpips:squeeze`, `lpips:vgg`, `lpips:alex` or `lpips:shifted` (AlexNet); 0 is identical, lower is better."""
+
+    higher_is_better = False
+
+    def __init__(self, option: str = "", *more: str) -> None:
+        """Load the network.
+
+        Raises:
+            LpipsUnavailable: no backbone to be had.
+            UserError: an option that is none of `OPTIONS`.
+        """
+        if option not in OPTIONS or more:
+            given = ":".join((option, *more))
+            raise UserError(f"metric 'lpips' takes one of {', '.join(OPTIONS)} as its option, not '{given}'")
+        self.name = f"lpips_{option}"
+        self._phases = PHASES if option == "shifted" else 1
+        self._net = LpipsNet("alex" if option == "shifted" else option)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all weights."""
+        return self._net.fingerprint
+
+    def measure(self, reference: torch.Tensor, shown: torch.Tensor) -> float | None:
+        """LPIPS of float32 images [3, H, W] in [0, 1]; None if too little of a side is left after the shifts."""
+        height, width = (side - self._phases + 1 for side in reference.shape[-2:])
+        if min(height, width) < MIN_SIDE:
+            return None
+        shifts = [(down, right) for down in range(self._phases) for right in range(self._phases)]
+        views = ((image[:, y : y + height, x : x + width] for image in (reference, shown)) for y, x in shifts)
+        return fmean(self._net.distance(*pair) for pair in views)
