@@ -79,8 +79,13 @@ class Point:
 def summarise(rows: Iterable[Row]) -> list[Point]:
     """One point per (scheme, channel, SNR, CBR), in the order in which they first appear."""
     groups = group_by_point(rows)
-    names = dict.fromkeys(name for group in groups.values() for row in group for name in further_metrics(row))
-    return [_point(identity, group, (*METRICS, *names)) for identity, group in groups.items()]
+    names = metric_names(row for group in groups.values() for row in group)
+    return [_point(identity, group, names) for identity, group in groups.items()]
+
+
+def metric_names(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Names of all metrics of some rows: the built-in ones, then further ones as they first appear."""
+    return (*METRICS, *dict.fromkeys(name for row in rows for name in further_metrics(row)))
 
 
 def further_names(points: Iterable[Point]) -> list[str]:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         points, faults = summarise(results.rows), faults + results.faults
         summaries[experiment.name] = [point.record() for point in points]
         if not args.json:
-            print_table(summary_table(points))
+            print_table(summary_table(points, results.meta.get("directions")))
             print(f"{experiment.name}: {len(results.rows)} rows; tables and figures in {folder}")
     if args.json:
         print(json.dumps(summaries, indent=2))

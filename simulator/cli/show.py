@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.bill:
         _print(form, bills(results.rows), Bill.record, tables.bills_csv, tables.bills_table)
     else:
-        _print(form, summarise(results.rows), Point.record, tables.summary_csv, tables.summary_table)
+        table = partial(tables.summary_table, directions=results.meta.get("directions"))
+        _print(form, summarise(results.rows), Point.record, tables.summary_csv, table)
     if form == "table" and len(results.rows) < results.planned:
         print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
     if form == "table" and results.unplanned:

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(point.record() for point in points))
     else:
-        print_table(summary_table(points))
+        print_table(summary_table(points, results.meta.get("directions")))
         print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
         if results.unplanned:
             print(

@@ -71,14 +71,15 @@ def _remove(name: str, written: Written) -> None:
 def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
     _remove(experiment.name, written)  # of an earlier version of the experiment, which may have asked for more
-    points = summarise(rows)
+    points, directions = summarise(rows), results.meta.get("directions")
     labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
-    tables |= {"table.md": quality_markdown(experiment.title, points, labels), "bill.csv": bills_csv(bills(rows))}
+    tables |= {"table.md": quality_markdown(experiment.title, points, labels, directions)}
+    tables |= {"bill.csv": bills_csv(bills(rows))}
     if experiment.reference:
         reference = results.meta["names"][experiment.reference]
         tables |= {"differences.csv": differences_csv(differences(rows, reference))}
-        if deltas := bd_rates(rows, reference):
+        if deltas := bd_rates(rows, reference, directions=directions):
             tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
     for name, text in tables.items():
         written.write(folder / name, text.encode())

@@ -56,6 +56,7 @@ class Metric(Protocol):
     """A metric beside the built-in ones; what it gives stands in results as a column of its name."""
 
     name: str
+    higher_is_better: bool
 
     def fingerprint(self) -> str:
         """Identify everything beside the specification that changes values (weights, versions)."""
@@ -70,12 +71,16 @@ def load_metric(spec: str) -> Metric:
     """Build the metric named `name[:option[:option...]]` (entry point group `simulator.metrics`).
 
     Raises:
-        UserError: no such metric, an option it does not know, or a name that cannot be a column's.
+        UserError: no such metric, an option it does not know, a name that cannot be a column's, or no direction.
     """
     metric = load_plugin("simulator.metrics", "metric", spec)
     name = getattr(metric, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
         raise UserError(f"metric '{spec}' is called {name!r}; a name is small letters, digits and _, a letter first")
+    if not isinstance(getattr(metric, "higher_is_better", None), bool):
+        raise UserError(
+            f"metric '{spec}' does not say which direction is better; set higher_is_better to True or False"
+        )
     return metric
 
 

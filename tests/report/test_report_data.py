@@ -239,7 +239,8 @@ def test_further_metrics_are_curves_and_columns(results):
             "data"
         ]
     )
-    assert list(data["further"].values()) == ["snr", "<b>"]
+    assert [words["name"] for words in data["further"].values()] == ["snr", "<b>"]
+    assert {one for found in data["differences"] for one in found["metric"]} >= set(data["further"])
     key = next(iter(data["further"]))
     assert key in data["metrics"]
     assert sorted(data["table"][key]) == list(range(len(rows)))
