@@ -24,6 +24,7 @@ VERBS = (
     "bpg",
     "train",
     "data",
+    "weights",
 )
 
 
