@@ -4,7 +4,8 @@ Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), told apart with an
 share its colour in lighter shades, and every curve has its own marker too. A panel is as wide as a column of a paper.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,17 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "figure.dpi": 200,
 }
+
+
+@contextmanager
+def own_style(more: dict[str, Any] | None = None) -> Iterator[None]:
+    """Draw inside the block with matplotlib's own defaults and `STYLE`, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE | (more or {}))
+        yield
 
 
 @dataclass(frozen=True)
@@ -99,13 +111,12 @@ def _colours(families: Sequence[tuple[str, bool]]) -> list[str]:
 
 def figure_of(curves: Sequence[Curve], metrics: Sequence[str], x: str, title: str, backbones: set[str]) -> "Figure":
     """The metrics side by side, and the outage rate below each if there was any outage."""
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     points = [point for curve in curves for point in curve.points]
     outages = any(point.outage_rate for point in points)
-    with matplotlib.rc_context(STYLE):
+    with own_style():
         figure = Figure(figsize=(PANEL_WIDTH * len(metrics), 3.9 if outages else 3.2), layout="constrained")
         FigureCanvasAgg(figure)
         grid: dict[str, Any] = {"sharex": True, "height_ratios": [5, 1]} if outages else {}

@@ -3,11 +3,12 @@
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.curves import STYLE, Curve, figure_of, make_curves
+from simulator.analysis.curves import Curve, figure_of, make_curves, own_style
 from simulator.analysis.statistics import METRICS, Point, further_names
 from simulator.analysis.tables import cbr_label
 from simulator.disk import write_atomically
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
 
 Write = Callable[[Path, bytes], None]
+
+
+@contextmanager
+def spared(notify: Callable[[str], None]) -> Iterator[None]:
+    """A figure that fails inside the block costs no results: `notify` receives the reason in one line."""
+    try:
+        yield
+    except Exception as error:  # matplotlib fails in many ways, and disks do
+        notify(
+            f"some figures could not be drawn ({type(error).__name__}: {error}); rows and tables are there: mend the "
+            "cause and run the same command again"
+        )
 
 
 def draw(results: Sequence[Results], folder: Path, x: str | None = None, write: Write = write_atomically) -> list[Path]:
@@ -119,12 +132,10 @@ def _title(channel: str, fixed: float, x: str, curves: Sequence[Curve]) -> str:
 
 def save(figure: "Figure", folder: Path, name: str, write: Write = write_atomically) -> list[Path]:
     """Write PNG and PDF without dates or versions, so that the same results give the same files."""
-    import matplotlib
-
     stem = re.sub(r"[^A-Za-z0-9.=_-]+", "-", name)
     paths = [folder / f"{stem}.png", folder / f"{stem}.pdf"]
     metadata: list[dict[str, Any]] = [{"Software": None}, {"CreationDate": None, "Creator": None, "Producer": None}]
-    with matplotlib.rc_context(STYLE):
+    with own_style():
         for path, entries in zip(paths, metadata, strict=True):
             file = io.BytesIO()
             figure.savefig(file, format=path.suffix[1:], metadata=entries)

@@ -2,8 +2,8 @@
 
 import argparse
 import json
-from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json
 
 
@@ -15,7 +15,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Compare every scheme with a reference on the same images: the mean difference at each SNR and CBR "
         "with its 95 % bootstrap interval, its mean over SNRs, and the BD-rate where there are several CBRs.",
     )
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, metavar="RESULTS", help="folder that a sweep wrote")
     parser.add_argument("--reference", required=True, metavar="SCHEME", help="the scheme that is subtracted")
     text = "column of a metric to compare, such as lpips or lpips_shifted; may be repeated (default: all)"
     parser.add_argument("--metric", metavar="COLUMN", action="append", default=[], help=text)

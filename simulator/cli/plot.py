@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json, note
 
 
@@ -14,14 +15,14 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         help="draw PSNR, MS-SSIM and LPIPS against SNR or CBR",
         description="Draw every metric of one or more results folders as PNG and PDF; several folders share figures.",
     )
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
     text = (
         "horizontal axis (default: cbr if there are several CBRs at a single SNR, else snr); cbr-data leaves out what "
     )
     text += "the channel spends on pilots, guard and prefix"
     parser.add_argument("--x", choices=("snr", "cbr", "cbr-data"), help=text)
     text = "folder for the figures (default: RESULTS/figures, or ./figures for several RESULTS)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -19,7 +19,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "figure4, figure5, figure6 or another file of experiments/ by name, a path to FILE.yaml, or all"
     parser.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help=text)
     text = "folder for the folders of all experiments (default: results)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     text = "image set in place of the experiment's: samples, kodak, or a file, folder or glob"
     parser.add_argument("--images", metavar="SET", help=text)
     text = "take the first N images only"

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("show", help="print the numbers of a results folder")
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, metavar="RESULTS", help="folder that a sweep wrote")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rows", action="store_true", help="one line per image and realisation instead of means")
     text = "what the channel uses were spent on, per scheme, SNR and CBR, as shares"

@@ -45,7 +45,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, "none")
     text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
-    parser.add_argument("--out", type=Path, default=Path("sweep-results"), metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, default=Path("sweep-results"), metavar="DIR", help=text)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
     arguments.add_json(parser)
     parser.set_defaults(run=run)

@@ -16,6 +16,7 @@ from typing import Any
 
 from simulator.codecs.held import networks, own_parts
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
 from simulator.metrics import Metric
@@ -58,7 +59,7 @@ def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any
     spec = ":".join(["torch", *options])
     if len(options) < 2 or not options[0].endswith(".py"):
         raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
-    path, class_name, arguments = Path(options[0]).expanduser(), options[1], options[2:]
+    path, class_name, arguments = user_path(options[0]), options[1], options[2:]
     source = read_source(path)
     with _beside(path.resolve().parent) as imported:
         module = _execute(path, source)

@@ -20,6 +20,7 @@ import torch
 
 from simulator.codecs.files import read_source, run_file
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, one_line
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.spec.options import Choice, Known, Number, full_name, read_options
 
@@ -49,10 +50,10 @@ def load_keras(*options: str) -> CodecScheme:
     chosen = read_options("keras", [one for one in rest if one not in layers], OPTIONS)
     if len(layers) > 1:
         raise UserError(f"'{spec}': 'layers' is given twice; give it once")
-    paths = (Path(encoder).expanduser(), Path(decoder).expanduser())
+    paths = (user_path(encoder), user_path(decoder))
     contents = [hashlib.sha256(read_source(path)).hexdigest() for path in paths]
     backend = import_keras().backend.backend()
-    contents += [run_file(Path(one.removeprefix(LAYERS)).expanduser()) for one in layers]
+    contents += [run_file(user_path(one.removeprefix(LAYERS))) for one in layers]
     name = ":".join([full_name(f"keras:{files}", chosen, OPTIONS), *layers])
     fingerprint = hashlib.sha256(" ".join(contents).encode()).hexdigest()
     return CodecScheme(KerasCodec(*paths, chosen["layout"], chosen["power"]), name, f"{fingerprint}-{backend}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from simulator.analysis.curves import STYLE
+from simulator.analysis.curves import own_style
 from simulator.analysis.plots import Write, save
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
@@ -87,7 +87,6 @@ def _strip(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Any) -> S
 
 def figure_of_pictures(strips: list[Strip]) -> "Figure":
     """Lay out the strips, one below the other; what is smaller than the source is enlarged without smoothing."""
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,7 +95,7 @@ def figure_of_pictures(strips: list[Strip]) -> "Figure":
     width = (WIDTH - LEFT) / len(titles) - GAP
     height = width * source.shape[1] / source.shape[2]
     total = TOP + len(strips) * (height + CAPTION)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+    with own_style({"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, total))
         FigureCanvasAgg(figure)
         for row, strip in enumerate(strips):

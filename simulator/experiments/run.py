@@ -7,7 +7,7 @@ from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
 from simulator.analysis.outputs import FIGURES, SUMMARY
-from simulator.analysis.plots import draw_panels
+from simulator.analysis.plots import draw_panels, spared
 from simulator.analysis.statistics import bills, summarise
 from simulator.analysis.tables import (
     bd_rates_csv,
@@ -84,7 +84,8 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     figures = folder / FIGURES
-    for metrics in experiment.figures:
-        draw_panels(results, figures, experiment.name, metrics, experiment.x, labels, written.write)
-    if experiment.pictures:
-        draw_pictures(experiment.grid, results, figures, experiment.name, written.write)
+    with spared(written.notify):
+        for metrics in experiment.figures:
+            draw_panels(results, figures, experiment.name, metrics, experiment.x, labels, written.write)
+        if experiment.pictures:
+            draw_pictures(experiment.grid, results, figures, experiment.name, written.write)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.images.kodak import load_kodak
 from simulator.images.pixels import image_digest, to_float
@@ -110,7 +111,7 @@ def sample_files() -> list[Path]:
 
 def _find_files(spec: str, passed_over: Callable[[Path], bool]) -> list[Path]:
     """The files that a file name, folder or glob stands for, sorted."""
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.is_dir():
         candidates = list(path.iterdir()) if os.access(path, os.R_OK | os.X_OK) else []
     elif path.exists():
