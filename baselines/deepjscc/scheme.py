@@ -1,4 +1,4 @@
-"""DeepJSCC as a scheme: the net whose bandwidth ratio is asked for, image by image."""
+"""DeepJSCC as a scheme: one net per bandwidth ratio, one image at a time."""
 
 from fractions import Fraction
 from functools import cached_property

@@ -65,7 +65,7 @@ class Lrisc(nn.Module):
         Args:
             bits: -log2 p(z_i | y), [B, h, w].
             mean_dimensions: float [B / group].
-            group: images that share it and, where entropy guides the rates, one beta, as the regions of one image do.
+            group: images that share a budget (and one beta), as the regions of one image do.
 
         Returns:
             Index into V, int64 [B, h, w]. Carries no gradient.
@@ -95,7 +95,7 @@ class Lrisc(nn.Module):
         return self.denoiser.condition(estimate, estimate.z / self.entropy.channel_scale)
 
     def generate(self, estimate: LatentEstimate, start: Tensor, steps: int) -> Tensor:
-        """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""
+        """g_d: decode a latent to images [B, 3, H, W] in [-1, 1] in `steps` DDIM steps from x_N = `start`."""
         guide = self.denoiser.guide(self.condition(estimate))
         return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)
 

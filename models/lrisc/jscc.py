@@ -19,7 +19,7 @@ from simulator.models.lrisc.signals import Aim
 from simulator.models.lrisc.snr import FIDELITY_UNIT, SilentSnrAdaptation, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
-TOKEN_SNR_DB = (-10.0, 25.0)  # what the receiver's SNR module is told at least and at most
+TOKEN_SNR_DB = (-10.0, 25.0)  # range of the receiver's SNR module's input
 
 
 class WindowAttention(nn.Module):

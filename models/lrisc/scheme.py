@@ -1,4 +1,4 @@
-"""The scheme `lrisc`: Fig. 1 as a link end, with everything that the receiver needs billed."""
+"""The scheme `lrisc`: header, rate map, scale and bill around the networks of Fig. 1."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ _OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma":
 
 
 class LriscScheme:
-    """LRISC with released weights or one's own. One image at a time, so that a batch never changes a result."""
+    """LRISC with released weights or your own. Images are processed one at a time: a batch never changes a result."""
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
@@ -149,7 +149,7 @@ class LriscScheme:
         return dict(zip(("latent", "received latent"), pictures, strict=True))
 
     def _aim(self, state: LinkState) -> Aim:
-        """What the networks are told, for one image: no SNR that they were not trained for."""
+        """The aim of one image; its SNR is clamped to the range that the networks were trained for."""
         lowest, highest = self._trained_snr_db
         snr_db = torch.full((1,), min(max(state.snr_db, lowest), highest))
         return Aim(snr_db.to(self.device), torch.full((1,), float(self.gamma == 0), device=self.device))
@@ -158,7 +158,7 @@ class LriscScheme:
         return self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1), aim)
 
     def _receive(self, received: Received, size: tuple[int, int], state: LinkState) -> LatentEstimate | None:
-        """The latent that arrived, or None when header, map or symbols are lost."""
+        """The received latent, or None when header, map or symbols are lost."""
         shape, values = (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), self.model.levels.cpu()
         head = self._frame.read(received, shape, values, state)
         equalised = None if head is None else equalise(received, head, values)

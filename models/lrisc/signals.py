@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Aim:
-    """What the networks of both ends are told about every image of a batch.
+    """What both ends know about every image of a batch.
 
     Attributes:
         snr_db: average Es/N0 in dB, float [B]; infinite where there is no channel.

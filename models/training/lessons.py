@@ -1,10 +1,10 @@
 """What each image of a batch teaches the denoiser: a table of named lessons.
 
 Of every eight images six decode from the start of the sampler (n = N), where a fast receiver spends its few steps. Half
-of these start from zeros (gamma = 0), of which all networks but the entropy model are told, and learn distortion alone:
-the system then has a distortion end and a perception end. The other two images see uniform n. One gets the true x_n,
-the other the x_n that the sampler would make: trained on true x_n alone, the sampler would trust them, and its errors
-would add up over steps.
+of these start from zeros (gamma = 0) and learn distortion alone; every network but the entropy model knows which. The
+system then has a distortion end and a perception end. The other two images see uniform n. One gets the true x_n, the
+other the x_n that the sampler would make: trained on true x_n alone, the sampler would trust them, and its errors would
+add up over steps.
 """
 
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ class Lesson:
     Attributes:
         from_zeros: x_N = 0; the image learns distortion alone.
         at_start: n = N; otherwise n is uniform.
-        own: x_n comes from what the model itself makes of x_N, otherwise from the true image.
+        own: x_n comes from the model's own one-step reconstruction, otherwise from the true image.
     """
 
     from_zeros: bool = False

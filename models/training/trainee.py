@@ -56,8 +56,8 @@ class StageConfig:
         maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; `coarse_maps`
             does not count then.
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
-        psnr_end_only: train adapters and whatever else is the PSNR end's own, on squared error alone; what the
-            perception end makes of an image stays the same, bit for bit.
+        psnr_end_only: train only what the PSNR end alone uses (adapters, tokens), on squared error; images of the
+            perception end stay the same, bit for bit.
     """
 
     rate_weight: float = 0.05
@@ -165,7 +165,7 @@ class LriscTrainee:
 
     @torch.no_grad()
     def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
-        """x, with what one step makes of the noise in place of the images that `own` [B] marks."""
+        """x, with the images that `own` [B] marks replaced by their one-step reconstructions from the noise."""
         some = own.nonzero()[:, 0]
         if not len(some):
             return x

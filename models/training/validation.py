@@ -66,7 +66,7 @@ class Validation:
         return torch.cat(columns, dim=2) / 2 + 0.5
 
     def _shown(self, model: Lrisc, x: Tensor, index: int, fidelity: float) -> tuple[float, Tensor]:
-        """Bits of z, and what one end of the decoder makes of an image [1, 3, H, W] at every point in one step."""
+        """Bits of z, and one end's one-step reconstructions of an image [1, 3, H, W] at every point."""
         latent = model.analyse(x, Aim.clean(x.new_full((1,), fidelity)))
         if self.snrs_db:
             levels = model.share(latent.bits, torch.tensor([CBR * 2 * 3 * STRIDE**2], device=x.device))

@@ -470,7 +470,6 @@ def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights,
         ("model.latent_scale=3", ["model.latent_scale"]),  # no weight changes its shape
         ("stages.1.start=null", ["start", "start_weights", "variant.snr_module"]),  # of the card
         ("defaults.steps=2", []),  # how the scheme runs it
-        ("notes=[something]", []),
         ("stages.1.loop.steps=2", []),  # the loop keeps its own record
     ],
 )
