@@ -160,11 +160,3 @@ def test_generation_is_deterministic_and_in_range(model, photographs):
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert first.abs().max() <= 1
-
-
-def test_levels_carry_no_gradient(model, photographs):
-    bits = model.analyse(photographs, SHARP).bits
-    assert bits.requires_grad
-    levels = levels_at(bits, torch.full((8,), 0.2), model.levels)
-    assert levels.dtype == torch.int64
-    assert not levels.requires_grad
