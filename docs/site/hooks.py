@@ -150,7 +150,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _ratio(cbr: str) -> str:
-    from simulator.analysis.tables import cbr_label
+    from simulator.analysis.words import cbr_label
 
     return cbr_label(float(cbr)) if cbr else "all"
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
@@ -18,6 +17,7 @@ from simulator.analysis.statistics import (
     Point,
     further_names,
 )
+from simulator.analysis.words import cbr_label
 from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
@@ -132,12 +132,6 @@ def _cell(column: str, value: Any) -> str:
 def to_json(records: Iterable[dict[str, Any]]) -> str:
     """A JSON list; null where a metric is missing."""
     return json.dumps(list(records), indent=2, allow_nan=False)
-
-
-def cbr_label(cbr: float) -> str:
-    """A bandwidth ratio as people write it: `1/16` where a small fraction says it, else decimals."""
-    fraction = Fraction(cbr).limit_denominator(999)
-    return str(fraction) if abs(float(fraction) - cbr) < 1e-9 else f"{cbr:.6g}"
 
 
 def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None = None) -> "Table":

@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
         print(to_json(point.record() for point in points))
     else:
         print_table(summary_table(points, results.meta.get("directions")))
-        print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
+        drawn = any((args.out / FIGURES).glob("*-vs-*"))  # a single SNR and CBR make no curve
+        figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, as they take several SNRs or CBRs"
+        print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, {figures}")
         if results.unplanned:
             print(
                 f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them"

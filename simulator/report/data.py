@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from simulator.analysis.comparison import differences
-from simulator.analysis.curves import BACKBONES, Curve, make_curves
+from simulator.analysis.curves import Curve, make_curves
 from simulator.analysis.statistics import (
     LEDGER_ITEMS,
     METRICS,
@@ -19,7 +19,7 @@ from simulator.analysis.statistics import (
     image_means,
     value_of,
 )
-from simulator.analysis.tables import cbr_label
+from simulator.analysis.words import BACKBONES, cbr_label
 from simulator.errors import UserError
 from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import Row
@@ -142,7 +142,7 @@ def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) ->
     nets = sorted({one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"})
     return {
         "series": [
-            {"label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
+            {"name": one.name, "label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
             | {"symbol": SYMBOLS[one.curve.marker], "plain": not one.curve.marker}
             for one in series
         ],
