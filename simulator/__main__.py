@@ -22,6 +22,7 @@ from simulator.surroundings import own_settings
 VERBS = (
     "sweep",
     "transmit",
+    "list",
     "app",
     "reproduce",
     "plot",

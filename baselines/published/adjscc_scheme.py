@@ -10,15 +10,16 @@ from torch.nn import functional as F
 from simulator.baselines.published import frame
 from simulator.baselines.published.adjscc import STRIDE, Adjscc, AdjsccConfig
 from simulator.baselines.published.channel import Pairing, pair, unpair
-from simulator.baselines.published.scheme import PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
+from simulator.spec.options import Declaration
 
 
 class AdjsccScheme(PublishedScheme):
     """ADJSCC at the bandwidth ratio of its weights."""
 
-    system = "adjscc"
+    declaration = Declaration("adjscc", "ADJSCC with imported weights", {"weights": WEIGHTS, "snr": SNR})
     pad_mode = "reflect"
     pairing: Pairing = "neighbours"
     net: Adjscc
@@ -75,5 +76,7 @@ class AdjsccScheme(PublishedScheme):
 class PdjsccScheme(AdjsccScheme):
     """The generator of PDJSCC."""
 
-    system = "pdjscc-published"
+    declaration = Declaration(
+        "pdjscc-published", "the published PDJSCC with imported weights", {"weights": WEIGHTS, "snr": SNR}
+    )
     pairing: Pairing = "halves"

@@ -7,7 +7,6 @@ information, is the paper's 0.2; where the bill would exceed the budget, the lar
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,11 +15,11 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.ntscc import MULTIPLE, STRIDE, Latent, Ntscc, NtsccConfig
-from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.models.lrisc.ratemap import decode_map, encode_map
-from simulator.spec.options import Known, Number
+from simulator.spec.options import Declaration, Number
 
 ETA = 0.2
 TYPICAL_RATE = 64  # reals per token, by which repeats of side information are limited
@@ -41,8 +40,15 @@ class Plan:
 class NtsccScheme(PublishedScheme):
     """NTSCC at an operating point that its weights, eta and the budget set."""
 
-    system = "ntscc"
-    known: ClassVar[Known] = {"eta": Number(ETA, 1e-3, 10), "snr": SNR}
+    declaration = Declaration(
+        "ntscc",
+        "NTSCC with imported weights",
+        {
+            "weights": WEIGHTS,
+            "eta": Number(ETA, 1e-3, 10, help="largest scale from bits of the entropy model to rate"),
+            "snr": SNR,
+        },
+    )
     net: Ntscc
     config: NtsccConfig
 

@@ -21,34 +21,33 @@ from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
 from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
-from simulator.spec.options import Known, Number, full_name, read_options
+from simulator.spec.options import Declaration, Number, Text
 
-SNR = Number(None, -30, 60)  # what the networks are told, in place of the link's
+WEIGHTS = Text("NAME", "imported weights, or what `train` exported; required")
+SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
 
 
 class PublishedScheme(ABC):
     """One network with imported weights. One image at a time, so that a batch never changes a result."""
 
-    system: str
-    known: ClassVar[Known] = {"snr": SNR}
+    declaration: ClassVar[Declaration]
     pad_mode = "replicate"
 
     def __init__(self, *options: str) -> None:
-        """Options: `weights=NAME` (imported, or what `train` exported) and those of `known`.
+        """Options: those of `declaration`.
 
         Raises:
             UserError: no such weights, or an option or value that the scheme does not know.
         """
-        weights = [option.partition("=")[2] for option in options if option.startswith("weights=")]
-        if len(weights) != 1 or not weights[0]:
-            raise UserError(f"'{self.system}' needs weights=NAME, once; {there_are(self.system)}")
-        others = [option for option in options if not option.startswith("weights=")]
-        self.options: dict[str, Any] = read_options(self.system, others, self.known)
-        self.name = full_name(f"{self.system}:weights={weights[0]}", self.options, self.known)
-        state, card = find(weights[0], self.system).load()
-        family, what = FAMILIES[self.system], f"the model card of '{weights[0]}'"
+        self.options: dict[str, Any] = self.declaration.read(options)
+        self.name = self.declaration.spell(self.options)
+        system, weights = self.declaration.name, self.options["weights"]
+        if weights is None:
+            raise UserError(f"'{system}' needs weights=NAME; {there_are(system)}")
+        state, card = find(weights, system).load()
+        family, what = FAMILIES[system], f"the model card of '{weights}'"
         self.config = family.build_config(card.get("model"), what)
-        net = build_network(lambda: family.make(self.config), state, weights[0])
+        net = build_network(lambda: family.make(self.config), state, weights)
         self.net: nn.Module = net.eval().requires_grad_(False)
         self._told = self.options["snr"] if self.options["snr"] is not None else card.get("snr_db")
         self._identity = json.dumps([card["sha256"], card.get("model"), card.get("snr_db")])

@@ -3,7 +3,6 @@
 import struct
 import warnings
 from fractions import Fraction
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,12 +11,12 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.mask import decode_mask, encode_mask, mask_bytes
-from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
 from simulator.baselines.published.swinjscc import TIES, Encoded, SwinConfig, SwinJscc
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import LinkState, SymbolLedger
-from simulator.spec.options import Choice, Known, Number
+from simulator.spec.options import Choice, Declaration, Number
 
 LARGEST_RATE = 192  # of those that the authors trained; others may be asked for
 NEAR_TIE = 1e-3
@@ -31,8 +30,16 @@ class SwinScheme(PublishedScheme):
     Where the budget is exactly that of the papers, the side information takes its place from the payload.
     """
 
-    system = "swinjscc"
-    known: ClassVar[Known] = {"rate": Number(None, 1, 4096, 1), "ties": Choice(TIES), "snr": SNR}
+    declaration = Declaration(
+        "swinjscc",
+        "SwinJSCC with imported weights, in any of its modes",
+        {
+            "weights": WEIGHTS,
+            "rate": Number(None, 1, 4096, whole=True, help="channels to send (default: what the budget has room for)"),
+            "ties": Choice(TIES, "how equal scores of channels are ordered"),
+            "snr": SNR,
+        },
+    )
     net: SwinJscc
     config: SwinConfig
 
@@ -142,5 +149,4 @@ class SwinScheme(PublishedScheme):
 class WittScheme(SwinScheme):
     """WITT: SwinJSCC in the modes `sa` and `base`."""
 
-    system = "witt"
-    known: ClassVar[Known] = {"snr": SNR}
+    declaration = Declaration("witt", "WITT with imported weights", {"weights": WEIGHTS, "snr": SNR})

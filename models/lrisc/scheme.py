@@ -21,14 +21,30 @@ from simulator.models.pretrained import build_network, find_weights, load_pretra
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
+from simulator.spec.options import Declaration, Number, Text
 
 WEIGHTS = "lrisc-compact"
 _REVISION = 6  # of what this file and airframe.py put on the air and take from it
-_OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
 class LriscScheme:
     """LRISC with released weights or your own. Images are processed one at a time: a batch never changes a result."""
+
+    declaration = Declaration(
+        "lrisc",
+        "latent rate allocation, SNR-adaptive JSCC and a conditional diffusion decoder: the paper",
+        {
+            "weights": Text("NAME or FOLDER", f"a released name or a folder of your own (default: {WEIGHTS})"),
+            "steps": Number(
+                None, 1, 1000, whole=True, help="DDIM steps (default: the model card's)", slider=(1, 50, 1)
+            ),
+            "gamma": Number(
+                None, 0, 1, help="size of x_N; 0 is the PSNR end (default: the model card's)", slider=(0, 1, 0.05)
+            ),
+            "seed": Number(0, 0, 2**53, whole=True, help="seed of x_N"),
+        },
+        standard=3,
+    )
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
@@ -37,17 +53,18 @@ class LriscScheme:
         Raises:
             UserError: an option or value it does not know, or no such weights.
         """
-        given = _split_options(options)
-        weights = given.pop("weights", WEIGHTS).rstrip("/")
+        chosen = self.declaration.read(options)
+        weights = (chosen["weights"] or WEIGHTS).rstrip("/")
         state, card = load_pretrained(WEIGHTS) if weights == WEIGHTS else find_weights(weights, "lrisc").load()
         config = _card_config(card, weights)
-        defaults = config["defaults"] | {"seed": 0}
-        values = defaults | _read_values(given)
-        self.steps, self.gamma, self.seed = int(values["steps"]), values["gamma"], int(values["seed"])
-        # One name per meaning: what equals the default goes unsaid, the rest has one order and one spelling.
-        said = [f"weights={weights}"] if weights != WEIGHTS else []
-        said += [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
-        self.name = ":".join(["lrisc", *said])
+        defaults = {"weights": WEIGHTS, **config["defaults"]}
+        values = defaults | {key: value for key, value in chosen.items() if value is not None} | {"weights": weights}
+        self.settings: dict[str, Any] = values
+        self.steps, self.gamma, self.seed = int(values["steps"]), float(values["gamma"]), int(values["seed"])
+        # One name per meaning: the card's defaults are left out, as the declared ones are.
+        self.name = self.declaration.spell(
+            {key: None if value == defaults.get(key) else value for key, value in values.items()}
+        )
         self._digest, self._trained_snr_db = card["sha256"], config["snr_db"]
         self._variant = variant = Variant.from_mapping(config.get("variant") or {})
         self._frame = FRAMES[variant.rates]
@@ -174,9 +191,15 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     config = card.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("defaults"), dict) or "model" not in config:
         raise UserError(f"the model card of '{weights}' does not describe LRISC; export it again")
-    defaults = {key: str(config["defaults"].get(key)) for key in ("steps", "gamma")}
+    options = LriscScheme.declaration.options
+    defaults = {key: options[key].read(str(config["defaults"].get(key))) for key in ("steps", "gamma")}
+    if None in defaults.values():
+        raise UserError(
+            f"'defaults' in the model card of '{weights}' must have steps ({options['steps']}) and gamma "
+            f"({options['gamma']}); export it again"
+        )
     trained = read_snr_range(config.get("snr_db"), f"'snr_db' in the model card of '{weights}'")
-    return config | {"defaults": _read_values(defaults), "snr_db": trained}
+    return config | {"defaults": defaults, "snr_db": trained}
 
 
 def pad_to_stride(x: Tensor) -> Tensor:
@@ -190,32 +213,3 @@ def three_principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:
     axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean)).eigenvectors[:, -3:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return mean, axes * largest.sign()
-
-
-def _split_options(options: tuple[str, ...]) -> dict[str, str]:
-    """`key=value` options as a mapping; each known key may be given once, with a value."""
-    given: dict[str, str] = {}
-    for option in options:
-        key, _, text = option.partition("=")
-        if key not in _OPTIONS or key in given or not text:
-            raise _not_understood(option)
-        given[key] = text
-    return given
-
-
-def _read_values(given: Mapping[str, str]) -> dict[str, float]:
-    """The options that are numbers, held to their ranges."""
-    values: dict[str, float] = {}
-    for key, text in given.items():
-        try:
-            value = values[key] = float(text) if key == "gamma" else int(text)
-        except ValueError:
-            raise _not_understood(f"{key}={text}") from None
-        if not {"steps": 1 <= value <= 1000, "gamma": 0 <= value <= 1, "seed": True}[key]:
-            raise _not_understood(f"{key}={text}")
-    return values
-
-
-def _not_understood(option: str) -> UserError:
-    known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
-    return UserError(f"lrisc does not understand '{option}'; options, each once: {known}")

@@ -20,6 +20,7 @@ from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
 from simulator.metrics import Metric
+from simulator.spec.options import Declaration, declares
 
 # The methods that a class must have, and how many arguments they are given.
 METHODS = {
@@ -30,6 +31,7 @@ METHODS = {
 }
 
 
+@declares(Declaration("torch", "a scheme, bound or codec in a Python file", form="FILE.py:CLASS[:OPTION...]"))
 def load_from_file(*options: str) -> Scheme | Bound:
     """The scheme that `torch:` names; entry point of the group `simulator.schemes`.
 
@@ -45,6 +47,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
     return _with_digest(made, digest)
 
 
+@declares(Declaration("torch", "a metric in a Python file", form="FILE.py:CLASS[:OPTION...]"))
 def load_metric_from_file(*options: str) -> Metric:
     """The metric that `torch:` names, called what the class says; entry point of the group `simulator.metrics`.
 

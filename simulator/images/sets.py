@@ -17,8 +17,14 @@ from simulator.errors import UserError
 from simulator.images.kodak import load_kodak
 from simulator.images.pixels import image_digest, to_float
 from simulator.images.reading import MIN_SIDE, load_image
+from simulator.spec.options import Declaration
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+SETS = (
+    Declaration("samples", "five photographs that ship with scikit-image"),
+    Declaration("kodak", "24 photographs of 768x512 pixels; 'data get kodak' downloads them"),
+    Declaration("PATH", "an image file, a folder (not searched deeper) or a glob (** goes deeper)"),
+)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 
 

@@ -14,6 +14,7 @@ from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.backbones import LpipsUnavailable
 from simulator.metrics.lpips import LpipsNet
+from simulator.spec.options import Declaration
 from simulator.spec.plugins import load_plugin
 
 __all__ = [
@@ -35,6 +36,11 @@ PSNR_CAP_DB = 100.0
 MS_SSIM_MIN_SIDE = 161
 # AlexNet's and SqueezeNet's pooling leaves nothing of smaller images.
 LPIPS_MIN_SIDE = 32
+BUILT_IN = (
+    Declaration("psnr_db", f"PSNR of 8-bit RGB in dB, at most {PSNR_CAP_DB:g}; always measured"),
+    Declaration("ms_ssim", f"MS-SSIM; always measured where both sides have {MS_SSIM_MIN_SIDE} pixels or more"),
+    Declaration("--lpips", "LPIPS of alex, vgg or squeeze; measured unless none is chosen or no backbone is there"),
+)
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,18 @@ def test_both_ends_of_the_link_know_that_the_psnr_end_is_asked_for(weights, imag
 
 
 @pytest.mark.parametrize(
-    "option", ["steps=0", "steps=1001", "steps=two", "gamma=-1", "gamma=nan", "gamma=2", "seed=x", "speed=3", "steps"]
+    ("option", "match"),
+    [
+        *((f"steps={bad}", "give steps as a whole number from 1 to 1000") for bad in ("0", "1001", "two", "4.5")),
+        *((f"gamma={bad}", "give gamma as a number from 0 to 1") for bad in ("-1", "nan", "2")),
+        *((f"seed={bad}", "give seed as a whole number from 0 to") for bad in ("x", "-1")),
+        ("weights=", "give weights as NAME or FOLDER"),
+        ("speed=3", "'lrisc' has no option 'speed=3'; known: weights=NAME or FOLDER, steps=, gamma=, seed="),
+        ("steps", "'lrisc' has no option 'steps'"),
+    ],
 )
-def test_bad_options_are_explained(weights, option):
-    with pytest.raises(UserError, match=r"does not understand.*steps=1\.\.1000"):
+def test_bad_options_are_explained(weights, option, match):
+    with pytest.raises(UserError, match=match):
         LriscScheme(option)
 
 
@@ -235,7 +243,7 @@ def test_padding_repeats_the_border(size):
 @pytest.mark.usefixtures("weights")
 def test_one_name_per_meaning():
     assert LriscScheme("gamma=0.80", "steps=3").name == LriscScheme("steps=3").name == "lrisc:steps=3"
-    with pytest.raises(UserError, match="each once"):
+    with pytest.raises(UserError, match="given twice; give it once"):
         LriscScheme("seed=1", "seed=2")
 
 
