@@ -36,8 +36,7 @@ class Written:
             notify: is told in one line when a file of somebody else had to make room.
         """
         self.folder = folder
-        self.notify = notify
-        self._connection = connection
+        self._connection, self._notify = connection, notify
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file whole or not at all; another's file of this name is renamed first, not lost."""
@@ -82,7 +81,7 @@ class Written:
         while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
             number += 1
         path.rename(aside)
-        self.notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
+        self._notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
 
 
 @contextmanager
