@@ -24,14 +24,8 @@ from simulator.phy.transport import (
     encode_transport_blocks,
     transport_format,
 )
-from simulator.spec.options import Choice, full_name, read_options
+from simulator.spec.options import Choice, Declaration
 
-_OPTIONS = {
-    "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE))),
-    "chroma": Choice(("444", "420")),
-    "decoder": Choice(("layered", "sionna")),
-    "adaptation": Choice(("average", "genie")),
-}
 _REVISION = 3  # of what this file puts into a transport block, and of how it chooses the MCS
 
 
@@ -44,14 +38,27 @@ class BpgLdpc:
     about to meet: the bound for a link that measures the channel before it sends.
     """
 
+    declaration = Declaration(
+        "bpg-ldpc",
+        "BPG, NR LDPC code and QAM with the best MCS for the link, or a fixed one",
+        {
+            "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE)), "modulation and code rate"),
+            "chroma": Choice(("444", "420"), "chroma sampling"),
+            "decoder": Choice(("layered", "sionna"), "LDPC decoder: ours, or Sionna's flooding"),
+            "adaptation": Choice(("average", "genie"), "what the MCS follows: the average SNR, or each realisation"),
+        },
+        bare="mcs",
+        standard=1,
+    )
+
     def __init__(self, *options: str) -> None:
         """Options: an MCS such as `16qam-1/2` (default `adaptive`), `chroma=420`, `decoder=sionna`, `adaptation=genie`.
 
         Raises:
             UserError: unknown option, or a fixed MCS that shall be adapted.
         """
-        chosen = read_options("bpg-ldpc", options, _OPTIONS, bare="mcs")
-        self.name = full_name("bpg-ldpc", chosen, _OPTIONS, bare="mcs")
+        chosen = self.declaration.read(options)
+        self.name = self.declaration.spell(chosen)
         self.genie = chosen["adaptation"] == "genie"
         self._mcs = {mcs.name: mcs for mcs in MCS_TABLE}.get(chosen["mcs"])
         if self._mcs and self.genie:

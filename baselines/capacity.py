@@ -8,9 +8,7 @@ from simulator.baselines import bpg
 from simulator.channels import Realisation
 from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Decoded, SymbolLedger, outage_image
-from simulator.spec.options import Choice, full_name, read_options
-
-_OPTIONS = {"chroma": Choice(("444", "420"))}
+from simulator.spec.options import Choice, Declaration
 
 
 class BpgCapacity:
@@ -20,10 +18,17 @@ class BpgCapacity:
     is the same on every symbol, as in the schemes that send BPG files: without water-filling over subcarriers.
     """
 
+    declaration = Declaration(
+        "bpg-capacity",
+        "BPG at Shannon's capacity of every realisation: a bound",
+        {"chroma": Choice(("444", "420"), "chroma sampling")},
+        standard=4,
+    )
+
     def __init__(self, *options: str) -> None:
-        """Options: `chroma=444` (default) or `chroma=420`. Raises UserError for others."""
-        chosen = read_options("bpg-capacity", options, _OPTIONS)
-        self.name = full_name("bpg-capacity", chosen, _OPTIONS)
+        """Options: those of `declaration`. Raises UserError for others."""
+        chosen = self.declaration.read(options)
+        self.name = self.declaration.spell(chosen)
         self._chroma = chosen["chroma"]
 
     def fingerprint(self) -> str:

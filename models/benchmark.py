@@ -18,9 +18,10 @@ from simulator.channels import load_channel
 from simulator.devices import has_native_bf16
 from simulator.link import transmit
 from simulator.metrics import LpipsNet, LpipsUnavailable, measure
-from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig
 from simulator.models.lrisc.scheme import LriscScheme
+from simulator.models.lrisc.signals import LatentEstimate
 from simulator.models.training.monitor import count_flops
 from simulator.spec.configuration import read_configuration
 
@@ -104,7 +105,7 @@ def run_alone(name: str, side: int, repeats: int) -> dict[str, float]:
     before = _resident_mb("VmRSS")
     model = build(name, "cpu")
     shape = (1, model.config.latent_channels, side // STRIDE, side // STRIDE)
-    z, start = Estimate.exact(torch.randn(shape)), torch.randn(1, 3, side, side)
+    z, start = LatentEstimate.exact(torch.randn(shape)), torch.randn(1, 3, side, side)
     with one_thread(), torch.inference_mode():
         (seconds,) = take_turns([lambda: model.generate(z, start, 1)], repeats)
         megabytes = _resident_mb("VmHWM") - before

@@ -1,18 +1,28 @@
 """`python -m simulator`: one module per verb, errors in one line."""
 
-import argparse
-import re
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # What lies in the current folder stands for no module; this package's own folder comes last.
+    sys.path[0:1] = []
+    sys.path.append(__file__.removesuffix("__main__.py") + "..")
+
+import argparse
+import os
+import re
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 from simulator import __version__
 from simulator.errors import SchemeError, UserError, in_one_line
+from simulator.surroundings import own_settings
 
 # In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
 VERBS = (
     "sweep",
     "transmit",
+    "list",
     "app",
     "reproduce",
     "plot",
@@ -24,6 +34,7 @@ VERBS = (
     "bpg",
     "train",
     "data",
+    "weights",
 )
 
 
@@ -52,9 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 1 done with faults, 2 bad input, 130 interrupted."""
+    own_settings()
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except (UserError, SchemeError) as error:
         if args.debug:
             raise
@@ -68,8 +82,22 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command resumes it", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read has read enough
+        _drop_output()
         return 0
+    except OSError as error:
+        if args.debug:
+            raise
+        _drop_output()
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"error: {in_one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """Let go of what stdout could not take: Python would try, and fail, once more at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

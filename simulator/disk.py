@@ -8,11 +8,34 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from simulator.errors import UserError
+
+
+def user_path(text: str) -> Path:
+    """A path as a user writes it: `~` and `~NAME` are home folders, but `~tmp.png` is a file's name.
+
+    Raises:
+        UserError: it lies in the home folder of nobody.
+    """
+    expanded = os.path.expanduser(text)
+    first, separator, _ = text.partition("/")
+    if expanded == text and text.startswith("~") and (separator or text == "~") and not os.path.lexists(first):
+        reason = "nobody has a home folder here: set HOME" if first == "~" else f"there is no user '{first[1:]}'"
+        raise UserError(f"'{text}' cannot be found ({reason}); write the whole path, or ./{first} for a folder here")
+    return Path(expanded)
+
 
 def cache_dir() -> Path:
-    """Root of the cache: SIMULATOR_CACHE_DIR, else the platform's user cache folder. It may not exist yet."""
+    """Root of the cache: SIMULATOR_CACHE_DIR, else the platform's user cache folder. It may not exist yet.
+
+    Raises:
+        UserError: there is no home folder to keep it in.
+    """
     chosen = os.environ.get("SIMULATOR_CACHE_DIR")
-    return Path(chosen).expanduser() if chosen else user_cache_path("wireless-image-simulator")
+    try:
+        return user_path(chosen or str(user_cache_path("wireless-image-simulator")))
+    except (UserError, RuntimeError) as error:  # platformdirs has an error of its own
+        raise UserError(f"no place for the cache: {error}; or name a folder in SIMULATOR_CACHE_DIR") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

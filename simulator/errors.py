@@ -1,5 +1,9 @@
 """Errors that the program explains instead of showing a traceback."""
 
+import os
+from collections.abc import Iterator
+from errno import EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
+
 
 class UserError(Exception):
     """Bad input: one line that says what was wrong, what was expected and what to do.
@@ -16,6 +20,11 @@ class SchemeError(RuntimeError):
 
 
 MAX_CHARACTERS = 600
+# What the machine says where a library wraps it: torch without memory, threads, home folders, disks.
+MACHINES_WORDS = (
+    *("DefaultCPUAllocator: can't allocate", "can't start new thread", "uid not found", "home directory"),
+    *(os.strerror(code) for code in (ENOSPC, EDQUOT, EROFS, ENOMEM, EMFILE, ENFILE, EIO)),
+)
 
 
 def in_one_line(text: str) -> str:
@@ -30,10 +39,21 @@ def in_one_line(text: str) -> str:
 def is_the_machines(error: Exception) -> bool:
     """Whether an error tells of the machine (memory, files, a missing package, a GPU), not of the code that met it.
 
-    Such an error stops a sweep, as bad input does; others become a fault in a row.
+    Such an error stops a sweep, as bad input does; others become a fault in a row. What an error was raised from counts
+    too, and so does the machine's own text where a library puts it into an error of its own.
     """
+    return any(_is_the_machines(one) for one in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and the ones that it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_the_machines(error: BaseException) -> bool:
     import torch  # here: `--help` does without
 
     kinds = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
-    # Where a CPU has no memory torch raises a plain RuntimeError.
-    return isinstance(error, kinds) or "DefaultCPUAllocator: can't allocate" in str(error)
+    return isinstance(error, kinds) or any(text in str(error) for text in MACHINES_WORDS)

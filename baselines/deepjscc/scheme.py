@@ -1,4 +1,4 @@
-"""DeepJSCC as a scheme: the net whose bandwidth ratio is asked for, image by image."""
+"""DeepJSCC as a scheme: one net per bandwidth ratio, one image at a time."""
 
 from fractions import Fraction
 from functools import cached_property
@@ -15,6 +15,7 @@ from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
 from simulator.models.pretrained import build_network, load_pretrained, read_card
 from simulator.spec.configuration import build
+from simulator.spec.options import Declaration, Text
 
 RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 
@@ -27,17 +28,20 @@ class DeepJscc:
     budget grows only with the true size, the tail of the least important latents then stays at home.
     """
 
+    declaration = Declaration(
+        "deepjscc",
+        "SNR-adaptive DeepJSCC: one convolutional net per bandwidth ratio",
+        {"weights": Text("FOLDER", "folder with weights of your own (default: the released ones)")},
+        standard=2,
+    )
+
     def __init__(self, *options: str) -> None:
-        """Raises UserError for an option other than weights=FOLDER."""
-        self.name = ":".join(["deepjscc", *options])
-        self._folder: Path | None = None
+        """Options: those of `declaration`. Raises UserError for others, and where weights are missing."""
+        chosen = self.declaration.read(options)
+        self.name = self.declaration.spell(chosen)
+        self._folder = Path(chosen["weights"]) if chosen["weights"] else None
         self._device = torch.device("cpu")
         self._nets: dict[Fraction, DeepJsccNet] = {}
-        for option in options:
-            key, _, value = option.partition("=")
-            if key != "weights" or not value:
-                raise UserError(f"scheme 'deepjscc' has no option '{option}'; known: weights=FOLDER")
-            self._folder = Path(value)
         self._cards  # noqa: B018 - missing weights are known before a sweep starts, not in its midst
 
     @cached_property
@@ -90,7 +94,6 @@ class DeepJscc:
         size = reception.image_size
         net = self._net(size, len(received.symbols))
         shape = (2 * net.config.uses, *_blocks(size))
-        received = received.for_analog()
         parts = (received.symbols, received.gain, received.noise_variance)
         symbols, gain, noise_variance = (part[None].to(self._device) for part in parts)
         seen = demodulate(symbols, gain, noise_variance, shape)

@@ -1,7 +1,7 @@
 """DeepJSCC as a trainee: MSE through AWGN and fading, started from a linear codec."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from fractions import Fraction
 from typing import Any
 
@@ -211,7 +211,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
         make=make,
         loop=stage_loop(config, options),
-        identity=replace(identity, defaults={**identity.defaults, "snr_db": list(TRAIN_SNR_DB)}),
+        identity=identity,
         start=start if isinstance(start, int) else None,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},

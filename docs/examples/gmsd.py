@@ -11,6 +11,7 @@ CONSTANT = 170 / 255**2
 
 class Gmsd:
     name = "gmsd"
+    higher_is_better = False
 
     def fingerprint(self):
         return "1"

@@ -150,7 +150,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _ratio(cbr: str) -> str:
-    from simulator.analysis.tables import cbr_label
+    from simulator.analysis.words import cbr_label
 
     return cbr_label(float(cbr)) if cbr else "all"
 
@@ -263,7 +263,6 @@ def model_cards() -> str:
 
 def _card(card: dict[str, Any]) -> str:
     hardware, validation, data = card["hardware"], card["validation"], card["data"]
-    measure = "" if card["measure"] == "unknown" else f" ({card['measure']})"
     lines = [
         f"## {card['name']}",
         "",
@@ -271,16 +270,15 @@ def _card(card: dict[str, Any]) -> str:
         + (f", {', '.join(hardware['gpus'])}" if hardware["gpus"] else ", no GPU"),
         f"- **Images:** {data['images']:,} (held out for validation: {data['held_out']}), list `{data['sha256'][:16]}`",
         f"- **Weights:** {card['bytes'] / 2**20:.1f} MiB of fp16 safetensors, SHA-256 `{card['sha256'][:16]}`",
-        f"- **Validation**{measure}: {_numbers(validation)}",
+        f"- **Validation** ({card['measure']}): {_numbers(validation)}",
         "",
     ]
-    for title, key in (("Known limits", "known_limits"), ("Notes", "notes")):
-        if card.get(key):
-            lines += [f"{title}:", "", *(f"- {one}" for one in card[key]), ""]
-    heads = ["stage", "steps", "images", "hours", "batch", "crop", "learning rate", "precision"]
+    lines += ["Known limits:", "", *(f"- {one}" for one in card["known_limits"]), ""]
+    heads = ["stage", "steps", "images", "hours", "batch", "crop", "learning rate", "precision", "note"]
     rows = [
         [one["stage"], f"{one['steps']:,}", f"{one['images']:,}", f"{one['hours']:.2f}"]
         + [str(one["loop"][key]) for key in ("batch", "crop", "learning_rate", "precision")]
+        + [one.get("note", "")]
         for one in card["training"]
     ]
     lines += [_table(heads, rows, 1), "", _folded("Configuration", _yaml(card.get("config") or card["model"]))]

@@ -1,79 +1,111 @@
-"""LRISC whole, in the order of Fig. 1: g_e -> entropy model -> f_e -> channel -> f_d -> conditional diffusion."""
-
-from dataclasses import dataclass
+"""LRISC as a whole, in the order of Fig. 1: g_e -> entropy model -> f_e -> channel -> f_d -> conditional diffusion."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from simulator.models.lrisc.allocation import Power, PowerAllocation
+from simulator.models.lrisc.allocation import PowerAllocation
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.lrisc.diffusion import sample
-from simulator.models.lrisc.entropy import EntropyModel
-from simulator.models.lrisc.jscc import (
-    WEAKEST,
-    JsccDecoder,
-    JsccEncoder,
-    component_power,
-    effective_snr_db,
-    expected_error,
-    mmse,
-    sent_mask,
-)
-from simulator.models.lrisc.rate import fixed_levels, quantise, solve_beta
+from simulator.models.lrisc.entropy import EntropyModel, add_uniform
+from simulator.models.lrisc.jscc import JsccDecoder, JsccEncoder, expected_error, mmse, sent_mask
+from simulator.models.lrisc.rate import RateRule, share_by_entropy, share_evenly
+from simulator.models.lrisc.signals import Aim, Equalised, Latent, LatentEstimate, Sent
 from simulator.models.lrisc.transform import AnalysisTransform, fold_blocks, principal_axes
 from simulator.models.lrisc.unet import Condition, UNet
 
 # Bandwidth ratios over which the linear start of f_e and f_d averages its statistics.
 STATISTICS_CBRS = (1 / 96, 1 / 48, 1 / 24, 1 / 16, 1 / 12, 1 / 8)
-
-
-@dataclass(frozen=True)
-class Latent:
-    """What the transmitter knows of an image: z [B, C, h, w] and -log2 p(z_i | y) per vector [B, h, w]."""
-
-    z: Tensor
-    bits: Tensor
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a receiver knows of a latent.
-
-    Attributes:
-        z: estimate of it, [B, C, h, w].
-        error: share of each element's variance that is expected to be missing, [B, C, h, w] in [0, 1].
-        fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
-    """
-
-    z: Tensor
-    error: Tensor
-    fidelity: Tensor
-
-    @staticmethod
-    def exact(z: Tensor, fidelity: Tensor | None = None) -> "Estimate":
-        """A latent that crossed no channel; fidelity: None asks for the perception end."""
-        return Estimate(z, torch.zeros_like(z), z.new_zeros(len(z)) if fidelity is None else fidelity)
-
-    def __getitem__(self, images: slice) -> "Estimate":
-        return Estimate(self.z[images], self.error[images], self.fidelity[images])
+RATE_RULES: dict[str, RateRule] = {"entropy": share_by_entropy, "fixed": share_evenly}
 
 
 class Lrisc(nn.Module):
-    """The networks (theta_g, theta_h, phi_h, theta_f, phi_f, phi_g). Images are in [-1, 1], sides multiples of 16."""
+    """The networks (theta_g, theta_h, phi_h, theta_f, phi_f, phi_g). Images are in [-1, 1], sides multiples of 16.
+
+    The scheme, training and validation take the same four steps; only what lies between `send` and `receive` differs::
+
+        images --analyse--> Latent --share--> levels --send--> Sent
+                 g_e, h_e, h_d       eq. (3)           f_e      | channel
+        images <--generate-- LatentEstimate <--receive-- Equalised
+                 X_theta                      f_d
+
+    A `Variant` decides which parts are built (ablations); nothing asks for it afterwards.
+    """
 
     levels: Tensor  # V, float [2^n]
 
     def __init__(self, config: LriscConfig, variant: Variant | None = None) -> None:
         super().__init__()
-        self.config, self.variant = config, variant or Variant()
+        variant = variant or Variant()
+        self.config = config
+        self._rate_rule = RATE_RULES[variant.rates]
         self.transform = AnalysisTransform(config)  # g_e
         self.entropy = EntropyModel(config)  # h_e, h_d
         self.allocation = PowerAllocation(config)
-        self.encoder = JsccEncoder(config)  # f_e
-        self.decoder = JsccDecoder(config)  # f_d
+        self.encoder = JsccEncoder(config, variant.snr_module)  # f_e
+        self.decoder = JsccDecoder(config, variant.snr_module)  # f_d
         self.denoiser = UNet(config)  # X_theta
         self.register_buffer("levels", torch.tensor(config.rate_levels, dtype=torch.float32), persistent=False)
+
+    def analyse(self, x: Tensor, aim: Aim, generator: torch.Generator | None = None) -> Latent:
+        """g_e, h_e and h_d: what images [B, 3, H, W] become, and what each latent vector is worth.
+
+        Args:
+            x: images.
+            aim: of the images.
+            generator: draws the uniform noise that stands in for rounding in training; None rounds.
+        """
+        z = self.transform(x, aim)
+        quantised = z.round() if generator is None else add_uniform(z, generator)
+        return Latent(z, quantised, *self.entropy(z, quantised, generator))
+
+    def share(self, bits: Tensor, mean_dimensions: Tensor, group: int = 1) -> Tensor:
+        """Levels of all vectors, within a mean number of real dimensions per vector.
+
+        Args:
+            bits: -log2 p(z_i | y), [B, h, w].
+            mean_dimensions: float [B / group].
+            group: images that share a budget (and one beta), as the regions of one image do.
+
+        Returns:
+            Index into V, int64 [B, h, w]. Carries no gradient.
+        """
+        return self._rate_rule(bits, self.levels, mean_dimensions, group)
+
+    def send(self, z: Tensor, levels: Tensor, aim: Aim) -> Sent:
+        """f_e: latents [B, C, h, w] -> components within levels, int64 [B, h, w]."""
+        mask = sent_mask(levels.flatten(1), self.levels)
+        power = self.allocation.power(levels, mask, aim.snr_db)
+        return Sent(self.encoder(self.features(z), levels, self.allocation, power, aim), mask, levels)
+
+    def receive(self, received: Equalised, aim: Aim) -> LatentEstimate:
+        """The linear receiver and f_d: what the latents were, and how far the estimate can be trusted."""
+        levels = received.levels
+        mask = sent_mask(levels.flatten(1), self.levels)
+        power = self.allocation.power(levels, mask, aim.snr_db)
+        weight = mmse(received.noise, mask, power)
+        features = self.decoder(received.components * weight, levels, self.allocation, received.token_snr_db, aim)
+        error = expected_error(weight, self.allocation.common, power)
+        grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
+        unsent = self.config.latent_channels - grid.shape[1]
+        return LatentEstimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0), aim)
+
+    def condition(self, estimate: LatentEstimate) -> Condition:
+        """The denoiser's view of a received latent."""
+        return self.denoiser.condition(estimate, estimate.z / self.entropy.channel_scale)
+
+    def generate(self, estimate: LatentEstimate, start: Tensor, steps: int) -> Tensor:
+        """g_d: decode a latent to images [B, 3, H, W] in [-1, 1] in `steps` DDIM steps from x_N = `start`."""
+        guide = self.denoiser.guide(self.condition(estimate))
+        return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)
+
+    def features(self, z: Tensor) -> Tensor:
+        """z over its channel deviations, as a grid of vectors: [B, C, h, w] -> [B, h, w, C]."""
+        return (z / self.entropy.channel_scale).permute(0, 2, 3, 1)
+
+    def latent(self, features: Tensor) -> Tensor:
+        """The inverse of `features`."""
+        return features.permute(0, 3, 1, 2) * self.entropy.channel_scale
 
     @torch.no_grad()
     def start_linear(self, images: Tensor) -> None:
@@ -93,10 +125,10 @@ class Lrisc(nn.Module):
 
     @torch.no_grad()
     def measure_power(self, images: Tensor) -> None:
-        """Measure the tables of the power allocation for the linear codec, at the levels that this variant chooses."""
+        """Measure the tables of the power allocation for the linear codec, at the levels that `share` chooses."""
         components, levels = [], []
         for batch in images.split(16):
-            latent = self.analyse(batch)
+            latent = self.analyse(batch, Aim.clean(batch.new_zeros(len(batch))))
             grid = self.features(latent.z) * self._relative_deviations()
             for cbr in STATISTICS_CBRS:
                 dimensions = torch.tensor([cbr * 2 * 3 * STRIDE**2], device=images.device)
@@ -106,120 +138,3 @@ class Lrisc(nn.Module):
 
     def _relative_deviations(self) -> Tensor:
         return self.entropy.channel_scale[:, 0, 0] / self.entropy.channel_scale.mean()
-
-    def analyse(self, x: Tensor, fidelity: Tensor | None = None) -> Latent:
-        """z = g_e(x) and its rates, as the transmitter computes them: rounded densities, no noise.
-
-        Args:
-            x: [B, 3, H, W].
-            fidelity: as g_e takes it.
-        """
-        z = self.transform(x, fidelity)
-        bits, _ = self.entropy(z, z.round(), None)
-        return Latent(z, bits.sum(dim=1))
-
-    def choose_levels(self, bits: Tensor, beta: Tensor) -> Tensor:
-        """Eq. (3): bits [B, h, w], beta [B] -> index into V, int64 [B, h, w]. Carries no gradient."""
-        return quantise(beta[:, None, None] * bits.detach(), self.levels)
-
-    def share(self, bits: Tensor, mean_dimensions: Tensor, group: int = 1) -> Tensor:
-        """Levels of all vectors, within a mean number of real dimensions per vector.
-
-        Args:
-            bits: -log2 p(z_i | y), [B, h, w].
-            mean_dimensions: float [B / group].
-            group: images that share it and, where entropy guides the rates, one beta, as the regions of one image do.
-
-        Returns:
-            Index into V, int64 [B, h, w]. Carries no gradient.
-        """
-        if self.variant.rates == "fixed":
-            total = (mean_dimensions * bits[0].numel()).long().repeat_interleave(group)
-            return fixed_levels((bits.shape[1], bits.shape[2]), total, self.levels)
-        together = bits.detach().float().reshape(len(bits) // group, -1, bits.shape[-1])
-        beta = solve_beta(together, self.levels, mean_dimensions).repeat_interleave(group)
-        return self.choose_levels(bits, beta)
-
-    def features(self, z: Tensor) -> Tensor:
-        """z over its channel deviations, as a grid of vectors: [B, C, h, w] -> [B, h, w, C]."""
-        return (z / self.entropy.channel_scale).permute(0, 2, 3, 1)
-
-    def latent(self, features: Tensor) -> Tensor:
-        """The inverse of `features`."""
-        return features.permute(0, 3, 1, 2) * self.entropy.channel_scale
-
-    def over_channel(
-        self,
-        z: Tensor,
-        levels: Tensor,
-        snr_db: Tensor,
-        fidelity: Tensor,
-        generator: torch.Generator,
-        strength: Tensor | None = None,
-        adapt: bool = True,
-    ) -> Estimate:
-        """z -> f_e -> power normalisation per image -> fading and noise -> f_d: the differentiable link of training.
-
-        Args:
-            z: [B, C, h, w].
-            levels: int64 [B, h, w].
-            snr_db: average Es/N0 of each image, [B].
-            fidelity: as `Estimate` has it, [B].
-            generator: draws the noise.
-            strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
-            adapt: whether the SNR module takes part (stage 2 trains first without), if this variant has one.
-
-        Returns:
-            What f_d makes of it.
-        """
-        adapt = adapt and self.variant.snr_module
-        mask = sent_mask(levels.flatten(1), self.levels)
-        power = self.allocation.power(levels, mask, snr_db)
-        components = self.encoder(self.features(z), levels, self.allocation, power, snr_db, fidelity, adapt)
-        # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
-        relative = (10 ** (-snr_db / 10))[:, None, None].expand(mask.shape)  # variance per symbol of unit power
-        if strength is not None:
-            relative = relative / strength.clamp_min(WEAKEST)
-        variance = component_power(components, mask)[:, None, None] * relative
-        noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
-        received = components + mask * noise * variance.sqrt()
-        token_snr_db = effective_snr_db(relative, mask) if adapt else None
-        return self.receive(received, variance, levels, mask, power, token_snr_db, fidelity)
-
-    def receive(
-        self,
-        received: Tensor,
-        noise: Tensor,
-        levels: Tensor,
-        mask: Tensor,
-        power: Power,
-        token_snr_db: Tensor | None,
-        fidelity: Tensor,
-    ) -> Estimate:
-        """f_d and what its input is worth.
-
-        Args:
-            received: equalised components in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
-            noise: as `mmse` takes it.
-            levels: int64 [B, h, w].
-            mask: as `mmse` takes it.
-            power: what the transmitter allotted.
-            token_snr_db: as f_d takes it.
-            fidelity: as f_d takes it.
-        """
-        weight = mmse(noise, mask, power)
-        features = self.decoder(received * weight, levels, self.allocation, token_snr_db, fidelity)
-        error = expected_error(weight, self.allocation.common, power)
-        grid = error.transpose(1, 2).unflatten(2, levels.shape[1:])  # [B, V_max, h, w]
-        unsent = self.config.latent_channels - grid.shape[1]
-        return Estimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0), fidelity)
-
-    def condition(self, estimate: Estimate) -> Condition:
-        """What the denoiser is told about a received latent."""
-        normalised = estimate.z / self.entropy.channel_scale
-        return self.denoiser.condition(estimate.z, normalised, estimate.error, estimate.fidelity)
-
-    def generate(self, estimate: Estimate, start: Tensor, steps: int) -> Tensor:
-        """g_d: the image [B, 3, H, W] in [-1, 1] that the diffusion decoder makes of a latent. start: x_N."""
-        guide = self.denoiser.guide(self.condition(estimate))
-        return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)

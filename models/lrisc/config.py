@@ -14,7 +14,7 @@ RATES = ("entropy", "fixed")
 
 @dataclass(frozen=True)
 class Variant:
-    """What an ablation takes out of LRISC; the default takes out nothing. No network changes its size.
+    """Which parts an ablation leaves out; the default is all of LRISC. No network changes its size.
 
     Attributes:
         snr_module: whether f_e and f_d pass through the SNR module (Fig. 3). The power allocation of the linear codec

@@ -1,9 +1,9 @@
 """f_e and f_d (Fig. 2): transformer blocks, rate tokens, one FC layer per rate, and the SNR-adaptive module.
 
 Both networks see latent vectors divided by their channel deviations, as grids [B, h, w, C]. What f_e emits has V
-real columns per vector, of which the first v_q are sent. Beside rate and SNR both are told the `fidelity` that is asked
-for: the least squared error wants other components, and other powers, than LPIPS. Both start as truncated identities
-around the linear codec of `allocation.py`.
+real columns per vector, of which the first v_q are sent. Both know rate, SNR and fidelity (`Aim`): the least squared
+error wants other components, and other powers, than LPIPS. Both start as truncated identities around the linear codec
+of `allocation.py`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from simulator.models.lrisc.allocation import Power, PowerAllocation
 from simulator.models.lrisc.config import LriscConfig
-from simulator.models.lrisc.layers import FidelityAdapter, asked, zeroed
-from simulator.models.lrisc.snr import FIDELITY_UNIT, SnrAdaptation
+from simulator.models.lrisc.layers import FidelityAdapter, zeroed
+from simulator.models.lrisc.signals import Aim
+from simulator.models.lrisc.snr import FIDELITY_UNIT, SilentSnrAdaptation, SnrAdaptation
 
 WEAKEST = 1e-6  # |h|^2 below which a symbol is as good as lost; keeps the noise after equalisation finite
-TOKEN_SNR_DB = (-10.0, 25.0)  # what the receiver's SNR module is told at least and at most
+TOKEN_SNR_DB = (-10.0, 25.0)  # range of the receiver's SNR module's input
 
 
 class WindowAttention(nn.Module):
@@ -78,7 +79,7 @@ class TransformerBlock(nn.Module):
         self.faithful = nn.ModuleList(_adapter(channels) for _ in range(2))
 
     def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
-        """[B, h, w, C] -> same; fidelity [B] or None, as adapters take it."""
+        """[B, h, w, C] -> same; fidelity as adapters take it (`Aim.faithful`)."""
         attended, transformed = self.faithful
         x = attended(x + self.attention(self.norm1(x), self.shift), fidelity)
         return transformed(x + self.mlp(self.norm2(x)), fidelity)
@@ -106,14 +107,14 @@ class RateLayers(nn.Module):
 class JsccEncoder(nn.Module):
     """f_e: z_i fused with its rate token -> N_e transformer blocks -> SNR module -> FC of its rate -> power -> s_i."""
 
-    def __init__(self, config: LriscConfig) -> None:
+    def __init__(self, config: LriscConfig, adaptive: bool = True) -> None:
         super().__init__()
         channels = config.latent_channels
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
-        self.snr = SnrAdaptation(channels, config.snr_expansion, config.snr_hidden)
+        self.snr = _snr_module(config, adaptive)
         self.faithful = _adapter(channels)
         self.widest = config.rate_levels[-1]
         self.rates = RateLayers(nn.Linear(channels, v) for v in config.rate_levels)
@@ -126,30 +127,19 @@ class JsccEncoder(nn.Module):
             layer.weight.copy_(torch.diag(deviations)[: layer.out_features])
             layer.bias.zero_()
 
-    def components(
-        self, features: Tensor, levels: Tensor, snr_db: Tensor, fidelity: Tensor, adapt: bool = True
-    ) -> Tensor:
-        """What each vector has to say, before power: [B, h * w, V_max], zero beyond its v_q columns."""
-        own = asked(fidelity)
-        x = features + self.tokens(levels) + _fidelity_token(fidelity, self.fidelity_token)
+    def components(self, features: Tensor, levels: Tensor, aim: Aim) -> Tensor:
+        """What each vector sends, before power: [B, h * w, V_max], zero beyond its v_q columns."""
+        own = aim.faithful
+        x = features + self.tokens(levels) + _fidelity_token(aim, self.fidelity_token)
         for block in self.blocks:
             x = block(x, own)
         x = x.flatten(1, 2)  # [B, L, C]
-        if adapt:
-            x = self.snr(x, snr_db[:, None], fidelity)
+        if aim.adapt:
+            x = self.snr(x, aim.snr_db[:, None], aim.fidelity)
         x = self.faithful(x, own)
         return self.rates(x.flatten(0, 1), levels.flatten(), self.widest).unflatten(0, x.shape[:2])
 
-    def forward(
-        self,
-        features: Tensor,
-        levels: Tensor,
-        allocation: PowerAllocation,
-        power: Power,
-        snr_db: Tensor,
-        fidelity: Tensor,
-        adapt: bool,
-    ) -> Tensor:
+    def forward(self, features: Tensor, levels: Tensor, allocation: PowerAllocation, power: Power, aim: Aim) -> Tensor:
         """Map features to unnormalised symbol components.
 
         Args:
@@ -157,28 +147,24 @@ class JsccEncoder(nn.Module):
             levels: index into V per vector, int64 [B, h, w].
             allocation: spreads the common columns over the grid.
             power: what it allots to these levels at this SNR.
-            snr_db: average Es/N0 of each image, [B].
-            fidelity: 1 for images of which the least squared error is asked (x_N = 0), else 0, [B].
-            adapt: whether the SNR module takes part (the first part of stage 2 trains without).
+            aim: of the images.
 
         Returns:
             float32 [B, h * w, V_max], zero where nothing is sent; mean power about one where something is.
         """
-        components = allocation.spread(
-            self.components(features, levels, snr_db, fidelity, adapt), (levels.shape[1], levels.shape[2])
-        )
-        return components * power.gain
+        grid = (levels.shape[1], levels.shape[2])
+        return allocation.spread(self.components(features, levels, aim), grid) * power.gain
 
 
 class JsccDecoder(nn.Module):
     """f_d, after `mmse`: FC of each rate -> SNR module -> rate tokens and transformer blocks -> estimate of z."""
 
-    def __init__(self, config: LriscConfig) -> None:
+    def __init__(self, config: LriscConfig, adaptive: bool = True) -> None:
         super().__init__()
         channels = config.latent_channels
         self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
         self.faithful = _adapter(channels)
-        self.snr = SnrAdaptation(channels, config.snr_expansion, config.snr_hidden)
+        self.snr = _snr_module(config, adaptive)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
@@ -193,12 +179,7 @@ class JsccDecoder(nn.Module):
             layer.bias.zero_()
 
     def forward(
-        self,
-        estimate: Tensor,
-        levels: Tensor,
-        allocation: PowerAllocation,
-        token_snr_db: Tensor | None,
-        fidelity: Tensor,
+        self, estimate: Tensor, levels: Tensor, allocation: PowerAllocation, token_snr_db: Tensor, aim: Aim
     ) -> Tensor:
         """Estimate the features from linear estimates of what was sent.
 
@@ -206,20 +187,20 @@ class JsccDecoder(nn.Module):
             estimate: of each component in f_e's own scale, [B, h * w, V_max], zero where nothing was sent.
             levels: int64 [B, h, w].
             allocation: that of the transmitter.
-            token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1]; None bypasses the SNR module.
-            fidelity: as f_e takes it.
+            token_snr_db: Es/N0 of the symbols of each vector, [B, h * w] or [B, 1].
+            aim: of the images.
 
         Returns:
             Estimate of z over channel deviations, [B, h, w, C].
         """
-        own = asked(fidelity)
+        own = aim.faithful
         x = allocation.gather(estimate, (levels.shape[1], levels.shape[2]))
         x = self.rates(x.flatten(0, 1), levels.flatten(), self.tokens.embedding_dim)
         x = self.faithful(x.unflatten(0, estimate.shape[:2]), own)
-        if token_snr_db is not None:
-            x = self.snr(x, token_snr_db, fidelity)
+        if aim.adapt:
+            x = self.snr(x, token_snr_db, aim.fidelity)
         x = x.unflatten(1, levels.shape[1:]) + self.tokens(levels)
-        x = x + _fidelity_token(fidelity, self.fidelity_token)
+        x = x + _fidelity_token(aim, self.fidelity_token)
         for block in self.blocks:
             x = block(x, own)
         return x
@@ -229,9 +210,14 @@ def _adapter(channels: int) -> FidelityAdapter:
     return FidelityAdapter(nn.Linear(channels, channels, bias=False))
 
 
-def _fidelity_token(fidelity: Tensor, token: Tensor) -> Tensor:
-    """What beside its rate token enters with every vector of an image: fidelity [B], token [C] -> [B, 1, 1, C]."""
-    return (fidelity * FIDELITY_UNIT)[:, None, None, None] * token
+def _snr_module(config: LriscConfig, adaptive: bool) -> SnrAdaptation:
+    kind = SnrAdaptation if adaptive else SilentSnrAdaptation
+    return kind(config.latent_channels, config.snr_expansion, config.snr_hidden)
+
+
+def _fidelity_token(aim: Aim, token: Tensor) -> Tensor:
+    """The part of a token [C] that each image's fidelity adds to all of its vectors, [B, 1, 1, C]."""
+    return (aim.fidelity * FIDELITY_UNIT)[:, None, None, None] * token
 
 
 def mmse(noise: Tensor, mask: Tensor, power: Power) -> Tensor:
@@ -270,12 +256,6 @@ def sent_mask(levels: Tensor, values: Tensor) -> Tensor:
     """Which columns are sent: levels int64 [B, L], values V float [2^n] -> bool [B, L, V_max]."""
     columns = torch.arange(int(values[-1]), device=levels.device)
     return columns < values.to(levels.device)[levels][..., None]
-
-
-def component_power(components: Tensor, mask: Tensor) -> Tensor:
-    """Mean power of the sent real components of each image: [B, L, V] -> [B]."""
-    squares = (components.float().square() * mask).flatten(1).sum(dim=1)
-    return (squares / mask.flatten(1).sum(dim=1)).clamp_min(1e-12)
 
 
 def effective_snr_db(noise_variance: Tensor, mask: Tensor) -> Tensor:

@@ -23,28 +23,23 @@ class ChannelNorm(nn.Module):
 
 
 class FidelityAdapter(nn.Module):
-    """x + fidelity * W x: a residual adapter (Rebuffi et al. 2018), the PSNR end's own. W is zero at first."""
+    """x + fidelity * W x: a residual adapter (Rebuffi et al. 2018) for the PSNR end alone. W starts at zero."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.layer: nn.Module = zeroed(layer)
 
     def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
-        """x [B, ...], fidelity [B] or None (`asked`) -> as x."""
+        """x [B, ...], fidelity [B] or None (`Aim.faithful`) -> as x."""
         if fidelity is None:
             return x
         return x + fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) * self.layer(x)
 
 
-def asked(fidelity: Tensor) -> Tensor | None:
-    """`fidelity` [B] as adapters take it: None where no image asks for the least squared error, so that they rest."""
-    return fidelity if torch.is_grad_enabled() or bool(fidelity.any()) else None
-
-
 class ResBlock(nn.Module):
     """x + conv(silu(conv(norm(x)) scaled and shifted by the time embedding)); starts as the identity.
 
-    Of its two adapters one is before the nonlinearity, the other at the end.
+    Adapters precede the second nonlinearity and follow the sum.
     """
 
     def __init__(self, channels: int, embedding: int = 0) -> None:

@@ -49,26 +49,24 @@ def plan_transmission(model: Lrisc, bits: Tensor, budget: int, state: LinkState)
     """Choose what fills the budget; None when nothing fits.
 
     Args:
-        model: its variant says whether entropy guides the rates.
+        model: chooses the levels.
         bits: -log2 p(z_i | y), float [h, w], on the CPU.
         budget: channel uses.
         state: of the link.
     """
-    shape = (bits.shape[0], bits.shape[1])
-    if model.variant.rates == "fixed":
-        return plan_fixed(model, shape, budget, state)
     for grid in GRIDS:
         plan = _plan_on_grid(model, pool_tokens(bits[None], grid)[0], grid, budget, state)
         if plan is not None and plan.side_uses <= SIDE_SHARE * budget:
             return plan
-    return _plan_without_map(model, shape, budget, header_format(state, budget).num_symbols)
+    shape, header = (bits.shape[0], bits.shape[1]), header_format(state, budget).num_symbols
+    return _plan_without_map(model.levels.cpu(), shape, budget, header)
 
 
 @lru_cache(maxsize=4096)
 def usual_grid(cbr: float, snr_db: float) -> int:
-    """Side of the cells in which a photograph of usual size shares its levels over AWGN: the plan without the image.
+    """Side of the cells in which a photograph of usual size shares its levels over AWGN, estimated without the image.
 
-    Training takes it for what the link will do at this bandwidth ratio and average Es/N0, without a map in hand.
+    Training uses it as what the link will do at this bandwidth ratio and average Es/N0.
     """
     state, budget = LinkState("awgn", snr_db), int(cbr * 3 * STRIDE**2 * USUAL_VECTORS)
     for grid in GRIDS:
@@ -79,13 +77,12 @@ def usual_grid(cbr: float, snr_db: float) -> int:
     return GRIDS[-1]
 
 
-def plan_fixed(model: Lrisc, shape: tuple[int, int], budget: int, state: LinkState) -> Plan | None:
-    """The plan for [h, w] vectors of a variant that never sends a map."""
-    return _plan_without_map(model, shape, budget, scale_format(state, budget).num_symbols)
+def plan_fixed(values: Tensor, shape: tuple[int, int], budget: int, state: LinkState) -> Plan | None:
+    """The plan for [h, w] vectors that share a budget evenly, with no map; values: V, float [2^n]."""
+    return _plan_without_map(values, shape, budget, scale_format(state, budget).num_symbols)
 
 
-def _plan_without_map(model: Lrisc, shape: tuple[int, int], budget: int, header: int) -> Plan | None:
-    values = model.levels.cpu()
+def _plan_without_map(values: Tensor, shape: tuple[int, int], budget: int, header: int) -> Plan | None:
     levels = levels_without_map(shape, budget - header, values)
     uses = int(values[levels].sum()) // 2
     return Plan(levels, b"", NO_MAP, uses, header) if header + uses <= budget else None

@@ -4,11 +4,16 @@ k_i = Q(-beta log2 p(z_i | y)), where Q is the nearest of 2^n levels V. Levels c
 make one complex channel use.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 BISECTIONS = 24
+
+# (bits [B, h, w], V, mean real dimensions per vector [B / group], group) -> index into V, int64 [B, h, w]
+RateRule = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def quantise(dimensions: Tensor, levels: Tensor) -> Tensor:
@@ -47,11 +52,28 @@ def solve_beta(bits: Tensor, levels: Tensor, mean_dimensions: Tensor) -> Tensor:
     return low
 
 
-def fixed_levels(shape: tuple[int, int], dimensions: Tensor, levels: Tensor) -> Tensor:
-    """The opposite of eq. (3): every vector gets the same, whatever it is worth. Both ends know it without a map.
+def levels_at(bits: Tensor, beta: Tensor, levels: Tensor) -> Tensor:
+    """Eq. (3): bits [B, h, w], beta [B] -> index into V, int64 [B, h, w]. Carries no gradient."""
+    return quantise(beta[:, None, None] * bits.detach(), levels)
 
-    One level for all would leave much of a budget unspent. So the level next above goes to as many vectors as the
-    budget has room for, spread evenly over the grid by an additive recurrence (Roberts 2018).
+
+def share_by_entropy(bits: Tensor, levels: Tensor, mean_dimensions: Tensor, group: int) -> Tensor:
+    """Eq. (3) with the largest beta that meets the budget; one beta for each `group` of images."""
+    together = bits.detach().float().reshape(len(bits) // group, -1, bits.shape[-1])
+    return levels_at(bits, solve_beta(together, levels, mean_dimensions).repeat_interleave(group), levels)
+
+
+def share_evenly(bits: Tensor, levels: Tensor, mean_dimensions: Tensor, group: int) -> Tensor:
+    """An ablation of eq. (3): `fixed_levels`, whatever the bits are."""
+    total = (mean_dimensions * bits[0].numel()).long().repeat_interleave(group)
+    return fixed_levels((bits.shape[1], bits.shape[2]), total, levels)
+
+
+def fixed_levels(shape: tuple[int, int], dimensions: Tensor, levels: Tensor) -> Tensor:
+    """Give every vector the same rate, whatever its entropy. Both ends can compute it without a map.
+
+    One level for all would leave much of a budget unspent, so as many vectors as the budget allows get the next higher
+    level, spread evenly over the grid by an additive recurrence (Roberts 2018).
 
     Args:
         shape: vectors of an image, (h, w).

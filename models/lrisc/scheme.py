@@ -1,4 +1,4 @@
-"""The scheme `lrisc`: Fig. 1 as a link end, with everything that the receiver needs billed."""
+"""The scheme `lrisc`: header, rate map, scale and bill around the networks of Fig. 1."""
 
 import hashlib
 import math
@@ -13,28 +13,38 @@ from torch.nn import functional as F
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
-from simulator.models.lrisc.airframe import (
-    demodulate_scale,
-    demodulate_side_information,
-    modulate_scale,
-    modulate_side_information,
-)
-from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
-from simulator.models.lrisc.jscc import WEAKEST, component_power, effective_snr_db, sent_mask
-from simulator.models.lrisc.planning import plan_fixed, plan_transmission
+from simulator.models.lrisc.frames import FRAMES, equalise
+from simulator.models.lrisc.signals import Aim, Latent, LatentEstimate
 from simulator.models.pretrained import build_network, find_weights, load_pretrained
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
+from simulator.spec.options import Declaration, Number, Text
 
 WEIGHTS = "lrisc-compact"
 _REVISION = 6  # of what this file and airframe.py put on the air and take from it
-_OPTIONS = {"weights": "a released name or FOLDER", "steps": "1..1000", "gamma": "0..1", "seed": "a whole number"}
 
 
 class LriscScheme:
-    """LRISC with released weights or one's own. One image at a time, so that a batch never changes a result."""
+    """LRISC with released weights or your own. Images are processed one at a time: a batch never changes a result."""
+
+    declaration = Declaration(
+        "lrisc",
+        "latent rate allocation, SNR-adaptive JSCC and a conditional diffusion decoder: the paper",
+        {
+            "weights": Text("NAME or FOLDER", f"a released name or a folder of your own (default: {WEIGHTS})"),
+            "steps": Number(
+                None, 1, 1000, whole=True, help="DDIM steps (default: the model card's)", slider=(1, 50, 1)
+            ),
+            "gamma": Number(
+                None, 0, 1, help="size of x_N; 0 is the PSNR end (default: the model card's)", slider=(0, 1, 0.05)
+            ),
+            "seed": Number(0, 0, 2**53, whole=True, help="seed of x_N"),
+        },
+        standard=3,
+    )
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
@@ -43,19 +53,21 @@ class LriscScheme:
         Raises:
             UserError: an option or value it does not know, or no such weights.
         """
-        given = _split_options(options)
-        weights = given.pop("weights", WEIGHTS).rstrip("/")
+        chosen = self.declaration.read(options)
+        weights = (chosen["weights"] or WEIGHTS).rstrip("/")
         state, card = load_pretrained(WEIGHTS) if weights == WEIGHTS else find_weights(weights, "lrisc").load()
         config = _card_config(card, weights)
-        defaults = config["defaults"] | {"seed": 0}
-        values = defaults | _read_values(given)
-        self.steps, self.gamma, self.seed = int(values["steps"]), values["gamma"], int(values["seed"])
-        # One name per meaning: what equals the default goes unsaid, the rest has one order and one spelling.
-        said = [f"weights={weights}"] if weights != WEIGHTS else []
-        said += [f"{key}={value:.12g}" for key, value in values.items() if value != defaults[key]]
-        self.name = ":".join(["lrisc", *said])
+        defaults = {"weights": WEIGHTS, **config["defaults"]}
+        values = defaults | {key: value for key, value in chosen.items() if value is not None} | {"weights": weights}
+        self.settings: dict[str, Any] = values
+        self.steps, self.gamma, self.seed = int(values["steps"]), float(values["gamma"]), int(values["seed"])
+        # One name per meaning: the card's defaults are left out, as the declared ones are.
+        self.name = self.declaration.spell(
+            {key: None if value == defaults.get(key) else value for key, value in values.items()}
+        )
         self._digest, self._trained_snr_db = card["sha256"], config["snr_db"]
-        variant = Variant.from_mapping(config.get("variant") or {})
+        self._variant = variant = Variant.from_mapping(config.get("variant") or {})
+        self._frame = FRAMES[variant.rates]
         sizes = LriscConfig.from_mapping(config["model"])
         self.model = build_network(lambda: Lrisc(sizes, variant), state, weights)
         self.model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -80,8 +92,8 @@ class LriscScheme:
         """Hash of the weights, of what protects header and map, and the receiver's settings."""
         table = hashlib.sha256(repr((thresholds()["snr_db"], adaptation.REVISION)).encode()).hexdigest()
         parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed, self._trained_snr_db]
-        if self.model.variant != Variant():
-            parts.append(self.model.variant)
+        if self._variant != Variant():
+            parts.append(self._variant)
         return ":".join(map(str, parts))
 
     def supports(self, cbr: Fraction) -> str | None:
@@ -103,26 +115,17 @@ class LriscScheme:
         return Transmission([symbols for symbols, _ in sent], [ledger for _, ledger in sent])
 
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
-        x = pad_to_stride(image[None].to(self.device) * 2 - 1)
-        latent = self.model.analyse(x, self._fidelity())
-        plan = plan_transmission(self.model, latent.bits[0].cpu(), budget, state)
-        if plan is None:  # not even the coarsest map fits: nothing useful can be said
+        aim = self._aim(state)
+        latent = self._analyse(image, aim)
+        plan = self._frame.plan(self.model, latent.bits[0].cpu(), budget, state)
+        if plan is None:  # not even the coarsest map fits
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
-        levels = plan.levels[None].to(self.device)
-        snr_db = self._known_snr(state).to(self.device)
-        features = self.model.features(latent.z)
-        mask = sent_mask(levels.flatten(1), self.model.levels)
-        power = self.model.allocation.power(levels, mask, snr_db)
-        adapt = self.model.variant.snr_module
-        components = self.model.encoder(features, levels, self.model.allocation, power, snr_db, self._fidelity(), adapt)
-        power_db = 10 * math.log10(2 * float(component_power(components, mask)))
+        sent = self.model.send(latent.z, plan.levels[None].to(self.device), aim)
+        power_db = 10 * math.log10(2 * float(sent.mean_power))
         scale_db = -math.ceil(power_db * 100) / 100  # rounded so that the power never exceeds one
-        flat = components[mask].cpu() * 10 ** (scale_db / 20)
+        flat = sent.components[sent.mask].cpu() * 10 ** (scale_db / 20)
         latents = torch.view_as_complex(flat.reshape(-1, 2))
-        if self.model.variant.rates == "fixed":
-            head, bill = modulate_scale(scale_db, state, budget)
-        else:
-            head, bill = modulate_side_information(plan.packed, plan.grid, scale_db, state, budget)
+        head, bill = self._frame.modulate(plan, scale_db, state, budget)
         padding = budget - len(head) - len(latents)
         symbols = torch.cat([head, latents, torch.zeros(padding, dtype=torch.complex64)])
         return symbols, bill + SymbolLedger(payload=len(latents), padding=padding)
@@ -136,7 +139,7 @@ class LriscScheme:
         return Decoded(torch.stack(images), [image is None for image in decoded])
 
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        estimate = self._receive_latent(received, size, state)
+        estimate = self._receive(received, size, state)
         if estimate is None:
             return None
         shape = (1, 3, estimate.z.shape[-2] * STRIDE, estimate.z.shape[-1] * STRIDE)
@@ -153,62 +156,30 @@ class LriscScheme:
         Both are projected on the three principal components of z, shown as red, green and blue with the range of z;
         a latent that was lost is grey.
         """
-        x = pad_to_stride(image[None].to(self.device) * 2 - 1)
-        sent = self.model.features(self.model.analyse(x, self._fidelity()).z)[0]
-        back = self._receive_latent(reception.received[0], reception.image_size, reception.state)
+        sent = self.model.features(self._analyse(image, self._aim(reception.state)).z)[0]
+        back = self._receive(reception.received[0], reception.image_size, reception.state)
         got = sent.mean((0, 1), keepdim=True).expand_as(sent) if back is None else self.model.features(back.z)[0]
-        mean, axes = principal_axes(sent.flatten(0, 1).double().cpu())
+        mean, axes = three_principal_axes(sent.flatten(0, 1).double().cpu())
         shown = [(one.double().cpu() - mean) @ axes for one in (sent, got)]  # [h, w, 3]
         reach = shown[0].flatten(0, 1).abs().quantile(0.98, dim=0).clamp_min(1e-9)
         pictures = [(0.5 + 0.5 * one / reach).clamp(0, 1).permute(2, 0, 1).float() for one in shown]
         return dict(zip(("latent", "received latent"), pictures, strict=True))
 
-    def _known_snr(self, state: LinkState) -> Tensor:
-        """What the networks are told of the link, [1]: no SNR that they were not trained for."""
+    def _aim(self, state: LinkState) -> Aim:
+        """The aim of one image; its SNR is clamped to the range that the networks were trained for."""
         lowest, highest = self._trained_snr_db
-        return torch.full((1,), min(max(state.snr_db, lowest), highest))
+        snr_db = torch.full((1,), min(max(state.snr_db, lowest), highest))
+        return Aim(snr_db.to(self.device), torch.full((1,), float(self.gamma == 0), device=self.device))
 
-    def _fidelity(self) -> Tensor:
-        """What the networks are told of the end that is asked for, [1]: 1 is the PSNR end."""
-        return torch.full((1,), float(self.gamma == 0), device=self.device)
+    def _analyse(self, image: Tensor, aim: Aim) -> Latent:
+        return self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1), aim)
 
-    def _receive_latent(self, received: Received, size: tuple[int, int], state: LinkState) -> Estimate | None:
-        """f_d: from symbols to the estimate of z, or None when the side information is lost."""
-        read = self._read_head(received, (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), state)
-        if read is None:
-            return None
-        levels, scale_db, start = read
-        mask = sent_mask(levels.flatten(1), self.model.levels.cpu())
-        part = slice(start, start + int(mask.sum()) // 2)
-        if part.stop > len(received.symbols):  # a CRC held by accident
-            return None
-        received = received.for_analog()
-        strength = received.gain[part].abs().square().clamp_min(WEAKEST)
-        equalised = received.symbols[part] * received.gain[part].conj() / strength
-        variance = received.noise_variance[part] / strength  # per complex symbol of unit power
-        scale = 10 ** (scale_db / 20)
-        components, relative = torch.zeros(mask.shape), torch.zeros(mask.shape)
-        components[mask] = torch.view_as_real(equalised / scale).flatten()
-        relative[mask] = variance.repeat_interleave(2)
-        noise = relative / 2 / scale**2
-        token_snr_db = effective_snr_db(relative, mask)
-        link_snr_db = self._known_snr(state)
-        tensors = (components, noise, levels, mask, link_snr_db, token_snr_db)
-        components, noise, levels, mask, link_snr_db, token_snr_db = (t.to(self.device) for t in tensors)
-        power = self.model.allocation.power(levels, mask, link_snr_db)
-        told = token_snr_db if self.model.variant.snr_module else None
-        return self.model.receive(components, noise, levels, mask, power, told, self._fidelity())
-
-    def _read_head(
-        self, received: Received, shape: tuple[int, int], state: LinkState
-    ) -> tuple[Tensor, float, int] | None:
-        """Levels [1, h, w], scale in dB and where the latents start; None when a CRC fails."""
-        if self.model.variant.rates == "fixed":
-            plan = plan_fixed(self.model, shape, len(received.symbols), state)
-            scale_db = None if plan is None else demodulate_scale(received, state)
-            return None if plan is None or scale_db is None else (plan.levels[None], scale_db, plan.side_uses)
-        read = demodulate_side_information(received, shape, self.model.levels.cpu(), state)
-        return None if read is None else (torch.from_numpy(read[0].levels)[None], read[0].scale_db, read[1])
+    def _receive(self, received: Received, size: tuple[int, int], state: LinkState) -> LatentEstimate | None:
+        """The received latent, or None when header, map or symbols are lost."""
+        shape, values = (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), self.model.levels.cpu()
+        head = self._frame.read(received, shape, values, state)
+        equalised = None if head is None else equalise(received, head, values)
+        return None if equalised is None else self.model.receive(equalised.to(self.device), self._aim(state))
 
 
 def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
@@ -220,9 +191,15 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     config = card.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("defaults"), dict) or "model" not in config:
         raise UserError(f"the model card of '{weights}' does not describe LRISC; export it again")
-    defaults = {key: str(config["defaults"].get(key)) for key in ("steps", "gamma")}
+    options = LriscScheme.declaration.options
+    defaults = {key: options[key].read(str(config["defaults"].get(key))) for key in ("steps", "gamma")}
+    if None in defaults.values():
+        raise UserError(
+            f"'defaults' in the model card of '{weights}' must have steps ({options['steps']}) and gamma "
+            f"({options['gamma']}); export it again"
+        )
     trained = read_snr_range(config.get("snr_db"), f"'snr_db' in the model card of '{weights}'")
-    return config | {"defaults": _read_values(defaults), "snr_db": trained}
+    return config | {"defaults": defaults, "snr_db": trained}
 
 
 def pad_to_stride(x: Tensor) -> Tensor:
@@ -230,38 +207,9 @@ def pad_to_stride(x: Tensor) -> Tensor:
     return F.pad(x, (0, -x.shape[-1] % STRIDE, 0, -x.shape[-2] % STRIDE), mode="replicate")
 
 
-def principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:
+def three_principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Mean [C] and the three first principal axes [C, 3] of vectors [N, C], each with its largest entry positive."""
     mean = vectors.mean(dim=0)
     axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean)).eigenvectors[:, -3:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return mean, axes * largest.sign()
-
-
-def _split_options(options: tuple[str, ...]) -> dict[str, str]:
-    """`key=value` options as a mapping; each known key may be given once, with a value."""
-    given: dict[str, str] = {}
-    for option in options:
-        key, _, text = option.partition("=")
-        if key not in _OPTIONS or key in given or not text:
-            raise _not_understood(option)
-        given[key] = text
-    return given
-
-
-def _read_values(given: Mapping[str, str]) -> dict[str, float]:
-    """The options that are numbers, held to their ranges."""
-    values: dict[str, float] = {}
-    for key, text in given.items():
-        try:
-            value = values[key] = float(text) if key == "gamma" else int(text)
-        except ValueError:
-            raise _not_understood(f"{key}={text}") from None
-        if not {"steps": 1 <= value <= 1000, "gamma": 0 <= value <= 1, "seed": True}[key]:
-            raise _not_understood(f"{key}={text}")
-    return values
-
-
-def _not_understood(option: str) -> UserError:
-    known = ", ".join(f"{name}={allowed}" for name, allowed in _OPTIONS.items())
-    return UserError(f"lrisc does not understand '{option}'; options, each once: {known}")

@@ -1,6 +1,6 @@
 """The SNR-adaptive module of Fig. 3: eight FC layers alternating with seven SNR modulations.
 
-Beside the SNR each modulation is told which end of the decoder is asked for: what a component is worth depends on both.
+Each modulation gets the SNR and the end that the image is decoded for: what a component is worth depends on both.
 """
 
 import torch
@@ -12,7 +12,7 @@ FIDELITY_UNIT = 8.0  # weights that read it start at zero and move slowly; this 
 
 
 class SnrModulation(nn.Module):
-    """SM: a three-layer network from the SNR and the end that is asked for to one factor in (0, 1) per feature."""
+    """SM: a three-layer network from SNR and fidelity to one factor in (0, 1) per feature."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class SnrAdaptation(nn.Module):
         Args:
             x: [B, L, C].
             snr_db: of the symbols that carry each vector, [B, L] or [B, 1].
-            fidelity: 1 for images of which the least squared error is asked, else 0, [B].
+            fidelity: of each image (`Aim`), [B].
 
         Returns:
             [B, L, C].
@@ -63,3 +63,11 @@ class SnrAdaptation(nn.Module):
             h = layer(h * factor)
         h = self.leave(h * factors[-1])
         return x * torch.sigmoid(h)
+
+
+class SilentSnrAdaptation(SnrAdaptation):
+    """An ablation: holds the same weights, so that checkpoints keep their names and sizes, but passes features on."""
+
+    def forward(self, x: Tensor, snr_db: Tensor, fidelity: Tensor) -> Tensor:
+        """Return x [B, L, C]."""
+        return x

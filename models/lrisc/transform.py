@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from simulator.models.lrisc.config import STRIDE, LriscConfig
-from simulator.models.lrisc.layers import FidelityAdapter, ResBlock, asked, zeroed
+from simulator.models.lrisc.layers import FidelityAdapter, ResBlock, zeroed
+from simulator.models.lrisc.signals import Aim
 
 
 def principal_axes(blocks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +80,7 @@ class LinearSynthesis(nn.Module):
 class AnalysisTransform(nn.Module):
     """g_e: z = K x + conv(x), the linear transform plus a convolutional branch that starts at zero.
 
-    It is told of the PSNR end, too: what is worth sending for LPIPS is not what the least squared error asks for.
+    It knows the end that each image is decoded for: LPIPS and squared error make other details worth sending.
     """
 
     def __init__(self, config: LriscConfig) -> None:
@@ -97,17 +98,9 @@ class AnalysisTransform(nn.Module):
         self.branch = nn.Sequential(*layers, zeroed(nn.Conv2d(widths[-1], channels, 3, padding=1)))
         self.faithful = FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False))
 
-    def forward(self, x: Tensor, fidelity: Tensor | None = None) -> Tensor:
-        """Analyse images.
-
-        Args:
-            x: [B, 3, H, W] in [-1, 1], H and W multiples of 16.
-            fidelity: 1 for images of which the least squared error is asked, else 0, [B]; None asks it of none.
-
-        Returns:
-            z, [B, C, H/16, W/16].
-        """
-        own = None if fidelity is None else asked(fidelity)
+    def forward(self, x: Tensor, aim: Aim) -> Tensor:
+        """Analyse images x [B, 3, H, W] in [-1, 1], H and W multiples of 16; returns z, [B, C, H/16, W/16]."""
+        own = aim.faithful
         h = F.pixel_unshuffle(x, self.patch)
         for layer in self.branch:
             h = layer(h, fidelity=own) if isinstance(layer, ResBlock) else layer(h)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from simulator.models.lrisc.config import STRIDE, LriscConfig
-from simulator.models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, asked, zeroed
+from simulator.models.lrisc.layers import ChannelNorm, LinearAttention, ResBlock, SpatialAttention, zeroed
+from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.lrisc.transform import LinearSynthesis
 
 FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in the pixels
@@ -23,17 +24,17 @@ class Condition:
         linear: linear reconstruction, [B, 3, H, W].
         maps: conditional maps of the first U-Net levels, finest first.
         doubt: what the mean error of the latent adds to the time embedding, [B, E].
-        fidelity: 1 for images of which the least squared error is asked, else 0, [B].
+        aim: of the images.
     """
 
     linear: Tensor
     maps: list[Tensor]
     doubt: Tensor
-    fidelity: Tensor
+    aim: Aim
 
     def __getitem__(self, images: Tensor) -> "Condition":
         maps = [level[images] for level in self.maps]
-        return Condition(self.linear[images], maps, self.doubt[images], self.fidelity[images])
+        return Condition(self.linear[images], maps, self.doubt[images], self.aim[images])
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Guide:
         entered: its share of the first convolution, [B, C_0, H/p, W/p].
         injected: the projected conditional maps of the first levels, finest first.
         doubt: that of the condition.
-        fidelity: that of the condition, or None where no image asks for the least squared error.
+        fidelity: as adapters take it (`Aim.faithful`).
     """
 
     linear: Tensor
@@ -58,7 +59,7 @@ class Guide:
 class Conditioner(nn.Module):
     """ResNet blocks and transposed convolutions that bring z to the resolution of the first U-Net levels.
 
-    How far z can be trusted enters beside it, as each vector's error and, for all of the picture, as their mean.
+    The expected error of z enters too: per vector here, and as its mean over the picture in the time embedding.
     """
 
     def __init__(self, config: LriscConfig, embedding: int) -> None:
@@ -77,9 +78,9 @@ class Conditioner(nn.Module):
         )
         self.strides = strides
 
-    def forward(self, z: Tensor, normalised: Tensor, error: Tensor, fidelity: Tensor) -> Condition:
-        """z [B, C, h, w], z over channel deviations and its error -> maps with stride unet_patch, 2 unet_patch, ..."""
-        own = asked(fidelity)
+    def forward(self, estimate: LatentEstimate, normalised: Tensor) -> Condition:
+        """A received latent, and its z over channel deviations -> maps with stride unet_patch, 2 unet_patch, ..."""
+        own, error = estimate.aim.faithful, estimate.error
         project, refine = self.enter
         maps = {STRIDE: refine(project(normalised) + self.doubt(error), fidelity=own)}
         for index, step in enumerate(self.up):
@@ -89,10 +90,10 @@ class Conditioner(nn.Module):
             if stride > STRIDE:
                 maps[stride] = F.avg_pool2d(maps[stride // 2], 2, ceil_mode=True, count_include_pad=False)
         doubt = self.mean_doubt(error.mean(dim=(2, 3)))
-        return Condition(self.linear(z), [maps[stride] for stride in self.strides], doubt, fidelity)
+        return Condition(self.linear(estimate.z), [maps[stride] for stride in self.strides], doubt, estimate.aim)
 
 
-class Stage(nn.Module):
+class UNetLevel(nn.Module):
     """ResNet blocks, then attention, at one resolution."""
 
     def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
@@ -121,13 +122,13 @@ class UNet(nn.Module):
             nn.Conv2d(config.condition_channels, width, 1) for width in widths[: config.conditioned_levels]
         )
 
-        def stage(level: int) -> Stage:
+        def make(level: int) -> UNetLevel:
             stride = self.patch * 2**level
-            return Stage(widths[level], config.unet_blocks, config.unet_attention[level], stride, embedding)
+            return UNetLevel(widths[level], config.unet_blocks, config.unet_attention[level], stride, embedding)
 
         levels = range(len(widths))
-        self.down = nn.ModuleList(stage(level) for level in levels)
-        self.up = nn.ModuleList(stage(level) for level in levels[:-1])
+        self.down = nn.ModuleList(make(level) for level in levels)
+        self.up = nn.ModuleList(make(level) for level in levels[:-1])
         pairs = list(pairwise(widths))
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for fine, coarse in pairs)
@@ -144,7 +145,7 @@ class UNet(nn.Module):
         entered = F.conv2d(F.pixel_unshuffle(condition.linear, self.patch), of_linear, self.enter.bias, padding=1)
         maps = condition.maps[: len(self.inject)]
         injected = [layer(one) for layer, one in zip(self.inject, maps, strict=True)]
-        return Guide(condition.linear, entered, injected, condition.doubt, asked(condition.fidelity))
+        return Guide(condition.linear, entered, injected, condition.doubt, condition.aim.faithful)
 
     def predict(self, x: Tensor, guide: Guide, time: Tensor) -> Tensor:
         """Predict x_0.

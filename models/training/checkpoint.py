@@ -50,7 +50,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], record: Map
         os.replace(temporary, path)
     except (SafetensorError, OSError) as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write '{path}' ({error}); free some space: the same command goes on") from error
+        raise UserError(
+            f"cannot write '{path}' ({error}); free some space and rerun the same command to resume"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -8,7 +8,7 @@ def fading_strength(shape: tuple[int, ...], share: float, generator: torch.Gener
     """|h|^2 of every symbol, `shape` = [B, ...], of mean one: 1 for most images, faded for a `share` of them.
 
     Half of the faded images see Rayleigh fading, half Rician fading with K of 0 to 10 dB; for half of each, one h holds
-    for the whole image, for the other half every symbol has its own (which is what an interleaver makes of multipath).
+    for the whole image, for the other half every symbol has its own (as multipath looks after an interleaver).
     """
     batch, ones = shape[0], (1,) * (len(shape) - 1)
 

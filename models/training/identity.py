@@ -1,13 +1,14 @@
 """What a run trains, kept in its checkpoints: nothing continues or releases a run as if it were another."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from simulator.errors import UserError
 from simulator.models.training.learner import LoopConfig
 
+FORMAT = 1  # of the record in a checkpoint; others are refused
 # What may differ between a run and its continuation: when it ends and how it reports, not what it computes.
 RESUMABLE = {"minutes", "steps", "validate_every_s", "checkpoint_every_s", "log_every_s", "collapse_after"}
 
@@ -18,32 +19,25 @@ class Identity:
 
     Attributes:
         options: JSON-able values by name, such as "loss.perception".
-        defaults: what the options of a record count as that was written before they existed.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
 
-    def differences(self, recorded: Mapping[str, Any] | None) -> list[str]:
-        """Names of the options that a record has otherwise; none if it is of a time when none were recorded."""
-        if recorded is None:
-            return []
-        then, now, absent = {**self.defaults, **recorded}, self.options, object()
-        return sorted(name for name in then.keys() | now.keys() if then.get(name, absent) != now.get(name, absent))
+    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+        """Names of the options that a record has otherwise."""
+        now, absent = self.options, object()
+        return sorted(n for n in recorded.keys() | now.keys() if recorded.get(n, absent) != now.get(n, absent))
 
 
 def describe(sections: Mapping[str, Any]) -> Identity:
     """The identity made of some sections: values by name, or dataclasses, whose fields become "SECTION.FIELD"."""
-    options, defaults = {}, {}
+    options: dict[str, Any] = {}
     for name, section in sections.items():
         if is_dataclass(section):
-            for one in fields(section):
-                options[f"{name}.{one.name}"] = _plain(getattr(section, one.name))
-                if one.default is not MISSING:
-                    defaults[f"{name}.{one.name}"] = _plain(one.default)
+            options |= {f"{name}.{one.name}": _plain(getattr(section, one.name)) for one in fields(section)}
         else:
             options[name] = _plain(section)
-    return Identity(options, defaults)
+    return Identity(options)
 
 
 def check_record(path: Path, record: Mapping[str, Any], identity: Identity, loop: LoopConfig | None = None) -> None:
@@ -52,13 +46,18 @@ def check_record(path: Path, record: Mapping[str, Any], identity: Identity, loop
     Args:
         path: of the checkpoint, for the error.
         record: what it says.
-        identity: what is asked for.
+        identity: of the stage as configured now.
         loop: that of the continuation; its `RESUMABLE` options are free. None when nothing will be trained.
 
     Raises:
-        UserError: something else was trained; it names every option that differs.
+        UserError: something else was trained (it names every option that differs), or the record has another format.
     """
-    changed = identity.differences(record.get("identity"))
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"'{path}' was written by another version of this program (format {record.get('format')}, expected "
+            f"{FORMAT}); name another --out"
+        )
+    changed = identity.differences(record["identity"])
     if loop is not None:
         then = {f"loop.{name}": value for name, value in record["config"].items()}
         names = [name.removeprefix("loop.") for name in describe({"loop": loop}).differences(then)]

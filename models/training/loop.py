@@ -5,7 +5,6 @@ that diverges or turns grey. A run which was interrupted and resumed equals one 
 when the budget is in steps.
 """
 
-import copy
 import math
 import os
 import signal
@@ -21,7 +20,7 @@ import torch
 from simulator.errors import UserError
 from simulator.models.training.checkpoint import load_checkpoint, load_record, save_checkpoint
 from simulator.models.training.data import ImageStore, validation_batch
-from simulator.models.training.identity import Identity, check_record
+from simulator.models.training.identity import FORMAT, Identity, check_record
 from simulator.models.training.learner import Learner, LoopConfig, Trainee
 from simulator.models.training.monitor import CollapseDetector, Console
 from simulator.results.provenance import environment
@@ -114,7 +113,7 @@ class _Session:
         self.validation_images = validation_batch(held_out, config.validation_images, config.validation_crop)
         self.validation_images = self.validation_images.to(accelerator.device)
         self.learner = Learner(trainee, self.training, config, accelerator)
-        self.elapsed_before, self.remeasure = 0.0, False
+        self.elapsed_before = 0.0
         self.best: dict[str, float] = {}
         self.validation: dict[str, float] = {}
         self.hardware = environment()["machine"] | {"processes": accelerator.num_processes}
@@ -128,9 +127,10 @@ class _Session:
         record = checkpoint.record
         if record["data"] != self.training.fingerprint():
             raise UserError(f"'{path}' was trained on other images; give the same --data or name another --out")
+        if record["measure"] != self.trainee.measure:
+            raise UserError(f"the score in '{path}' is another ({record['measure']}); name another --out")
         self.learner.restore(checkpoint)
         self.elapsed_before, self.best, self.validation = record["elapsed_s"], record["best"], record["validation"]
-        self.remeasure = bool(self.best) and record.get("measure") != self.trainee.measure
 
     def train(self) -> RunResult:
         """Take steps until the budget is spent."""
@@ -141,8 +141,6 @@ class _Session:
         console = Console(self.run_dir, learner.step) if main else None
         if console and learner.step:
             print(f"     step {learner.step:6d}  continued after {self.elapsed_before / 60:.1f} minutes", flush=True)
-            if self.remeasure:
-                self._measure_best(console)
         collapse = CollapseDetector(self.validation_images, config.collapse_after)
         gflop = learner.count_gflop() if console else 0.0
         due = {"log": 0.0, "validate": config.validate_every_s, "checkpoint": config.checkpoint_every_s}
@@ -199,7 +197,7 @@ class _Session:
         return min(1.0, self.elapsed() / (60 * self.config.minutes))
 
     def _agree(self, progress: float, stop: bool) -> tuple[float, bool]:
-        """Progress and whether to stop, the same in every process: that of the furthest, and if anyone was told to."""
+        """Progress of the furthest process, and whether any received a signal to stop; the same in every process."""
         if self.accelerator.num_processes == 1:
             return progress, stop
         both = torch.tensor([progress, float(stop)], dtype=torch.float64, device=self.accelerator.device)
@@ -212,6 +210,7 @@ class _Session:
 
     def _record(self) -> dict[str, Any]:
         return {
+            "format": FORMAT,
             "config": asdict(self.config),
             "identity": dict(self.identity.options),
             "data": self.training.fingerprint(),
@@ -225,16 +224,6 @@ class _Session:
             "measure": self.trainee.measure,
             "hardware": self.hardware,
         }
-
-    @torch.no_grad()
-    def _measure_best(self, console: Console) -> None:
-        """Bring the best score so far to today's scale: the checkpoint is of a time when another was in use."""
-        model = copy.deepcopy(self.learner.ema_model)
-        model.load_state_dict(load_checkpoint(self.run_dir / BEST).part("ema"))
-        step = self.best["step"]
-        self.best = dict(self.trainee.validate(model, self.validation_images), step=step)
-        save_checkpoint(self.run_dir / BEST, {f"ema.{k}": v for k, v in model.state_dict().items()}, self._record())
-        console.validation(int(step), self.best, best=True)
 
     @torch.no_grad()
     def _validate(self, console: Console, collapse: CollapseDetector) -> None:

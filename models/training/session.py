@@ -164,7 +164,7 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
         "hours": round(sum(entry["hours"] for entry in history), 3),
         "hardware": best["hardware"],
         "validation": best["best"],
-        "measure": best.get("measure", "unknown"),
+        "measure": best["measure"],
         "training": history,
     }
 

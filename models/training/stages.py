@@ -6,8 +6,9 @@ every bandwidth ratio.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.pretrained import find_weights
 from simulator.models.training.data import ImageStore, training_batch
 from simulator.models.training.identity import describe
+from simulator.models.training.learner import LoopConfig
 from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
 from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.randomness import derive_key
@@ -29,45 +31,72 @@ from simulator.spec.configuration import build, check_keys
 SMALLEST_BF16_CROP = 64
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of the file's `stages`, checked."""
+
+    number: int
+    algorithm: int
+    start: int | str | None
+    loss: StageConfig
+    loop: LoopConfig
+
+
 class LriscSystem(System):
     """The stages of a file like experiments/train/lrisc-compact.yaml."""
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
-        check_keys(
-            config, ("system", "name", "notes", "model", "variant", "defaults", "loop", "stages"), "the configuration"
-        )
+        check_keys(config, ("system", "name", "model", "variant", "defaults", "loop", "stages"), "the configuration")
         if config.get("system") != "lrisc" or not config.get("stages") or not config.get("name"):
             raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
         base = _base_config(config)
-        model, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
+        sizes, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
         defaults = config.get("defaults") or {}
         check_keys(defaults, ("steps", "gamma"), "'defaults'")
-        card = {
-            "system": "lrisc",
-            "config": {
-                "model": model.to_mapping(),
-                "variant": asdict(variant),
-                "defaults": {"steps": 1, "gamma": 0.8, **defaults},
-            },
-            "notes": list(config.get("notes") or ()),
+        network = {
+            "model": sizes.to_mapping(),
+            "variant": asdict(variant),
+            "defaults": {"steps": 1, "gamma": 0.8, **defaults},
         }
         stages: list[Stage] = []
-        for options in config["stages"]:
-            release = config["name"] if len(stages) + 1 == len(config["stages"]) else None
-            stages.append(_stage(config, model, variant, options, stages, release, card))
+        for number, options in enumerate(config["stages"], 1):
+            entry = _parse(config, options, number)
+            origin = find_weights(entry.start, "lrisc").card() if isinstance(entry.start, str) else None
+            started = stages[entry.start - 1].card if isinstance(entry.start, int) else origin
+            limits = known_limits(entry.algorithm, entry.loss, variant, (started or {}).get("known_limits", ()))
+            identity = {"algorithm": entry.algorithm, "loss": entry.loss, "variant": variant, "model": sizes}
+            identity |= {"start": entry.start, "start_weights": origin and origin["sha256"]}
+            stages.append(
+                Stage(
+                    title=f"LRISC, Algorithm 1, stage {entry.algorithm}",
+                    make=partial(_make, entry, sizes, variant),
+                    loop=entry.loop,
+                    identity=describe(identity),
+                    start=entry.start if isinstance(entry.start, int) else None,
+                    release=config["name"] if number == len(config["stages"]) else None,
+                    card=_card(network, entry, limits),
+                    origin=origin,
+                )
+            )
         return stages
 
 
+def _card(network: Mapping[str, Any], entry: _Entry, limits: Sequence[str]) -> dict[str, Any]:
+    """What the model card says beside the training record."""
+    config = {**network, "snr_db": list(entry.loss.snr_db)}
+    return {"system": "lrisc", "config": config, "known_limits": list(limits)}
+
+
 def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections `model` and `variant`: what the file leaves out is that of the released weights it starts from."""
+    """The sections `model` and `variant`; a missing one comes from the released weights that the file starts from."""
     start = config["stages"][0].get("start")
     card = find_weights(start, "lrisc").card()["config"] if isinstance(start, str) else {}
     return {section: config.get(section) or card.get(section) or {} for section in ("model", "variant")}
 
 
 def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Sequence[str] = ()) -> list[str]:
-    """What a model card says of weights whose last stage was this one; before: what those it started from say."""
+    """The limits on a model card whose last stage was this one; before: those of the weights that it started from."""
     cbrs = " to ".join(str(Fraction(cbr).limit_denominator(1000)) for cbr in loss.cbr)
     channel = "over AWGN"
     if loss.fading:
@@ -94,19 +123,10 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
     return limits
 
 
-def _stage(
-    config: Mapping[str, Any],
-    model_config: LriscConfig,
-    variant: Variant,
-    options: Mapping[str, Any],
-    earlier: Sequence[Stage],
-    release: str | None,
-    card: Mapping[str, Any],
-) -> Stage:
-    """The entry of the file's `stages` after `earlier`: `algorithm` (1, 2 or 3), `start`, `loss` and `loop`."""
-    number = len(earlier) + 1
+def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -> _Entry:
+    """Check the keys `algorithm` (1, 2 or 3), `start`, `loss` and `loop` of an entry."""
     check_keys(options, ("algorithm", "start", "loss", "loop"), f"stage {number}")
-    algorithm, start = options.get("algorithm"), stage_start(options, number)
+    algorithm = options.get("algorithm")
     if not isinstance(algorithm, int) or algorithm not in TRAINED_MODULES:
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
@@ -118,41 +138,29 @@ def _stage(
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
         raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
+    return _Entry(number, algorithm, stage_start(options, number), loss, loop)
 
-    def make(store: ImageStore, weights: State | None) -> LriscTrainee:
-        torch.manual_seed(derive_key("lrisc", "initial weights"))
-        model = Lrisc(model_config, variant)
-        before = variant
-        if isinstance(start, str):
-            weights, released = find_weights(start, "lrisc").load()
-            before = Variant.from_mapping(released["config"].get("variant") or {})
-        if weights is None:
-            model.start_linear(_statistics_images(store, 128))
-        elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
-            raise UserError(f"'model' is not that of the weights that stage {number} starts from; leave out 'model'")
-        else:
-            model.load_state_dict(weights)
-        if algorithm == 2:
-            model.start_jscc(_statistics_images(store, 256))
-        elif before.rates != variant.rates:  # vectors of a level are others now, and so are their variances
-            model.measure_power(_statistics_images(store, 256))
-        return LriscTrainee(model, algorithm, loss, LpipsNet("alex"))
 
-    origin = find_weights(start, "lrisc").card() if isinstance(start, str) else None
-    started = origin if origin is not None else earlier[start - 1].card if isinstance(start, int) else None
-    limits = known_limits(algorithm, loss, variant, (started or {}).get("known_limits", ()))
-    described = card["config"] | {"snr_db": list(loss.snr_db)}
-    identity = {"algorithm": algorithm, "loss": loss, "variant": variant, "model": model_config}
-    return Stage(
-        title=f"LRISC, Algorithm 1, stage {algorithm}",
-        make=make,
-        loop=loop,
-        identity=describe(identity | {"start": start, "start_weights": origin and origin["sha256"]}),
-        start=start if isinstance(start, int) else None,
-        release=release,
-        card=dict(card) | {"config": described, "known_limits": limits},
-        origin=origin,
-    )
+def _make(
+    entry: _Entry, sizes: LriscConfig, variant: Variant, store: ImageStore, weights: State | None
+) -> LriscTrainee:
+    """Build a stage's trainee from the weights that it starts from, or from a linear codec fitted to the images."""
+    torch.manual_seed(derive_key("lrisc", "initial weights"))
+    model, before = Lrisc(sizes, variant), variant
+    if isinstance(entry.start, str):
+        weights, released = find_weights(entry.start, "lrisc").load()
+        before = Variant.from_mapping(released["config"].get("variant") or {})
+    if weights is None:
+        model.start_linear(_statistics_images(store, 128))
+    elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+        raise UserError(f"'model' is not that of the weights that stage {entry.number} starts from; leave out 'model'")
+    else:
+        model.load_state_dict(weights)
+    if entry.algorithm == 2:
+        model.start_jscc(_statistics_images(store, 256))
+    elif before.rates != variant.rates:  # other vectors get each level now, with other variances
+        model.measure_power(_statistics_images(store, 256))
+    return LriscTrainee(model, entry.algorithm, entry.loss, LpipsNet("alex"))
 
 
 def _statistics_images(store: ImageStore, crop: int) -> Tensor:

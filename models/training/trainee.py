@@ -1,16 +1,7 @@
-"""LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1, and the validation that picks weights.
-
-Of every eight images six decode from the start of the sampler (n = N), where the few steps of a fast receiver are
-spent. Three of these start from zeros (gamma = 0), of which all but the entropy model are told, and learn distortion
-alone: one system then has a distortion end (gamma = 0) and a perception end. The other two see uniform n, one of them
-the true x_n, one the x_n that the sampler itself would make at either end: trained on true x_n alone it would trust
-them, and its errors would add up over steps.
-"""
+"""LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1."""
 
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,27 +9,28 @@ from torch import Tensor
 
 from simulator.errors import UserError
 from simulator.metrics.lpips import LpipsNet
-from simulator.models.lrisc.codec import Estimate, Latent, Lrisc
+from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE
 from simulator.models.lrisc.diffusion import add_noise, loss_weight
-from simulator.models.lrisc.entropy import add_uniform
 from simulator.models.lrisc.losses import bits_per_pixel, distortion_perception
 from simulator.models.lrisc.planning import usual_grid
 from simulator.models.lrisc.rate import pool_tokens
+from simulator.models.lrisc.signals import Aim, Latent, LatentEstimate
 from simulator.models.lrisc.unet import Condition
+from simulator.models.training.channel import cross
 from simulator.models.training.fading import fading_strength
+from simulator.models.training.lessons import Lessons, draw_lessons
 from simulator.models.training.muon import parameter_groups
+from simulator.models.training.validation import Validation
 from simulator.spec.configuration import read_snr_range
 
 SHARED_BETA = 4  # so many crops share a beta, as the regions of one image do
-VALIDATION_CBR, VALIDATION_SNRS_DB = 1 / 16, (0.0, 5.0, 10.0, 15.0)
-SCORE_PER_LPIPS = 50  # a decibel counts as much as 0.02 of LPIPS: about how the two move against each other
 LINEAR_LAYERS, LINEAR_LR_SCALE = (".linear.", ".rates.", "log_channel_scale"), 0.3
 OUTER_LAYERS = (
     *("branch.0.", "denoiser.enter.", "denoiser.leave.", "time.", "modulation.", "doubt.", "attention.bias"),
     *("entropy.", ".snr.", ".tokens."),
 )
-PSNR_END = (".faithful.", "fidelity")  # parts of the names of what the perception end does not use
+PSNR_END_PARTS = (".faithful.", "fidelity")  # in the names of parameters that the perception end does not use
 TRAINED_MODULES = {
     1: ("transform", "entropy", "denoiser"),
     2: ("encoder", "decoder"),
@@ -64,8 +56,8 @@ class StageConfig:
         maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; `coarse_maps`
             does not count then.
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
-        psnr_end_only: train adapters and whatever else is the PSNR end's own, on squared error alone; what the
-            perception end makes of an image stays the same, bit for bit.
+        psnr_end_only: train only what the PSNR end alone uses (adapters, tokens), on squared error; images of the
+            perception end stay the same, bit for bit.
     """
 
     rate_weight: float = 0.05
@@ -104,50 +96,44 @@ class LriscTrainee:
         if stage not in TRAINED_MODULES:
             raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
         self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
+        self.validation = Validation(stage != 1, config.gamma, self._perceptual)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The modules that this stage does not freeze."""
         trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
         if self.config.psnr_end_only:
-            trained = [(name, parameter) for name, parameter in trained if any(part in name for part in PSNR_END)]
+            trained = [(name, parameter) for name, parameter in trained if any(part in name for part in PSNR_END_PARTS)]
         return parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
         x, only = images * 2 - 1, self.config.psnr_end_only
-        part = torch.arange(len(x), device=x.device) + int(8 * torch.rand((), generator=generator, device=x.device))
-        part = part % 8
-        if only:
-            part = torch.where(part == 6, 0, part)  # no x_n of true images: at this end they are noiseless
-        fidelity = x.new_ones(len(x)) if only else _from_zeros(part, generator).to(x)
-        z = self.model.transform(x, fidelity)
-        with torch.no_grad() if only else nullcontext():
-            noisy = add_uniform(z, generator)
-            latent_bits, hyper_bits = self.model.entropy(z, noisy, generator)
-        bpp = bits_per_pixel(latent_bits, hyper_bits, x)
+        lessons = draw_lessons(len(x), only, generator)
+        aim = Aim.clean(lessons.from_zeros.to(x))
+        latent = self.model.analyse(x, aim, generator)
+        bpp = bits_per_pixel(latent.element_bits, latent.hyper_bits, x)
         eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
         figures = {"bpp": float(bpp.detach())}
-        transforms = self.stage != 2 and not only  # whether g_e and the entropy model learn the rate
-        loss = self.config.rate_weight * bpp if transforms else x.new_zeros(())
-        if transforms:
+        loss = x.new_zeros(())
+        if self.stage != 2 and not only:  # g_e and the entropy model learn the rate, and the bar terms of eq. (11)
+            loss = self.config.rate_weight * bpp
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
-            exact = Estimate.exact(noisy[:clean], fidelity[:clean])
-            terms = self._reconstruction_loss(x[:clean], exact, part[:clean], eta, generator)
+            exact = LatentEstimate.exact(latent.quantised[:clean], aim[:clean])
+            terms = self._reconstruction_loss(x[:clean], exact, lessons[:clean], eta, generator)
             loss, figures["clean"] = loss + terms.mean(), float(terms.detach().mean())
         if self.stage != 1:
-            received = self._over_channel(z, latent_bits.sum(dim=1), fidelity, progress, generator)
-            terms = self._reconstruction_loss(x, received, part, eta, generator)
+            received = self._over_channel(latent, aim, progress, generator)
+            terms = self._reconstruction_loss(x, received, lessons, eta, generator)
             loss, figures["received"] = loss + terms.mean(), float(terms.detach().mean())
         return loss, figures
 
-    def _over_channel(
-        self, z: Tensor, bits: Tensor, fidelity: Tensor, progress: float, generator: torch.Generator
-    ) -> Estimate:
-        """Send latents at random SNRs and bandwidth ratios, for the end that each image learns."""
-        config, batch = self.config, len(z)
+    def _over_channel(self, latent: Latent, aim: Aim, progress: float, generator: torch.Generator) -> LatentEstimate:
+        """Send latents at random SNRs and bandwidth ratios, each for the end that its image learns."""
+        config, bits, batch = self.config, latent.bits, len(latent.z)
         adapt = progress >= config.adapt_from
         (lowest, highest), drawn = config.snr_db, _uniform(batch, 0, 1, generator)
         snr_db = lowest + (highest - lowest) * drawn**config.snr_skew if adapt else torch.full_like(drawn, 10.0)
+        aim = replace(aim, snr_db=snr_db, adapt=adapt)
         if not config.maps_as_sent and _uniform(1, 0, 1, generator).item() < config.coarse_maps:
             bits = pool_tokens(bits, 2 if _uniform(1, 0, 1, generator).item() < 0.5 else 4)
         group = SHARED_BETA if batch % SHARED_BETA == 0 else 1
@@ -159,27 +145,27 @@ class LriscTrainee:
         if adapt and config.fading:
             shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
             strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
-        return self.model.over_channel(z, levels, snr_db, fidelity, generator, strength, adapt)
+        sent = self.model.send(latent.z, levels, aim)
+        return self.model.receive(cross(sent, snr_db, generator, strength), aim)
 
     def _reconstruction_loss(
-        self, x: Tensor, estimate: Estimate, part: Tensor, eta: float, generator: torch.Generator
+        self, x: Tensor, estimate: LatentEstimate, lessons: Lessons, eta: float, generator: torch.Generator
     ) -> Tensor:
-        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]; part: which eighth it is of."""
-        batch = len(x)
-        from_zeros, own, at_start = estimate.fidelity > 0, part == 7, part < 6
-        time = torch.where(at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
+        """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
+        batch, sampler_made = len(x), lessons.at_start | lessons.own
+        time = torch.where(lessons.at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
-        size = torch.where(from_zeros, 0.0, torch.where(at_start | own, self.config.gamma, 1.0))
+        size = torch.where(lessons.from_zeros, 0.0, torch.where(sampler_made, self.config.gamma, 1.0))
         noise, condition = noise * size[:, None, None, None], self.model.condition(estimate)
-        clean = self._own_images(x, noise, condition, own)
+        clean = self._own_images(x, noise, condition, lessons.own)
         image = self.model.denoiser(add_noise(clean, noise, time), condition, time)
-        weight = torch.where(at_start | own, 1.0, loss_weight(time))
-        perception = torch.where(from_zeros, 0.0, torch.full_like(weight, eta))
+        weight = torch.where(sampler_made, 1.0, loss_weight(time))
+        perception = torch.where(lessons.from_zeros, 0.0, torch.full_like(weight, eta))
         return distortion_perception(x, image, weight, perception, self._perceptual)
 
     @torch.no_grad()
     def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
-        """x, with what one step makes of the noise in place of the images that `own` [B] marks."""
+        """x, with the images that `own` [B] marks replaced by their one-step reconstructions from the noise."""
         some = own.nonzero()[:, 0]
         if not len(some):
             return x
@@ -192,75 +178,19 @@ class LriscTrainee:
     @property
     def measure(self) -> str:
         """What the score of `validate` is."""
-        if self.stage == 1:
-            return "PSNR - 50 LPIPS without a channel"
-        points = ", ".join(f"{snr_db:g}" for snr_db in VALIDATION_SNRS_DB)
-        return f"PSNR - 50 LPIPS, mean over AWGN at {points} dB and CBR {Fraction(VALIDATION_CBR)}"
+        return self.validation.measure
 
     @torch.no_grad()
     def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
         """Quality at both ends of the decoder: the mean over the points of `measure`, and the figures of each SNR."""
         assert isinstance(model, Lrisc)
-        figures: dict[str, list[Tensor]] = {"psnr_db": [], "lpips": [], "psnr_db_perceptual": []}
-        bits = 0.0
-        for index, image in enumerate(images):
-            latents = [model.analyse(image[None] * 2 - 1, image.new_full((1,), end)) for end in (0.0, 1.0)]
-            received = [self._receive(model, latent, index, end) for end, latent in enumerate(latents)]
-            x = (image[None] * 2 - 1).expand(len(received[0].z), -1, -1, -1)
-            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand_as(x)
-            sharp, plain = (
-                model.generate(one, size * start, steps=1) for one, size in zip(received, (1, 0), strict=True)
-            )
-            figures["psnr_db"].append(_psnr_db(x, plain))
-            figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
-            figures["lpips"].append(self._perceptual(x, sharp))
-            bits += float(latents[0].bits.sum()) / x[0, 0].numel() / len(images)
-        means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
-        means["score"] = means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"]
-        points = {} if self.stage == 1 else dict(enumerate(VALIDATION_SNRS_DB))
-        return (
-            {name: float(means[name].mean()) for name in ("score", "psnr_db", "lpips", "psnr_db_perceptual")}
-            | {"bpp": bits}
-            | {f"psnr_db_at_{snr:g}_db": float(means["psnr_db"][place]) for place, snr in points.items()}
-            | {f"lpips_at_{snr:g}_db": float(means["lpips"][place]) for place, snr in points.items()}
-        )
-
-    def _receive(self, model: Lrisc, latent: Latent, index: int, fidelity: float) -> Estimate:
-        """What the decoder gets of one validation image, one latent per point."""
-        if self.stage == 1:
-            return Estimate.exact(latent.z.round(), latent.z.new_full((1,), fidelity))
-        device = latent.z.device
-        levels = model.share(latent.bits, torch.tensor([VALIDATION_CBR * 2 * 3 * STRIDE**2], device=device))
-        received = [
-            model.over_channel(
-                latent.z,
-                levels,
-                torch.full((1,), snr_db, device=device),
-                torch.full((1,), fidelity, device=device),
-                torch.Generator(device).manual_seed(index),
-            )
-            for snr_db in VALIDATION_SNRS_DB
-        ]
-        z, error, told = zip(*((one.z, one.error, one.fidelity) for one in received), strict=True)
-        return Estimate(torch.cat(z), torch.cat(error), torch.cat(told))
+        return self.validation.figures(model, images)
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
-        """Four validation images, each above what is made of it at every point, [3, (1 + points) H, 4 W] in [0, 1]."""
+        """Four validation images, each above its reconstructions, [3, (1 + points) H, 4 W] in [0, 1]."""
         assert isinstance(model, Lrisc)
-        columns = []
-        for index, image in enumerate(images[:4]):
-            x = image[None] * 2 - 1
-            received = self._receive(model, model.analyse(x), index, 0.0)
-            start = self.config.gamma * _noise(x.shape[1:], index).to(x).expand(len(received.z), -1, -1, -1)
-            columns.append(torch.cat([x[0], *model.generate(received, start, steps=1)], dim=1))
-        return torch.cat(columns, dim=2) / 2 + 0.5
-
-
-def _from_zeros(part: Tensor, generator: torch.Generator) -> Tensor:
-    """Which images learn distortion alone: three eighths, all at n = N, and in half of the batches those of own x_n."""
-    own = _uniform(1, 0, 1, generator) < 0.5
-    return ((part < 6) & (part % 2 == 0)) | ((part == 7) & own)
+        return self.validation.pictures(model, images)
 
 
 def _pool_as_sent(bits: Tensor, cbr: Tensor, snr_db: Tensor) -> Tensor:
@@ -272,12 +202,3 @@ def _pool_as_sent(bits: Tensor, cbr: Tensor, snr_db: Tensor) -> Tensor:
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
-
-
-def _noise(shape: torch.Size, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
-    """Of each image in [-1, 1], [B]."""
-    return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()

@@ -1,22 +1,24 @@
 """Every scheme against a reference: paired differences over images, and Bjontegaard deltas of rate."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
-from operator import attrgetter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from simulator.analysis.statistics import (
-    METRICS,
     Estimate,
     Identity,
     bd_rate,
     group_by_point,
     image_means,
+    metric_names,
     paired_difference,
+    value_of,
 )
 from simulator.errors import UserError
+from simulator.metrics.scales import scale_of
 from simulator.randomness import derive_key
 from simulator.results.rows import Row
 
@@ -34,7 +36,7 @@ class Difference:
     Attributes:
         snr_db: None is the mean over all SNRs that both have.
         estimate: mean over images of the paired difference, with its interval.
-        percent: the difference over the reference's mean; None where that is 0, and for PSNR, as decibels are a ratio.
+        percent: the difference over the reference's mean; None where that is 0 or means nothing, as of decibels.
     """
 
     scheme: str
@@ -74,15 +76,21 @@ class BdRate:
         return asdict(self)
 
 
-def differences(rows: Iterable[Row], reference: str, metrics: Sequence[str] = METRICS) -> list[Difference]:
+def differences(rows: Iterable[Row], reference: str, metrics: Sequence[str] = ()) -> list[Difference]:
     """Compare every scheme with the reference wherever both have rows.
 
     One entry per (scheme, channel, CBR, SNR, metric), and one for the mean over SNRs where there are several.
 
+    Args:
+        rows: of all schemes.
+        reference: name of a scheme.
+        metrics: names of their columns; empty takes all that there are.
+
     Raises:
         UserError: the reference is not there, or nothing can be compared with it.
     """
-    cells = _cells(rows, reference)
+    rows = list(rows)
+    cells, metrics = _cells(rows, reference), metrics or metric_names(rows)
     found = []
     for scheme, channel, cbr in dict.fromkeys((scheme, channel, cbr) for scheme, channel, _, cbr in cells):
         snrs = dict.fromkeys(snr for _, _, snr, _ in cells)
@@ -107,28 +115,48 @@ def _difference(
 ) -> Difference:
     estimate = paired_difference(first, second, derive_key("difference", *map(str, where)))
     base = [second[image] for image in first if image in second]
-    percent = None if where[-1] == "psnr_db" or not any(base) else 100 * estimate.mean * len(base) / sum(base)
+    percent = None if not scale_of(where[-1]).ratio or not any(base) else 100 * estimate.mean * len(base) / sum(base)
     return Difference(*where, len(base), estimate, percent)
 
 
-def bd_rates(rows: Iterable[Row], reference: str, metrics: Sequence[str] = METRICS) -> list[BdRate]:
+def bd_rates(
+    rows: Iterable[Row],
+    reference: str,
+    metrics: Sequence[str] = (),
+    directions: Mapping[str, bool] | None = None,
+) -> list[BdRate]:
     """BD-rate of every scheme against the reference, per channel, SNR and metric; none where there is a single CBR.
+
+    Args:
+        rows, reference, metrics: as for `differences`.
+        directions: of metrics that the program does not know, by name: whether higher is better.
 
     Raises:
         UserError: the reference is not there.
     """
-    cells = _cells(rows, reference)
+    rows = list(rows)
+    cells, metrics = _cells(rows, reference), metrics or metric_names(rows)
     found = []
     for scheme, channel, snr in dict.fromkeys(cell[:3] for cell in cells):
         for metric in metrics if scheme != reference else ():
             anchor, test = (_curve(cells, (one, channel, snr), metric) for one in (reference, scheme))
             if len(anchor) > 1 and len(test) > 1:
-                try:
-                    percent = bd_rate(*zip(*anchor, strict=True), *zip(*test, strict=True))
-                except ValueError:
-                    percent = None
+                percent = _bd_rate(anchor, test, scale_of(metric, directions).improves)
                 found.append(BdRate(scheme, reference, channel, snr, metric, percent))
     return found
+
+
+def _bd_rate(
+    anchor: list[tuple[float, float]], test: list[tuple[float, float]], improves: Callable[[float], bool]
+) -> float | None:
+    """The BD-rate of two curves of (rate, quality); None unless quality gets better with rate in both."""
+    for curve in (sorted(anchor), sorted(test)):
+        if not all(improves(after - before) for (_, before), (_, after) in pairwise(curve)):
+            return None
+    try:
+        return bd_rate(*zip(*anchor, strict=True), *zip(*test, strict=True))
+    except ValueError:
+        return None
 
 
 def _cells(rows: Iterable[Row], reference: str) -> dict[Identity, list[Row]]:
@@ -144,14 +172,14 @@ def _means(
 ) -> dict[str, float]:
     """Per image the mean over SNRs, of the images that have all of them; `where` is (scheme, channel, CBR)."""
     scheme, channel, cbr = where
-    per_snr = [image_means(cells[scheme, channel, snr, cbr], attrgetter(metric)) for snr in snrs]
+    per_snr = [image_means(cells[scheme, channel, snr, cbr], value_of(metric)) for snr in snrs]
     complete = [image for image in per_snr[0] if all(image in means for means in per_snr)]
     return {image: float(np.mean([means[image] for means in per_snr])) for image in complete}
 
 
 def _curve(cells: dict[Identity, list[Row]], where: tuple[str, str, float], metric: str) -> list[tuple[float, float]]:
     """(billed CBR, quality) per CBR, means over images."""
-    own = [(rows, image_means(rows, attrgetter(metric))) for cell, rows in cells.items() if cell[:3] == where]
+    own = [(rows, image_means(rows, value_of(metric))) for cell, rows in cells.items() if cell[:3] == where]
     return [
         (float(np.mean([row.cbr for row in rows])), float(np.mean(list(quality.values()))))
         for rows, quality in own

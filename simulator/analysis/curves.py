@@ -1,52 +1,56 @@
-"""One figure of curves: quality against SNR or bandwidth, fit for print.
+"""Which curves a figure has: the points of results folders, chosen and grouped by what the user asks for."""
 
-Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), told apart with any colour vision; variants of a scheme
-share its colour in lighter shades, and every curve has its own marker too. A panel is as wide as a column of a paper.
-"""
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
-
-from simulator.analysis.statistics import CONFIDENCE, Point, summarise
-from simulator.analysis.tables import cbr_label
+from simulator.analysis.looks import looks_of
+from simulator.analysis.statistics import METRICS, Estimate, Point, further_names, summarise
+from simulator.analysis.words import scheme_words, value_words
+from simulator.errors import UserError
 from simulator.results.store import Results
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+COSTS = ("cbr", "cbr_data", "cbr_payload", "outage_rate", "encode_s", "decode_s")
+AXES = ("snr_db", "cbr", "cbr_data", "cbr_payload")  # columns that the grid sets
+DIMENSIONS = ("scheme", "channel", "snr", "cbr", "results")
+ROLES = ("lines", "panels", "figures")
+_ALIASES = {"psnr": "psnr_db", "snr": "snr_db", "outage": "outage_rate"}
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-BOUND_COLOURS = ("#000000", "#7F7F7F")
-PANEL_WIDTH = 3.5  # inches: one of two columns of a paper
-LIGHTEST = 0.55  # of white in the last variant's colour
-MOSTLY_LOST = 0.5  # outage rate above which a point does not stretch the axis of quality
-BACKBONES = {"alex": "AlexNet", "vgg": "VGG", "squeeze": "SqueezeNet"}
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7.5,
-    "legend.title_fontsize": 8,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.edgecolor": "none",
-    "legend.framealpha": 0.7,
-    "pdf.fonttype": 42,
-    "figure.dpi": 200,
-}
+
+@dataclass(frozen=True)
+class Source:
+    """The points of one results folder, with what figures need to know about them.
+
+    Attributes:
+        name: of the folder.
+        points: one per (scheme, channel, SNR, CBR).
+        bounds: names of the schemes that are bounds.
+        backbones: networks of LPIPS.
+        directions: of metrics that the program does not know, by name: whether higher is better.
+    """
+
+    name: str
+    points: Sequence[Point]
+    bounds: Sequence[str] = ()
+    backbones: frozenset[str] = frozenset()
+    directions: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a figure: a scheme's points, with what tells it from the others."""
+    """One line of a figure: a scheme's points, with what tells it from the others.
+
+    Attributes:
+        scheme: its specification.
+        label: what the legend calls it.
+        bound: whether it is a bound.
+        colour, marker: its look, by its name.
+        points: in the order in which the line connects them.
+        line: line style, as matplotlib takes it.
+        condition: what the line style stands for; empty where it stands for nothing.
+        panel: the panel that it is drawn in.
+    """
 
     scheme: str
     label: str
@@ -54,175 +58,247 @@ class Curve:
     colour: str
     marker: str
     points: list[Point]
-
-    @property
-    def line(self) -> str:
-        """Line style: bounds are dashed."""
-        return "--" if self.bound else "-"
+    line: Any = "-"
+    condition: str = ""
+    panel: str = ""
 
     def keep(self, points: Iterable[Point]) -> "Curve":
         """The same line with other points."""
         return replace(self, points=list(points))
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a user wants to see.
+
+    Attributes:
+        x: column of the horizontal axis; None takes the billed CBR where there are several CBRs at one SNR, else SNR.
+        y: columns of the vertical axes; empty takes every metric that there is.
+        schemes, channels, snrs_db, cbrs: what to draw; empty takes all.
+        by: the role of a dimension: "lines" (line styles), "panels" (side by side) or "figures" (a file each).
+        along: "snr", "cbr" or a scheme's option such as "gamma": what a curve connects where `x` is a metric or cost.
+        labels: what the legend calls a scheme, by its specification.
+    """
+
+    x: str | None = None
+    y: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    snrs_db: tuple[float, ...] = ()
+    cbrs: tuple[float, ...] = ()
+    by: Mapping[str, str] = field(default_factory=dict)
+    along: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one figure shows.
+
+    Attributes:
+        x, along: column of the horizontal axis, and what its curves connect.
+        curves: in the order of the legend.
+        fixed: values of the dimensions that are the same in the whole figure, by dimension.
+    """
+
+    x: str
+    along: str
+    curves: list[Curve]
+    fixed: dict[str, Any]
+
+    @property
+    def panels(self) -> list[str]:
+        """Titles of the panels."""
+        return list(dict.fromkeys(curve.panel for curve in self.curves))
+
+
+def source_of(results: Results) -> Source:
+    """Summarise the rows of a results folder."""
+    backbones = frozenset({results.meta.get("lpips", {}).get("net", "none")} - {"none"})
+    meta = results.meta
+    points = summarise(results.rows)
+    return Source(results.folder.name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}))
+
+
+def column_named(name: str, points: Sequence[Point]) -> str:
+    """The column that a user's word stands for, such as `psnr` for `psnr_db`.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    known = (*METRICS, *further_names(points), *COSTS, "snr_db")
+    column = _ALIASES.get(name, name)
+    column = column if column in known else column.replace("-", "_")
+    if column not in known:
+        raise UserError(f"no column '{name}' to draw; known: {', '.join(known)}")
+    return column
+
+
+def estimate_of(point: Point, column: str) -> Estimate | None:
+    """A column of a point, with its interval where it has one."""
+    if column == "outage_rate":
+        return Estimate(point.outage_rate, point.outage_rate_lo, point.outage_rate_hi)
+    if column in COSTS or column == "snr_db":
+        value = getattr(point, column)
+        return None if value is None else Estimate(value, None, None)
+    return point.metrics.get(column)
+
+
 def make_curves(results: Sequence[Results]) -> list[Curve]:
-    """One curve per scheme and results folder; the folder is named where a scheme comes from several."""
-    found: list[tuple[str, bool, str, list[Point]]] = []
-    for one in results:
-        points = summarise(one.rows)
-        for scheme in dict.fromkeys(point.scheme for point in points):
-            own = [point for point in points if point.scheme == scheme]
-            found.append((scheme, scheme in one.meta.get("bounds", ()), one.folder.name, own))
-    names = [scheme for scheme, *_ in found]
-    colours = _colours([(scheme.partition(":")[0], bound) for scheme, bound, *_ in found])
-    markers = cycle(MARKERS)
+    """One curve per scheme and results folder, all points of it; the folder is named where a scheme has several."""
+    sources = [source_of(one) for one in results]
+    found = [(name, one) for one in sources for name in dict.fromkeys(point.scheme for point in one.points)]
+    looks = looks_of((name, name in one.bounds) for name, one in found)
+    names = [name for name, _ in found]
     curves = []
-    for (scheme, bound, origin, points), colour in zip(found, colours, strict=True):
-        label = f"{scheme}, {origin}" if names.count(scheme) > 1 else scheme
-        marker = "" if bound else next(markers)
-        curves.append(Curve(scheme, f"{label} (bound)" if bound else label, bound, colour, marker, points))
+    for name, one in found:
+        label = _label(name, name in one.bounds, {}) + (f", {one.name}" if names.count(name) > 1 else "")
+        own = [point for point in one.points if point.scheme == name]
+        line = "--" if name in one.bounds else "-"
+        curves.append(Curve(name, label, name in one.bounds, looks[name].colour, looks[name].marker, own, line))
     return curves
 
 
-def _colours(families: Sequence[tuple[str, bool]]) -> list[str]:
-    """One colour per curve: a hue per family (name, whether it is a bound), lighter from member to member."""
-    palettes = {False: cycle(COLOURS), True: cycle(BOUND_COLOURS)}
-    hues = {family: next(palettes[family[1]]) for family in dict.fromkeys(families)}
-    colours = []
-    for index, family in enumerate(families):
-        member, size = families[:index].count(family), families.count(family)
-        white = LIGHTEST * member / max(size - 1, 1)
-        channels = (int(hues[family][i : i + 2], 16) for i in (1, 3, 5))
-        colours.append("#" + "".join(f"{round(255 * white + value * (1 - white)):02X}" for value in channels))
-    return colours
+def _label(scheme: str, bound: bool, labels: Mapping[str, str]) -> str:
+    return labels.get(scheme) or scheme_words(scheme) + (" (bound)" if bound else "")
 
 
-def figure_of(curves: Sequence[Curve], metrics: Sequence[str], x: str, title: str, backbones: set[str]) -> "Figure":
-    """The metrics side by side, and the outage rate below each if there was any outage."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def make_drawings(sources: Sequence[Source], choice: Choice) -> list[Drawing]:
+    """The figures that a choice leads to, each with its curves.
 
-    points = [point for curve in curves for point in curve.points]
-    outages = any(point.outage_rate for point in points)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PANEL_WIDTH * len(metrics), 3.9 if outages else 3.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        grid: dict[str, Any] = {"sharex": True, "height_ratios": [5, 1]} if outages else {}
-        columns = figure.subplots(2 if outages else 1, len(metrics), squeeze=False, **grid).T
-        for axes, metric in zip(columns, metrics, strict=True):
-            for curve in curves:
-                _plot_metric(axes[0], curve, metric, x)
-            axes[0].set_ylabel(_metric_label(metric, backbones))
-            if outages:
-                _limit(axes[0], curves, metric, x)
-                for curve in curves:
-                    _plot_outages(axes[1], curve, x)
-                axes[1].set_ylabel("Outage")
-                axes[1].set_ylim(-0.08, 1.08)
-                axes[1].set_yticks([0, 1], ["0", "1"])
-            _label_x(axes[-1], x, points)
-        _explain(columns[0][0], outages, shaded=any(point.images > 1 for point in points))
-        _add_legend(figure, columns[0][0], title, most=2 if len(metrics) == 1 else 4)
-    return figure
+    A dimension with several values that has no role of its own makes one figure each, except that several results
+    folders, and schemes, share figures.
 
-
-def _add_legend(figure: "Figure", axes: "Axes", title: str, most: int) -> None:
-    """Put the legend above the panels, in as many columns as fit beside each other."""
-    handles, names = axes.get_legend_handles_labels()
-    for across in range(min(most, (len(names) + 1) // 2), 0, -1):
-        legend = figure.legend(handles, names, title=title, loc="outside upper center", ncols=across)
-        if across == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
-        legend.remove()
-
-
-def _abscissa(point: Point, x: str) -> float:
-    return {"snr": point.snr_db, "cbr": point.cbr, "cbr-data": point.cbr_data}[x]
+    Raises:
+        UserError: nothing is left to draw, or a dimension has more values than there are line styles.
+    """
+    items = _chosen(sources, choice)
+    points = [point for _, point in items]
+    x = _abscissa(choice, points)
+    along = _run(choice, x, points)
+    cells: dict[tuple[Any, ...], list[tuple[Source, Point]]] = {}
+    for item in items:
+        cells.setdefault(tuple(_coordinate(item, one, along) for one in DIMENSIONS), []).append(item)
+    several = [name for at, name in enumerate(DIMENSIONS) if len({cell[at] for cell in cells}) > 1]
+    role_of = {name: _role(name, choice, cells) for name in several}
+    looks = looks_of((cell[0], cell[0] in group[0][0].bounds) for cell, group in cells.items())
+    styles = _styles(cells, [name for name, role in role_of.items() if role == "lines"])
+    figures: dict[tuple[Any, ...], Drawing] = {}
+    for cell, group in cells.items():
+        at = dict(zip(DIMENSIONS, cell, strict=True))
+        key = tuple(at[name] for name, role in role_of.items() if role == "figures")
+        apart = "results" if role_of.get("results") == "figures" else ""
+        fixed = {n: at[n] for n in ("channel", "snr", "cbr", apart) if n and role_of.get(n, "figures") == "figures"}
+        drawing = figures.setdefault(key, Drawing(x, along, [], {k: v for k, v in fixed.items() if v is not None}))
+        bound = cell[0] in group[0][0].bounds
+        condition, line = styles[_part(at, role_of, "lines")]
+        drawing.curves.append(
+            Curve(
+                *(cell[0], _label(cell[0], bound, choice.labels), bound, looks[cell[0]].colour, looks[cell[0]].marker),
+                points=sorted((point for _, point in group), key=_order(along, x)),
+                line="--" if bound and not condition else line,
+                condition=condition,
+                panel=", ".join(value_words(k, v) for k, v in at.items() if role_of.get(k) == "panels"),
+            )
+        )
+    return list(figures.values())
 
 
-def _plot_metric(axes: "Axes", curve: Curve, metric: str, x: str) -> None:
-    """Line, interval as a shade, and hollow markers where some trips ended in outage."""
-    known = [(point, estimate) for point in curve.points if (estimate := point.metrics.get(metric))]
-    known.sort(key=lambda pair: _abscissa(pair[0], x))
-    if not known:
-        return
-    where, means = [_abscissa(point, x) for point, _ in known], [estimate.mean for _, estimate in known]
-    axes.plot(where, means, curve.line, color=curve.colour, zorder=3)
-    for hollow in (False, True):
-        some = [(a, b) for a, b, (p, _) in zip(where, means, known, strict=True) if (p.outage_rate > 0) == hollow]
-        if some and (curve.marker or hollow):
-            face = "white" if hollow else curve.colour
-            style: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": curve.colour}
-            axes.plot(*zip(*some, strict=True), curve.marker or "o", linestyle="none", zorder=4, **style)
-    axes.plot([], [], f"{curve.marker}{curve.line}", color=curve.colour, label=curve.label)
-    shaded = [(a, e.low, e.high) for a, (_, e) in zip(where, known, strict=True) if e.low is not None]
-    if shaded:
-        a, low, high = zip(*shaded, strict=True)
-        alpha = 0.05 if curve.bound else 0.1
-        axes.fill_between(a, low, high, color=curve.colour, alpha=alpha, linewidth=0, zorder=1)
+def _chosen(sources: Sequence[Source], choice: Choice) -> list[tuple[Source, Point]]:
+    items = [(source, point) for source in sources for point in source.points]
+    if not items:
+        raise UserError("nothing to draw: the results hold no finished rows; run the sweep first")
+    values: dict[str, tuple[Any, ...]] = {
+        **{"scheme": choice.schemes, "channel": choice.channels, "snr": choice.snrs_db, "cbr": choice.cbrs}
+    }
+    for name, wanted in values.items():
+        there = list(dict.fromkeys(_coordinate(item, name, "") for item in items))
+        for one in wanted:
+            if not any(_same(one, value) for value in there):
+                raise UserError(f"nothing to draw at --{name} {_said(name, one)}; there are: {_list(name, there)}")
+        if wanted:
+            items = [item for item in items if any(_same(one, _coordinate(item, name, "")) for one in wanted)]
+    return items
 
 
-def _limit(axes: "Axes", curves: Sequence[Curve], metric: str, x: str) -> None:
-    """Let the axis span what mostly arrives: curves fall out of it over their cliff, and a note says how far."""
-    there = [(point, e) for curve in curves for point in curve.points if (e := point.metrics.get(metric))]
-    kept = [e.mean for point, e in there if point.outage_rate <= MOSTLY_LOST]
-    kept += [bound for point, e in there if not point.outage_rate for bound in (e.low, e.high) if bound is not None]
-    if not kept or not any(point.outage_rate > MOSTLY_LOST for point, _ in there):
-        return
-    margin = 0.06 * (max(kept) - min(kept)) or 1.0
-    bottom, top = min(kept) - margin, max(kept) + margin
-    axes.set_ylim(bottom, top)
-    for curve in curves:
-        lost = [(_abscissa(p, x), e.mean) for p in curve.points if (e := p.metrics.get(metric)) and p.outage_rate == 1]
-        outside = [(a, mean) for a, mean in lost if not bottom <= mean <= top]
-        if outside:
-            _note_fall(axes, *max(outside), metric)
+def _said(name: str, value: Any) -> str:
+    return value_words(name, value).removeprefix("CBR ") if name == "cbr" else f"{value:g}" if name == "snr" else value
 
 
-def _note_fall(axes: "Axes", a: float, mean: float, metric: str) -> None:
-    """Say at the edge of the axes, right of where a curve left them, at which value it goes on."""
-    bottom, top = axes.get_ylim()
-    value = f"{mean:.0f} dB" if metric == "psnr_db" else f"{mean:.2f}"
-    common: dict[str, Any] = {"textcoords": "offset points", "color": "#555555", "fontsize": 6.5}
-    if mean < bottom:
-        axes.annotate(f"↓ {value}", (a, bottom), (4, 3), va="bottom", **common)
-    else:
-        axes.annotate(f"↑ {value}", (a, top), (4, -3), va="top", **common)
+def _list(name: str, values: Iterable[Any]) -> str:
+    return ", ".join(_said(name, value) for value in values)
 
 
-def _plot_outages(axes: "Axes", curve: Curve, x: str) -> None:
-    points = sorted(curve.points, key=lambda point: _abscissa(point, x))
-    if any(point.outage_rate for point in points):  # the others would hide each other at 0
-        where, rates = [_abscissa(point, x) for point in points], [point.outage_rate for point in points]
-        axes.plot(where, rates, f"{curve.marker}{curve.line}", color=curve.colour, linewidth=1, markersize=2.5)
+def _same(one: Any, other: Any) -> bool:
+    return one == other if isinstance(one, str) else abs(one - other) < 1e-9
 
 
-def _metric_label(metric: str, backbones: set[str]) -> str:
-    nets = ", ".join(BACKBONES.get(name, name) for name in sorted(backbones))
-    known = {"psnr_db": "PSNR (dB)", "ms_ssim": "MS-SSIM", "lpips": f"LPIPS ({nets}), lower is better"}
-    return known.get(metric, metric)
+def _coordinate(item: tuple[Source, Point], name: str, along: str) -> Any:
+    """Where a point stands in a dimension; None in the one that a curve runs along."""
+    source, point = item
+    if name == along:
+        return None
+    if name == "scheme" and along not in DIMENSIONS and along:
+        return ":".join(part for part in point.scheme.split(":") if part.partition("=")[0] != along)
+    at = {"channel": point.channel, "snr": point.snr_db, "cbr": point.cbr_target, "results": source.name}
+    return at.get(name, point.scheme)
 
 
-def _label_x(axes: "Axes", x: str, points: Sequence[Point]) -> None:
-    if x == "snr":
-        from matplotlib.ticker import MaxNLocator
-
-        average = "" if {point.channel.partition(":")[0] for point in points} == {"awgn"} else "Average "
-        axes.set_xlabel(f"{average}$E_s/N_0$ (dB)")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
-        return
-    billed = "all costs billed" if x == "cbr" else "without pilots, guard and prefix"
-    axes.set_xlabel(f"CBR, {billed} (channel uses per source value)")
-    targets = sorted({point.cbr_target for point in points})
-    if len(targets) <= 6 and max(_abscissa(point, x) for point in points) < 1.05 * targets[-1]:
-        axes.set_xticks(targets, [cbr_label(target) for target in targets])
+def _abscissa(choice: Choice, points: Sequence[Point]) -> str:
+    if choice.x is not None:
+        return column_named(choice.x, points)
+    only_cbr = len({point.snr_db for point in points}) == 1 < len({point.cbr_target for point in points})
+    return "cbr" if only_cbr else "snr_db"
 
 
-def _explain(axes: "Axes", outages: bool, shaded: bool) -> None:
-    """Add to the legend what hollow markers and shades mean."""
-    if outages:
-        style: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markeredgecolor": "#555555"}
-        axes.plot([], [], "o", label="some trips in outage", **style)
-    if shaded:
-        axes.fill_between([], [], [], color="#555555", alpha=0.2, linewidth=0, label=f"{CONFIDENCE:.0%} over images")
+def _run(choice: Choice, x: str, points: Sequence[Point]) -> str:
+    """The dimension or option along which a curve connects its points."""
+    if choice.along is not None:
+        options = {part.partition("=")[0] for point in points for part in point.scheme.split(":")[1:]}
+        if choice.along not in ("snr", "cbr", *options):
+            raise UserError(
+                f"no curve runs along '{choice.along}'; known: {', '.join(('snr', 'cbr', *sorted(options)))}"
+            )
+        return choice.along
+    if x in AXES[1:]:
+        return "cbr"
+    only_cbr = len({point.snr_db for point in points}) == 1 < len({point.cbr_target for point in points})
+    return "cbr" if x != "snr_db" and only_cbr else "snr"
+
+
+def _role(name: str, choice: Choice, cells: Collection[tuple[Any, ...]]) -> str:
+    if name in choice.by or name == "scheme":
+        return choice.by.get(name, "colours")
+    if name != "results":
+        return "figures"
+    apart = {cell[:-1] for cell in cells}  # folders need telling apart only if they share a curve
+    return "lines" if len(apart) < len(cells) else "colours"
+
+
+def _part(at: Mapping[str, Any], role_of: Mapping[str, str], role: str) -> tuple[Any, ...]:
+    return tuple(at[name] for name, one in role_of.items() if one == role)
+
+
+def _styles(cells: Iterable[tuple[Any, ...]], names: Sequence[str]) -> dict[tuple[Any, ...], tuple[str, Any]]:
+    """(words, line style) of each combination of the dimensions that line styles stand for."""
+    found = dict.fromkeys(tuple(cell[DIMENSIONS.index(name)] for name in names) for cell in cells)
+    if len(found) > len(LINES):
+        raise UserError(f"{len(found)} line styles are too many, {len(LINES)} can be told apart; choose fewer values")
+    return {
+        one: (", ".join(value_words(name, value) for name, value in zip(names, one, strict=True)), line)
+        for one, line in zip(found, LINES, strict=False)
+    }
+
+
+def _order(along: str, x: str) -> Callable[[Point], float]:
+    """The order in which a line connects points."""
+    if x in AXES:
+        return lambda point: float(getattr(point, x))
+    if along in ("snr", "cbr"):
+        return lambda point: point.snr_db if along == "snr" else point.cbr_target
+    return lambda point: mean if (mean := _mean(point, x)) is not None else float("inf")
+
+
+def _mean(point: Point, column: str) -> float | None:
+    estimate = estimate_of(point, column)
+    return None if estimate is None else estimate.mean

@@ -1,6 +1,6 @@
 """What a sweep leaves for people beside its rows: a summary and figures."""
 
-from simulator.analysis.plots import draw
+from simulator.analysis.plots import draw, spared
 from simulator.analysis.statistics import summarise
 from simulator.analysis.tables import summary_csv
 from simulator.results.outputs import Outputs
@@ -17,7 +17,8 @@ def _remove_summary_and_figures(written: Written) -> None:
 
 def _write_summary_and_figures(results: Results, written: Written) -> None:
     written.write(results.folder / SUMMARY, summary_csv(summarise(results.rows)).encode())
-    draw([results], results.folder / FIGURES, write=written.write)
+    with spared(written.notify):
+        draw([results], results.folder / FIGURES, write=written.write)
 
 
 SUMMARY_AND_FIGURES = Outputs(_remove_summary_and_figures, _write_summary_and_figures)

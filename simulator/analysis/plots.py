@@ -1,61 +1,95 @@
 """Which figures there are, and what their files are called. The same results give the same bytes."""
 
 import io
-import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.curves import STYLE, Curve, figure_of, make_curves
-from simulator.analysis.statistics import METRICS, Point, further_names
-from simulator.analysis.tables import cbr_label
+from simulator.analysis.curves import AXES, Choice, Drawing, Source, column_named, estimate_of, make_drawings, source_of
+from simulator.analysis.figure import figure_of
+from simulator.analysis.statistics import METRICS, further_names
+from simulator.analysis.styles import STYLES
+from simulator.analysis.words import billed_words, column_words, file_words, value_words
 from simulator.disk import write_atomically
-from simulator.errors import UserError
 from simulator.results.store import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 Write = Callable[[Path, bytes], None]
+FORMATS = ("png", "pdf", "svg")
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
 
 
-def draw(results: Sequence[Results], folder: Path, x: str | None = None, write: Write = write_atomically) -> list[Path]:
-    """Draw every metric there is against SNR or CBR, one figure per channel and value of the other axis.
+@contextmanager
+def spared(notify: Callable[[str], None]) -> Iterator[None]:
+    """A figure that fails inside the block costs no results: `notify` receives the reason in one line."""
+    try:
+        yield
+    except Exception as error:  # matplotlib fails in many ways, and disks do
+        notify(
+            f"some figures could not be drawn ({type(error).__name__}: {error}); rows and tables are there: mend the "
+            "cause and run the same command again"
+        )
+
+
+def draw(
+    results: Sequence[Results | Source],
+    folder: Path,
+    choice: Choice | None = None,
+    formats: Sequence[str] = FORMATS[:2],
+    style: str = "paper",
+    intervals: str = "auto",
+    write: Write = write_atomically,
+) -> list[Path]:
+    """Draw what is chosen of one or more results folders; by default every metric, in a file each.
+
+    Curves of single points are no figure and are left out.
 
     Args:
-        results: one or more results folders, in one figure.
-        folder: where PNG and PDF go; made when missing.
-        x: "snr", "cbr" or "cbr-data" (without what the channel spends on pilots, guard and prefix); None takes CBR if
-            there is only one SNR and several CBRs.
+        results: results folders, or what is left of them.
+        folder: where the files go; made when missing.
+        choice: what to draw.
+        formats: of `FORMATS`.
+        style: of `STYLES`.
+        intervals: "bands", "bars", "none" or "auto".
         write: writes a file.
 
     Returns:
-        The files written.
+        The files written; none where every curve would be a single point.
 
     Raises:
-        UserError: the results have no rows.
+        UserError: the results have no rows, or what was chosen is not among them.
     """
-    curves = make_curves(results)
-    points = [point for curve in curves for point in curve.points]
-    if not points:
-        raise UserError("nothing to draw: the results hold no finished rows; run the sweep first")
-    if x is None:
-        x = "cbr" if len({p.snr_db for p in points}) == 1 < len({p.cbr_target for p in points}) else "snr"
-    backbones = {one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"}
-    written = []
-    for channel, fixed, chosen in _grouped(curves, x):
-        for metric in (*METRICS, *further_names(points)):
-            with_metric = [curve.keep(p for p in curve.points if p.metrics.get(metric)) for curve in chosen]
-            if any(curve.points for curve in with_metric):
-                figure = figure_of(with_metric, (metric,), x, _title(channel, fixed, x, with_metric), backbones)
-                written += save(figure, folder, f"{_short(metric)}-vs-{x}-{channel}-{_condition(fixed, x)}", write)
+    sources = [one if isinstance(one, Source) else source_of(one) for one in results]
+    choice = choice or Choice()
+    words = _words(sources)
+    points = [point for one in sources for point in one.points]
+    columns = [column_named(name, points) for name in choice.y] or [*METRICS, *further_names(points)]
+    written: list[Path] = []
+    taken = Counter[str]()
+    for drawing in make_drawings(sources, choice):
+        for column in columns:
+            shown = _with_column(drawing, column)
+            if any(len(curve.points) > 1 for curve in shown.curves):
+                figure = figure_of(shown, [column], _title(shown), words, STYLES[style], intervals)
+                name = _file_name(shown, column)
+                taken[name] += 1  # two specifications may come to the same words
+                name += f"-{taken[name]}" * (taken[name] > 1)
+                written += save(figure, folder, name, formats, style, write)
     return written
 
 
 def draw_panels(
-    results: Results,
+    results: Results | Source,
     folder: Path,
     name: str,
     metrics: Sequence[str],
@@ -66,67 +100,79 @@ def draw_panels(
     """Draw several metrics side by side, one figure per channel and value of the other axis.
 
     Args:
-        results: the rows.
+        results: the rows, or what is left of them.
         folder: where PNG and PDF go; made when missing.
         name: what the files' names begin with.
         metrics: one panel each; those that the results lack are left out.
         x: "snr" or "cbr".
-        labels: what the legend calls a scheme, by name; those without one keep their name.
+        labels: what the legend calls a scheme, by name; those without one get words of their own.
         write: writes a file.
 
     Returns:
         The files written.
     """
-    curves = [replace(curve, label=labels.get(curve.scheme, curve.label)) for curve in make_curves([results])]
-    backbones = {results.meta.get("lpips", {}).get("net", "none")} - {"none"}
-    there = [one for one in metrics if any(point.metrics[one] for curve in curves for point in curve.points)]
-    groups = list(_grouped(curves, x)) if there else []
-    several_channels, several_values = (len({group[axis] for group in groups}) > 1 for axis in (0, 1))
+    source = results if isinstance(results, Source) else source_of(results)
+    there = [one for one in metrics if any(estimate_of(point, one) for point in source.points)]
+    drawings = make_drawings([source], Choice(x=x, labels=labels)) if there else []
+    several = [key for key in ("channel", "snr", "cbr") if len({drawing.fixed.get(key) for drawing in drawings}) > 1]
     written = []
-    for channel, fixed, chosen in groups:
-        figure = figure_of(chosen, there, x, _title(channel, fixed, x, chosen), backbones)
-        said = [channel] * several_channels + [_condition(fixed, x)] * several_values
-        written += save(figure, folder, "-".join((name, *map(_short, there), *said)), write)
+    for drawing in drawings:
+        figure = figure_of(drawing, there, _title(drawing), _words([source]))
+        said = [value_words(key, drawing.fixed[key]) for key in several]
+        written += save(figure, folder, file_words(name, *map(_short, there), *said), write=write)
     return written
 
 
-def _grouped(curves: Sequence[Curve], x: str) -> Iterator[tuple[str, float, list[Curve]]]:
-    """(channel, value of the other axis, the curves' points there) for each figure against `x`."""
-    for group in dict.fromkeys((point.channel, _other(point, x)) for curve in curves for point in curve.points):
-        kept = [curve.keep(p for p in curve.points if (p.channel, _other(p, x)) == group) for curve in curves]
-        yield *group, [curve for curve in kept if curve.points]
+def _words(sources: Sequence[Source]) -> Callable[[str], str]:
+    """What the axes of some results are called."""
+    backbones = {net for one in sources for net in one.backbones}
+    directions = {name: up for one in sources for name, up in one.directions.items()}
+    return partial(column_words, backbones=backbones, directions=directions)
 
 
-def _condition(fixed: float, x: str) -> str:
-    return f"cbr-{cbr_label(fixed)}" if x == "snr" else f"snr-{fixed:g}dB"
+def _with_column(drawing: Drawing, column: str) -> Drawing:
+    """The same figure without the points that lack one of its two columns."""
+    both = (drawing.x, column)
+    kept = [curve.keep(p for p in curve.points if all(estimate_of(p, c) for c in both)) for curve in drawing.curves]
+    return replace(drawing, curves=[curve for curve in kept if curve.points])
 
 
-def _short(metric: str) -> str:
-    return metric.removesuffix("_db")
+def _short(column: str) -> str:
+    return column.removesuffix("_db")
 
 
-def _other(point: Point, x: str) -> float:
-    """The coordinate that a figure against `x` holds fixed."""
-    return point.cbr_target if x == "snr" else point.snr_db
+def _file_name(drawing: Drawing, column: str) -> str:
+    x = _short(drawing.x).replace("_", "-")
+    return file_words(_short(column), "vs", x, *(value_words(key, value) for key, value in drawing.fixed.items()))
 
 
-def _title(channel: str, fixed: float, x: str, curves: Sequence[Curve]) -> str:
-    condition = f"CBR {cbr_label(fixed)}" if x == "snr" else f"$E_s/N_0$ = {fixed:g} dB"
-    counts = {point.images for curve in curves for point in curve.points}
-    images = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
-    return f"{'AWGN' if channel == 'awgn' else channel}, {condition}, {images} image{'' if images == '1' else 's'}"
+def _title(drawing: Drawing) -> str:
+    """Conditions in words: channel, CBR with what pilots raise it to, or SNR, and the number of images."""
+    points = [point for curve in drawing.curves for point in curve.points]
+    said = [value_words(key, value) for key, value in drawing.fixed.items() if key != "results"]
+    if "cbr" in drawing.fixed:
+        said[-1] += billed_words([(point.cbr, point.cbr_data) for point in points])
+    if drawing.x not in AXES and "snr" not in drawing.fixed:
+        snrs = sorted({point.snr_db for point in points})
+        said.append(f"$E_s/N_0$ from {snrs[0]:g} to {snrs[-1]:g} dB")
+    counts = sorted({point.images for point in points})
+    images = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    return ", ".join((*said, f"{images} image{'' if images == '1' else 's'}"))
 
 
-def save(figure: "Figure", folder: Path, name: str, write: Write = write_atomically) -> list[Path]:
-    """Write PNG and PDF without dates or versions, so that the same results give the same files."""
-    import matplotlib
-
-    stem = re.sub(r"[^A-Za-z0-9.=_-]+", "-", name)
-    paths = [folder / f"{stem}.png", folder / f"{stem}.pdf"]
-    metadata: list[dict[str, Any]] = [{"Software": None}, {"CreationDate": None, "Creator": None, "Producer": None}]
-    with matplotlib.rc_context(STYLE):
-        for path, entries in zip(paths, metadata, strict=True):
+def save(
+    figure: "Figure",
+    folder: Path,
+    name: str,
+    formats: Sequence[str] = FORMATS[:2],
+    style: str = "paper",
+    write: Write = write_atomically,
+) -> list[Path]:
+    """Write a figure without dates or versions, so that the same results give the same files."""
+    paths = [folder / f"{name}.{one}" for one in formats]
+    with STYLES[style].active():
+        for path, one in zip(paths, formats, strict=True):
             file = io.BytesIO()
-            figure.savefig(file, format=path.suffix[1:], metadata=entries)
+            figure.savefig(file, format=one, metadata=_METADATA[one])
             write(path, file.getvalue())
     return paths

@@ -14,6 +14,7 @@ from simulator.results.rows import METRICS, SUMMARY_COLUMNS, Row, further_metric
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+CHUNK = 2**20  # numbers that resampling holds at a time
 LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
 BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
 
@@ -79,8 +80,13 @@ class Point:
 def summarise(rows: Iterable[Row]) -> list[Point]:
     """One point per (scheme, channel, SNR, CBR), in the order in which they first appear."""
     groups = group_by_point(rows)
-    names = dict.fromkeys(name for group in groups.values() for row in group for name in further_metrics(row))
-    return [_point(identity, group, (*METRICS, *names)) for identity, group in groups.items()]
+    names = metric_names(row for group in groups.values() for row in group)
+    return [_point(identity, group, names) for identity, group in groups.items()]
+
+
+def metric_names(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Names of all metrics of some rows: the built-in ones, then further ones as they first appear."""
+    return (*METRICS, *dict.fromkeys(name for row in rows for name in further_metrics(row)))
 
 
 def further_names(points: Iterable[Point]) -> list[str]:
@@ -225,7 +231,9 @@ def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
     if len(sample) < 2:
         return Estimate(_mean(sample), None, None)
     generator = np.random.Generator(np.random.PCG64(key))
-    means = sample[generator.integers(len(sample), size=(RESAMPLES, len(sample)))].mean(axis=1)
+    rows = max(1, CHUNK // len(sample))  # the generator gives the same numbers in chunks, and a mean sees one row
+    sizes = [(min(rows, RESAMPLES - start), len(sample)) for start in range(0, RESAMPLES, rows)]
+    means = np.concatenate([sample[generator.integers(len(sample), size=size)].mean(axis=1) for size in sizes])
     degrees = len(sample) - 1
     tail = ndtr(np.sqrt(len(sample) / degrees) * stdtrit(degrees, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])

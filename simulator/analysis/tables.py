@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
@@ -18,6 +17,8 @@ from simulator.analysis.statistics import (
     Point,
     further_names,
 )
+from simulator.analysis.words import cbr_label
+from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
@@ -68,25 +69,37 @@ def bills_csv(found: Iterable[Bill]) -> str:
 
 
 def quality_csv(points: Iterable[Point]) -> str:
-    """`table.csv`: quality and seconds per image, without intervals."""
-    return _csv(QUALITY_COLUMNS, ({name: _quality(point, name) for name in QUALITY_COLUMNS} for point in points))
+    """`table.csv`: quality and seconds per image, without intervals. Further metrics come last."""
+    points = list(points)
+    columns = (*QUALITY_COLUMNS, *further_names(points))
+    return _csv(columns, ({name: _quality(point, name) for name in columns} for point in points))
 
 
-def quality_markdown(title: str, points: Iterable[Point], labels: Mapping[str, str]) -> str:
+def quality_markdown(
+    title: str, points: Iterable[Point], labels: Mapping[str, str], directions: Mapping[str, bool] | None = None
+) -> str:
     """`table.md`: the same for people.
 
     Args:
         title: heading.
         points: one line each.
         labels: what to call a scheme, by name; those without one keep their name.
+        directions: of metrics that the program does not know, by name: whether higher is better.
     """
-    heads = ("scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "MS-SSIM", "LPIPS", "outage", "encode s", "decode s")
+    points = list(points)
+    further = {name: scale_of(name, directions) for name in further_names(points)}
+    heads = (
+        *("scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "MS-SSIM", "LPIPS"),
+        *(f"{scale.label} {scale.arrow}" for scale in further.values()),
+        *("outage", "encode s", "decode s"),
+    )
     lines = [f"# {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * 2 + "---:|" * (len(heads) - 2)]
     for point in points:
         metrics, seconds = point.metrics, (point.encode_s, point.decode_s)
         cells = (
             *(labels.get(point.scheme, point.scheme), point.channel, f"{point.snr_db:g}", cbr_label(point.cbr_target)),
             *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
+            *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
             *(f"{point.outage_rate:.0%}", *("-" if one is None else f"{one:.2f}" for one in seconds)),
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -94,9 +107,9 @@ def quality_markdown(title: str, points: Iterable[Point], labels: Mapping[str, s
 
 
 def _quality(point: Point, name: str) -> Any:
-    if name not in METRICS:
+    if name in QUALITY_COLUMNS and name not in METRICS:
         return getattr(point, name)
-    estimate = point.metrics[name]
+    estimate = point.metrics.get(name)
     return None if estimate is None else estimate.mean
 
 
@@ -121,25 +134,20 @@ def to_json(records: Iterable[dict[str, Any]]) -> str:
     return json.dumps(list(records), indent=2, allow_nan=False)
 
 
-def cbr_label(cbr: float) -> str:
-    """A bandwidth ratio as people write it: `1/16` where a small fraction says it, else decimals."""
-    fraction = Fraction(cbr).limit_denominator(999)
-    return str(fraction) if abs(float(fraction) - cbr) < 1e-9 else f"{cbr:.6g}"
-
-
-def summary_table(points: Iterable[Point]) -> "Table":
-    """The summary for people."""
+def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None = None) -> "Table":
+    """The summary for people; `directions` as for `quality_markdown`."""
     points = list(points)
-    further = further_names(points)
+    further = {name: scale_of(name, directions) for name in further_names(points)}
     table = _table("scheme", "channel", "CBR")
-    for name in ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", *further, "outage", "billed CBR", "images"):
+    marked = [f"{name} {scale.arrow}" for name, scale in further.items()]
+    for name in ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", *marked, "outage", "billed CBR", "images"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         metrics = point.metrics
         table.add_row(
             *(point.scheme, point.channel, cbr_label(point.cbr_target), f"{point.snr_db:g}"),
             *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
-            *(_estimate(metrics.get(name), 4) for name in further),
+            *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
             *(f"{point.outage_rate:.1%}", f"{point.cbr:.5f}", str(point.images)),
         )
     return table
@@ -149,21 +157,31 @@ def _estimate(estimate: Estimate | None, digits: int) -> str:
     return "-" if estimate is None else f"{estimate.mean:.{digits}f}"
 
 
-def differences_table(found: Iterable[Difference]) -> "Table":
-    """Differences for people: one line per point and metric."""
+def differences_table(found: Iterable[Difference], directions: Mapping[str, bool] | None = None) -> "Table":
+    """Differences for people: one line per point and metric; `directions` as for `quality_markdown`."""
     table = _table("scheme", "channel", "CBR", "Es/N0 dB", "metric")
     for name in ("difference", "95 % interval", "relative"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for one in found:
-        digits = {"psnr_db": 2, "ms_ssim": 4, "lpips": 3}[one.metric]
+        scale = scale_of(one.metric, directions)
+        digits = scale.digits
         low, high = one.estimate.low, one.estimate.high
         interval = "-" if low is None or high is None else f"{low:+.{digits}f} .. {high:+.{digits}f}"
         table.add_row(
             *(one.scheme, one.channel, cbr_label(one.cbr_target)),
             *("mean" if one.snr_db is None else f"{one.snr_db:g}", one.metric),
             *(f"{one.estimate.mean:+.{digits}f}", interval, "" if one.percent is None else f"{one.percent:+.1f} %"),
+            _verdict(scale, low, high),
         )
     return table
+
+
+def _verdict(scale: Scale, low: float | None, high: float | None) -> str:
+    """Better or worse where the interval leaves out 0."""
+    if low is None or high is None or low <= 0 <= high:
+        return ""
+    return "better" if scale.improves(low) else "worse"
 
 
 def bd_rates_table(found: Iterable[BdRate]) -> "Table":

@@ -19,9 +19,9 @@ from simulator.app.controls import (
 )
 from simulator.app.session import Machine, Outcome
 from simulator.errors import SchemeError, UserError, in_one_line
+from simulator.spec.plugins import standard_schemes
 
 CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
-FAVOURITES = ("lrisc", "bpg-ldpc", "deepjscc")  # what the page opens with, as far as installed
 INTRODUCTION = """# Wireless image simulator
 Send a picture over a simulated radio link, see what arrives and what it cost."""
 KINDS = ("sent", "received", "equalised")
@@ -172,11 +172,11 @@ def _split(values: tuple[Any, ...], *groups: PictureControls | LinkControls | Co
 
 
 def _favourites(schemes: tuple[str, ...]) -> list[str]:
-    """Schemes to open with: our favourites among those offered, else whatever there is.
+    """Schemes to open with: the standard ones among those offered, else whatever there is.
 
     Raises:
         UserError: there is none at all.
     """
     if not schemes:
         raise UserError("no scheme is installed; install the package again (pip install -e .)")
-    return [name for name in FAVOURITES if name in schemes] or list(schemes)
+    return [name for name in standard_schemes() if name in schemes] or list(schemes)

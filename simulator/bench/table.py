@@ -25,8 +25,7 @@ from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, transmit
 from simulator.results.provenance import environment
-from simulator.spec.plugins import plugin_names
-from simulator.sweep.inputs import BUILT_IN
+from simulator.spec.plugins import plugin_names, standard_schemes
 
 NAME = "benchmarks"
 GROUP = "simulator.benchmarks"
@@ -128,13 +127,13 @@ def measure_demapper(quick: bool) -> Iterator[Figure]:
 
 
 def measure_schemes(quick: bool) -> Iterator[Figure]:
-    """Seconds that each built-in scheme takes to encode and to decode an image of Kodak's size."""
+    """Seconds that each standard scheme takes to encode and to decode an image of Kodak's size."""
     image = kodak_sized_image()[:, :64, :96] if quick else kodak_sized_image()
     size = (image.shape[1], image.shape[2])
     from simulator.channels import load_channel
 
     channel, budget, state = load_channel("awgn"), channel_uses(CBR, size), LinkState("awgn", SNR_DB)
-    for name in (name for name in BUILT_IN if name in plugin_names("simulator.schemes")):
+    for name in standard_schemes():
         scheme = on_device(load_scheme(name), "cpu")
         if not isinstance(scheme, Scheme):
             continue

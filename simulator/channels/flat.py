@@ -7,11 +7,18 @@ import torch
 
 from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noise_variance
 from simulator.randomness import derive_key, sionna_seeded
-from simulator.spec.options import Number, full_name, read_options
+from simulator.spec.options import Declaration, Number, declares
 
-_AWGN_OPTIONS = {"assumed_db": Number(None, -30, 60)}
+_ASSUMED = Number(None, -30, 60, help="SNR in dB that both ends assume, regardless of the true one")
 # Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
-_RICIAN_OPTIONS = {"K": Number(9, -60, 60)}
+_K = Number(9, -60, 60, help="power of the line of sight over that of all else, in dB")
+_AWGN = Declaration("awgn", "additive white Gaussian noise, h = 1", {"assumed_db": _ASSUMED})
+_RAYLEIGH = Declaration("rayleigh", "block fading: one gain h ~ CN(0, 1) per image and realisation")
+_RAYLEIGH_FAST = Declaration("rayleigh-fast", "fast fading: an independent gain h ~ CN(0, 1) for every symbol")
+_RICIAN = Declaration("rician", "block fading with a line of sight: one gain per image and realisation", {"K": _K})
+_RICIAN_FAST = Declaration(
+    "rician-fast", "fast fading with a line of sight: an independent gain for every symbol", {"K": _K}
+)
 
 
 class FlatChannel:
@@ -71,38 +78,41 @@ def _rician(num_gains: int, key: int, k_factor_db: float) -> torch.Tensor:
     return math.sqrt(k_factor / (k_factor + 1)) + math.sqrt(1 / (k_factor + 1)) * _rayleigh(num_gains, key)
 
 
+@declares(_AWGN)
 def awgn(*options: str) -> FlatChannel:
     """Additive white Gaussian noise, h = 1. Both ends take the SNR for `assumed_db`, where that is given."""
-    chosen = read_options("awgn", options, _AWGN_OPTIONS)
-    name, assumed_db = full_name("awgn", chosen, _AWGN_OPTIONS), chosen["assumed_db"]
-    return FlatChannel("awgn", _no_fading) if assumed_db is None else _MisjudgedAwgn(name, assumed_db)
+    chosen = _AWGN.read(options)
+    assumed_db = chosen["assumed_db"]
+    return FlatChannel("awgn", _no_fading) if assumed_db is None else _MisjudgedAwgn(_AWGN.spell(chosen), assumed_db)
 
 
+@declares(_RAYLEIGH)
 def rayleigh(*options: str) -> FlatChannel:
     """Block fading: one complex gain h ~ CN(0, 1) per image and realisation."""
-    read_options("rayleigh", options, {})
+    _RAYLEIGH.read(options)
     return FlatChannel("rayleigh", lambda num_symbols, key: _rayleigh(1, key).expand(num_symbols).clone())
 
 
+@declares(_RAYLEIGH_FAST)
 def rayleigh_fast(*options: str) -> FlatChannel:
     """Fast fading: an independent complex gain h ~ CN(0, 1) for every symbol."""
-    read_options("rayleigh-fast", options, {})
+    _RAYLEIGH_FAST.read(options)
     return FlatChannel("rayleigh-fast", lambda num_symbols, key: _rayleigh(num_symbols, key))
 
 
+@declares(_RICIAN)
 def rician(*options: str) -> FlatChannel:
     """Block fading with a line of sight (`K` in dB): one gain per image and realisation."""
-    name, k_factor_db = _read_k_factor("rician", options)
-    return FlatChannel(name, lambda num_symbols, key: _rician(1, key, k_factor_db).expand(num_symbols).clone())
+    chosen = _RICIAN.read(options)
+    k_factor_db = chosen["K"]
+    return FlatChannel(
+        _RICIAN.spell(chosen), lambda num_symbols, key: _rician(1, key, k_factor_db).expand(num_symbols).clone()
+    )
 
 
+@declares(_RICIAN_FAST)
 def rician_fast(*options: str) -> FlatChannel:
     """Fast fading with a line of sight (`K` in dB): an independent gain for every symbol."""
-    name, k_factor_db = _read_k_factor("rician-fast", options)
-    return FlatChannel(name, lambda num_symbols, key: _rician(num_symbols, key, k_factor_db))
-
-
-def _read_k_factor(channel: str, options: tuple[str, ...]) -> tuple[str, float]:
-    """Canonical name and K in dB."""
-    chosen = read_options(channel, options, _RICIAN_OPTIONS)
-    return full_name(channel, chosen, _RICIAN_OPTIONS), chosen["K"]
+    chosen = _RICIAN_FAST.read(options)
+    k_factor_db = chosen["K"]
+    return FlatChannel(_RICIAN_FAST.spell(chosen), lambda num_symbols, key: _rician(num_symbols, key, k_factor_db))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from simulator.disk import user_path
 from simulator.errors import UserError, in_one_line
 from simulator.spec import grids
 
@@ -32,6 +33,7 @@ def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
     return parse_argument
 
 
+path = _argument(user_path)
 snr_db = _argument(grids.parse_snr)
 snr_grid = _argument(grids.parse_snrs)
 cbr = _argument(grids.parse_cbr)

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.disk import write_atomically
 from simulator.errors import UserError
@@ -20,8 +21,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     actions = verb.add_subparsers(dest="action", metavar="encode|decode", required=True)
 
     encode = actions.add_parser("encode", help="write a BPG file")
-    encode.add_argument("source", type=Path, metavar="IN", help="PNG, JPEG, WebP or TIFF")
-    encode.add_argument("target", type=Path, metavar="OUT.bpg")
+    encode.add_argument("source", type=arguments.path, metavar="IN", help="PNG, JPEG, WebP or TIFF")
+    encode.add_argument("target", type=arguments.path, metavar="OUT.bpg")
     rate = encode.add_mutually_exclusive_group()
     text = f"quantiser, 0 (best) .. {MAX_QP}; 6 more halve the size (default: {DEFAULT_QP})"
     rate.add_argument("--qp", type=_qp, default=DEFAULT_QP, metavar="N", help=text)
@@ -31,8 +32,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     encode.set_defaults(run=run)
 
     decode = actions.add_parser("decode", help="write a BPG file as PNG")
-    decode.add_argument("source", type=Path, metavar="IN.bpg")
-    decode.add_argument("target", type=Path, metavar="OUT.png")
+    decode.add_argument("source", type=arguments.path, metavar="IN.bpg")
+    decode.add_argument("target", type=arguments.path, metavar="OUT.png")
     add_json(decode)
     decode.set_defaults(run=run)
 

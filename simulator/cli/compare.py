@@ -2,11 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json
-
-METRICS = ("psnr_db", "ms_ssim", "lpips")
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -17,10 +15,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Compare every scheme with a reference on the same images: the mean difference at each SNR and CBR "
         "with its 95 % bootstrap interval, its mean over SNRs, and the BD-rate where there are several CBRs.",
     )
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, metavar="RESULTS", help="folder that a sweep wrote")
     parser.add_argument("--reference", required=True, metavar="SCHEME", help="the scheme that is subtracted")
-    text = "metric to compare; may be repeated (default: all)"
-    parser.add_argument("--metric", choices=METRICS, action="append", help=text)
+    text = "column of a metric to compare, such as lpips or lpips_shifted; may be repeated (default: all)"
+    parser.add_argument("--metric", metavar="COLUMN", action="append", default=[], help=text)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -29,15 +27,23 @@ def run(args: argparse.Namespace) -> int:
     """Print the differences, and the BD-rates if there are any."""
     from simulator.analysis import tables
     from simulator.analysis.comparison import bd_rates, differences
+    from simulator.analysis.statistics import metric_names
+    from simulator.errors import UserError
     from simulator.results.store import load_results
 
-    rows, metrics = load_results(args.results).rows, args.metric or METRICS
-    found, deltas = differences(rows, args.reference, metrics), bd_rates(rows, args.reference, metrics)
+    results = load_results(args.results)
+    rows, directions = results.rows, results.meta.get("directions")
+    if unknown := set(args.metric) - set(metric_names(rows)):
+        raise UserError(f"no metric '{min(unknown)}' in '{args.results}'; it has: {', '.join(metric_names(rows))}")
+    found, deltas = (
+        differences(rows, args.reference, args.metric),
+        bd_rates(rows, args.reference, args.metric, directions),
+    )
     if args.json:
         records = {"differences": [one.record() for one in found], "bd_rate": [one.record() for one in deltas]}
         print(json.dumps(records, indent=2))
         return 0
-    tables.print_table(tables.differences_table(found))
+    tables.print_table(tables.differences_table(found, directions))
     if deltas:
         tables.print_table(tables.bd_rates_table(deltas))
     return 0

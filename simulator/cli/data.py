@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from simulator.cli import arguments
+
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
@@ -16,7 +18,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     )
     get.add_argument("name", choices=("coco", "coco-train", "kodak"), metavar="SET", help="coco, coco-train or kodak")
     text = "folder for the archive (COCO only; default: the program's cache)"
-    get.add_argument("--out", type=Path, metavar="DIR", help=text)
+    get.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     get.set_defaults(run=run)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json, note, positive_number
 
 MAX_MB = 10.0
@@ -17,9 +18,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Write one HTML file with curves, paired differences, pictures, the bill and provenance of one or "
         "more results folders. It works offline and loads nothing.",
     )
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
     text = "the file to write (default: report.html)"
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help=text)
+    parser.add_argument("--out", type=arguments.path, default=Path("report.html"), metavar="FILE", help=text)
     parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: what was simulated)")
     text = f"size limit; pictures are chosen and compressed to fit (default: {MAX_MB:g})"
     parser.add_argument(

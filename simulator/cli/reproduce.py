@@ -19,7 +19,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "figure4, figure5, figure6 or another file of experiments/ by name, a path to FILE.yaml, or all"
     parser.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help=text)
     text = "folder for the folders of all experiments (default: results)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     text = "image set in place of the experiment's: samples, kodak, or a file, folder or glob"
     parser.add_argument("--images", metavar="SET", help=text)
     text = "take the first N images only"
@@ -29,6 +29,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, None)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
+    text = "only draw the curves of earlier runs anew, from their database or summary.csv"
+    parser.add_argument("--figures", action="store_true", help=text)
     arguments.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -44,10 +46,15 @@ def run(args: argparse.Namespace) -> int:
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table
     from simulator.experiments.read import choose_experiments, scaled_down
-    from simulator.experiments.run import check_experiment, run_experiment
+    from simulator.experiments.run import check_experiment, redraw, run_experiment
 
     if args.out is None and (args.images or args.limit):
         raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
+    if args.figures:
+        chosen = choose_experiments(args.experiments)
+        paths = [str(p) for one in chosen for p in redraw(one, (args.out or Path("results")) / one.name)]
+        print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
+        return 0
     summaries, chosen, faults = {}, {}, 0
     for experiment in choose_experiments(args.experiments):
         small = scaled_down(experiment, args.images, args.limit)
@@ -63,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         points, faults = summarise(results.rows), faults + results.faults
         summaries[experiment.name] = [point.record() for point in points]
         if not args.json:
-            print_table(summary_table(points))
+            print_table(summary_table(points, results.meta.get("directions")))
             print(f"{experiment.name}: {len(results.rows)} rows; tables and figures in {folder}")
     if args.json:
         print(json.dumps(summaries, indent=2))

@@ -2,9 +2,10 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ T = TypeVar("T")
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("show", help="print the numbers of a results folder")
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that a sweep wrote")
+    parser.add_argument("results", type=arguments.path, metavar="RESULTS", help="folder that a sweep wrote")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rows", action="store_true", help="one line per image and realisation instead of means")
     text = "what the channel uses were spent on, per scheme, SNR and CBR, as shares"
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.bill:
         _print(form, bills(results.rows), Bill.record, tables.bills_csv, tables.bills_table)
     else:
-        _print(form, summarise(results.rows), Point.record, tables.summary_csv, tables.summary_table)
+        table = partial(tables.summary_table, directions=results.meta.get("directions"))
+        _print(form, summarise(results.rows), Point.record, tables.summary_csv, table)
     if form == "table" and len(results.rows) < results.planned:
         print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
     if form == "table" and results.unplanned:

@@ -45,7 +45,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, "none")
     text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
-    parser.add_argument("--out", type=Path, default=Path("sweep-results"), metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, default=Path("sweep-results"), metavar="DIR", help=text)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
     arguments.add_json(parser)
     parser.set_defaults(run=run)
@@ -87,8 +87,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(point.record() for point in points))
     else:
-        print_table(summary_table(points))
-        print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, figures in {args.out / FIGURES}")
+        print_table(summary_table(points, results.meta.get("directions")))
+        drawn = any((args.out / FIGURES).glob("*-vs-*"))  # a single SNR and CBR make no curve
+        figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, as they take several SNRs or CBRs"
+        print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, {figures}")
         if results.unplanned:
             print(
                 f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them"

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import positive_int, positive_number
 
 TRAINERS = "simulator.trainers"
@@ -19,9 +20,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("system", metavar="SYSTEM", help="what to train: lrisc or deepjscc")
     text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help=text)
+    parser.add_argument("--config", type=arguments.path, required=True, metavar="FILE", help=text)
     text = "folders of images or of .tar shards, shards or images"
-    parser.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH", help=text)
+    parser.add_argument("--data", type=arguments.path, nargs="+", default=[], metavar="PATH", help=text)
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use the first N images only")
     parser.add_argument("--stage", type=positive_int, metavar="N", help="run this stage only (default: all in order)")
     minutes = positive_number("a number of minutes; write a positive number such as 20")
@@ -29,11 +30,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--minutes", type=minutes, metavar="M", help=text)
     text = "auto: go on from the last checkpoint, if any; never: refuse a used folder (default: auto)"
     parser.add_argument("--resume", choices=("auto", "never"), default="auto", help=text)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-OF-CONFIG)")
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help="run folder (default: runs/NAME-OF-CONFIG)")
     text = "change an option of the file, such as loop.batch=4 or stages.2.loop.minutes=5; may be repeated"
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=text)
     text = "train nothing; write the best weights so far and their model cards to this folder"
-    parser.add_argument("--export", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--export", type=arguments.path, metavar="DIR", help=text)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_device, add_json, add_lpips, add_precision, add_seed, cbr, seed, snr_db
 from simulator.errors import UserError
 
@@ -17,7 +18,7 @@ OUT_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm")
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("transmit", help="send one image and print its bill and its quality")
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP or TIFF")
+    parser.add_argument("image", type=arguments.path, metavar="IMAGE", help="PNG, JPEG, WebP or TIFF")
     text = "NAME[:OPTION...], such as bpg-ldpc, bpg-ldpc:16qam-1/2 or bpg-capacity (default: bpg-ldpc)"
     parser.add_argument("--scheme", default="bpg-ldpc", metavar="S", help=text)
     parser.add_argument("--snr", type=snr_db, default=10.0, metavar="DB", help="average Es/N0 in dB (default: 10)")
@@ -32,9 +33,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_device(parser)
     add_precision(parser)
     text = f"where to write the received image ({', '.join(OUT_SUFFIXES)})"
-    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--out", type=arguments.path, metavar="FILE", help=text)
     text = "where to write what the receiver got (.safetensors), enough to decode it in another process"
-    parser.add_argument("--save-reception", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--save-reception", type=arguments.path, metavar="FILE", help=text)
     add_json(parser)
     parser.set_defaults(run=run)
 

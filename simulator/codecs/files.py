@@ -16,9 +16,11 @@ from typing import Any
 
 from simulator.codecs.held import networks, own_parts
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.link import Bound, Scheme
 from simulator.metrics import Metric
+from simulator.spec.options import Declaration, declares
 
 # The methods that a class must have, and how many arguments they are given.
 METHODS = {
@@ -29,6 +31,7 @@ METHODS = {
 }
 
 
+@declares(Declaration("torch", "a scheme, bound or codec in a Python file", form="FILE.py:CLASS[:OPTION...]"))
 def load_from_file(*options: str) -> Scheme | Bound:
     """The scheme that `torch:` names; entry point of the group `simulator.schemes`.
 
@@ -44,6 +47,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
     return _with_digest(made, digest)
 
 
+@declares(Declaration("torch", "a metric in a Python file", form="FILE.py:CLASS[:OPTION...]"))
 def load_metric_from_file(*options: str) -> Metric:
     """The metric that `torch:` names, called what the class says; entry point of the group `simulator.metrics`.
 
@@ -58,7 +62,7 @@ def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any
     spec = ":".join(["torch", *options])
     if len(options) < 2 or not options[0].endswith(".py"):
         raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
-    path, class_name, arguments = Path(options[0]).expanduser(), options[1], options[2:]
+    path, class_name, arguments = user_path(options[0]), options[1], options[2:]
     source = read_source(path)
     with _beside(path.resolve().parent) as imported:
         module = _execute(path, source)

@@ -20,15 +20,27 @@ import torch
 
 from simulator.codecs.files import read_source, run_file
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, one_line
+from simulator.disk import user_path
 from simulator.errors import UserError
-from simulator.spec.options import Choice, Known, Number, full_name, read_options
+from simulator.spec.options import Choice, Declaration, Number, Text, declares
 
-OPTIONS: Known = {"layout": Choice(("interleaved", "halves")), "power": Number(1, 0.01, 100)}
-LAYERS = "layers="
+DECLARATION = Declaration(
+    "keras",
+    "a codec of two Keras model files",
+    {
+        "layout": Choice(
+            ("interleaved", "halves"), "where the imaginary parts of a code are: beside or after the real"
+        ),
+        "power": Number(1, 0.01, 100, help="mean power per complex symbol at which the models were trained"),
+        "layers": Text("FILE.py", "registers the layers that the models need"),
+    },
+    form="ENCODER.keras,DECODER.keras",
+)
 TILES = 64  # that a model sees at once
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
+@declares(DECLARATION)
 def load_keras(*options: str) -> CodecScheme:
     """The scheme that `keras:` names; entry point of the group `simulator.schemes`.
 
@@ -45,15 +57,13 @@ def load_keras(*options: str) -> CodecScheme:
     if not encoder.endswith(".keras") or not decoder.endswith(".keras") or "," in decoder:
         hint = "write keras:ENCODER.keras,DECODER.keras; Keras 3's model.save('NAME.keras') writes such files, "
         raise UserError(f"'{spec}' names no pair of models; {hint}and other formats are not read")
-    layers = [one for one in rest if one.startswith(LAYERS)]
-    chosen = read_options("keras", [one for one in rest if one not in layers], OPTIONS)
-    if len(layers) > 1:
-        raise UserError(f"'{spec}': 'layers' is given twice; give it once")
-    paths = (Path(encoder).expanduser(), Path(decoder).expanduser())
+    chosen = DECLARATION.read(rest)
+    paths = (user_path(encoder), user_path(decoder))
     contents = [hashlib.sha256(read_source(path)).hexdigest() for path in paths]
     backend = import_keras().backend.backend()
-    contents += [run_file(Path(one.removeprefix(LAYERS)).expanduser()) for one in layers]
-    name = ":".join([full_name(f"keras:{files}", chosen, OPTIONS), *layers])
+    if chosen["layers"]:
+        contents.append(run_file(user_path(chosen["layers"])))
+    name = DECLARATION.spell(chosen, f"keras:{files}")
     fingerprint = hashlib.sha256(" ".join(contents).encode()).hexdigest()
     return CodecScheme(KerasCodec(*paths, chosen["layout"], chosen["power"]), name, f"{fingerprint}-{backend}")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from simulator.analysis.curves import STYLE
 from simulator.analysis.plots import Write, save
-from simulator.analysis.tables import cbr_label
+from simulator.analysis.styles import STYLES
+from simulator.analysis.words import cbr_label, file_words
 from simulator.channels import load_channel
 from simulator.devices import on_device
 from simulator.disk import write_atomically
@@ -70,7 +70,7 @@ def draw_pictures(
     for where, rows in groups.items():
         strips = [_strip(config, row, images[row.image], scheme_of(row.scheme)) for row in rows]
         said = [part for part, count in zip(where[1:], axes[1:], strict=True) if count > 1]
-        written += save(figure_of_pictures(strips), folder, "-".join((name, where[0], *said)), write)
+        written += save(figure_of_pictures(strips), folder, file_words(name, where[0], *said), write=write)
     return written
 
 
@@ -87,7 +87,6 @@ def _strip(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Any) -> S
 
 def figure_of_pictures(strips: list[Strip]) -> "Figure":
     """Lay out the strips, one below the other; what is smaller than the source is enlarged without smoothing."""
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,7 +95,7 @@ def figure_of_pictures(strips: list[Strip]) -> "Figure":
     width = (WIDTH - LEFT) / len(titles) - GAP
     height = width * source.shape[1] / source.shape[2]
     total = TOP + len(strips) * (height + CAPTION)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+    with STYLES["paper"].active():
         figure = Figure(figsize=(WIDTH, total))
         FigureCanvasAgg(figure)
         for row, strip in enumerate(strips):
@@ -108,6 +107,7 @@ def figure_of_pictures(strips: list[Strip]) -> "Figure":
                 axes = figure.add_axes((left / WIDTH, bottom / total, width / WIDTH, height / total))
                 smooth = "antialiased" if picture.shape == source.shape else "nearest"
                 axes.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation=smooth, aspect="auto")
+                axes.grid(False)
                 axes.set_axis_off()
                 if row == 0:
                     axes.set_title(title, fontsize=8, pad=3)

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.analysis.curves import BACKBONES
 from simulator.analysis.statistics import METRICS
+from simulator.analysis.words import BACKBONES
 from simulator.errors import UserError
 from simulator.results.gallery import KEEP
 from simulator.spec.configuration import check_keys, read_configuration

@@ -1,13 +1,15 @@
 """From an experiment to its results folder: the sweep, then every table, comparison and figure that it asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
+from simulator.analysis.curves import Source, source_of
 from simulator.analysis.outputs import FIGURES, SUMMARY
-from simulator.analysis.plots import draw_panels
+from simulator.analysis.plots import Write, draw_panels, spared
+from simulator.analysis.sources import load_source
 from simulator.analysis.statistics import bills, summarise
 from simulator.analysis.tables import (
     bd_rates_csv,
@@ -17,10 +19,11 @@ from simulator.analysis.tables import (
     quality_markdown,
     summary_csv,
 )
+from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
-from simulator.results.store import Results, check_folder
+from simulator.results.store import Results, check_folder, explained
 from simulator.results.written import Written
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
@@ -71,19 +74,48 @@ def _remove(name: str, written: Written) -> None:
 def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
     _remove(experiment.name, written)  # of an earlier version of the experiment, which may have asked for more
-    points = summarise(rows)
+    points, directions = summarise(rows), results.meta.get("directions")
     labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
-    tables |= {"table.md": quality_markdown(experiment.title, points, labels), "bill.csv": bills_csv(bills(rows))}
+    tables |= {"table.md": quality_markdown(experiment.title, points, labels, directions)}
+    tables |= {"bill.csv": bills_csv(bills(rows))}
     if experiment.reference:
         reference = results.meta["names"][experiment.reference]
         tables |= {"differences.csv": differences_csv(differences(rows, reference))}
-        if deltas := bd_rates(rows, reference):
+        if deltas := bd_rates(rows, reference, directions=directions):
             tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
     for name, text in tables.items():
         written.write(folder / name, text.encode())
-    figures = folder / FIGURES
-    for metrics in experiment.figures:
-        draw_panels(results, figures, experiment.name, metrics, experiment.x, labels, written.write)
-    if experiment.pictures:
-        draw_pictures(experiment.grid, results, figures, experiment.name, written.write)
+    with spared(written.notify):
+        _draw_curves(experiment, source_of(results), folder, labels, written.write)
+        if experiment.pictures:
+            draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name, written.write)
+
+
+def _draw_curves(
+    experiment: Experiment, source: Source, folder: Path, labels: Mapping[str, str], write: Write
+) -> list[Path]:
+    return [
+        path
+        for metrics in experiment.figures
+        for path in draw_panels(source, folder / FIGURES, experiment.name, metrics, experiment.x, labels, write)
+    ]
+
+
+def redraw(experiment: Experiment, folder: Path) -> list[Path]:
+    """Draw the curves of an experiment anew from what its folder holds, and compute nothing.
+
+    Figures of these names are replaced. Pictures are left as they are, as they need the schemes.
+
+    Args:
+        experiment: which figures there are, and what they call the schemes.
+        folder: its results; a `summary.csv` is enough.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: the folder has no results.
+    """
+    with explained(folder):
+        return _draw_curves(experiment, load_source(folder), folder, experiment.labels, write_atomically)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.disk import cache_dir, write_atomically
+from simulator.disk import cache_dir, user_path, write_atomically
 from simulator.errors import UserError
 from simulator.images.download import open_https
 from simulator.images.reading import load_image
@@ -32,7 +32,7 @@ class _KodakEntry:
 def kodak_folder() -> Path:
     """Where the Kodak images are, or would be downloaded to: KODAK_DIR, else `kodak` in the cache."""
     chosen = os.environ.get("KODAK_DIR")
-    return Path(chosen).expanduser() if chosen else cache_dir() / "kodak"
+    return user_path(chosen) if chosen else cache_dir() / "kodak"
 
 
 def load_kodak() -> list[tuple[Path, np.ndarray]]:

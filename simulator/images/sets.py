@@ -12,12 +12,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.images.kodak import load_kodak
 from simulator.images.pixels import image_digest, to_float
 from simulator.images.reading import MIN_SIDE, load_image
+from simulator.spec.options import Declaration
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+SETS = (
+    Declaration("samples", "five photographs that ship with scikit-image"),
+    Declaration("kodak", "24 photographs of 768x512 pixels; 'data get kodak' downloads them"),
+    Declaration("PATH", "an image file, a folder (not searched deeper) or a glob (** goes deeper)"),
+)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 
 
@@ -110,7 +117,7 @@ def sample_files() -> list[Path]:
 
 def _find_files(spec: str, passed_over: Callable[[Path], bool]) -> list[Path]:
     """The files that a file name, folder or glob stands for, sorted."""
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.is_dir():
         candidates = list(path.iterdir()) if os.access(path, os.R_OK | os.X_OK) else []
     elif path.exists():

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from simulator.disk import cache_dir, write_atomically
+from simulator.disk import cache_dir, user_path, write_atomically
 from simulator.errors import UserError
 from simulator.metrics.package_index import PackageFile, fetch_package_file
 
@@ -84,7 +84,7 @@ def backbone_file(name: str) -> Path | None:
 def places(file: str) -> list[Path]:
     """Where weights of this name may be: LPIPS_BACKBONE_DIR, then the cache."""
     folder = os.environ.get("LPIPS_BACKBONE_DIR")
-    return [*([Path(folder).expanduser() / file] if folder else []), cache_dir() / FOLDER / file]
+    return [*([user_path(folder) / file] if folder else []), cache_dir() / FOLDER / file]
 
 
 def load_backbone(name: str) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ from simulator.metrics.backbones import (
     shown_progress,
 )
 from simulator.metrics.package_index import PackageFile, fetch_package_file
-from simulator.metrics.packages import refuse_options
+from simulator.spec.options import Declaration
 
 WEIGHTS_FILE = "dists_weights.safetensors"
 DISTS_PYTORCH = PackageFile(
@@ -43,6 +43,7 @@ _STABILITY = 1e-6  # c1 = c2 of eqs. (5) and (6)
 class Dists:
     """The distance of two images; 0 is identical, lower is better."""
 
+    declaration = Declaration("dists", "DISTS; 0 is identical, lower is better")
     name = "dists"
     higher_is_better = False
 
@@ -53,7 +54,7 @@ class Dists:
             LpipsUnavailable: weights in none of the places where they could be.
             UserError: an option, or a damaged file.
         """
-        refuse_options(self.name, options)
+        self.declaration.read(options)
         features, weights = load_backbone("vgg"), _load_weights()
         self._features = {
             layer: (features[f"features.{layer}.weight"], features[f"features.{layer}.bias"])

@@ -6,7 +6,8 @@ Tech. 3(2), 2020.
 
 import torch
 
-from simulator.metrics.packages import import_package, package_fingerprint, refuse_options
+from simulator.metrics.packages import import_package, package_fingerprint
+from simulator.spec.options import Declaration
 
 PACKAGE = "flip-evaluator"
 
@@ -14,11 +15,14 @@ PACKAGE = "flip-evaluator"
 class Flip:
     """Mean difference that a viewer notices when two images alternate: in [0, 1], 0 is identical."""
 
+    declaration = Declaration(
+        "flip", "FLIP: mean difference that a viewer notices when the images alternate; 0 is identical, lower is better"
+    )
     name = "flip"
     higher_is_better = False
 
     def __init__(self, *options: str) -> None:
-        refuse_options(self.name, options)
+        self.declaration.read(options)
         self._evaluate = import_package(self.name, "flip_evaluator", PACKAGE).evaluate
 
     def fingerprint(self) -> str:

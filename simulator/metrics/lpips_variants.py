@@ -9,29 +9,32 @@ from statistics import fmean
 
 import torch
 
-from simulator.errors import UserError
 from simulator.metrics.lpips import LpipsNet
+from simulator.spec.options import Choice, Declaration
 
 PHASES = 4  # pixels: the stride of AlexNet's first layer
 MIN_SIDE = 32
-OPTIONS = ("alex", "squeeze", "vgg", "shifted")
 
 
 class LpipsVariant:
     """`lpips:squeeze`, `lpips:vgg`, `lpips:alex` or `lpips:shifted` (AlexNet); 0 is identical, lower is better."""
 
+    declaration = Declaration(
+        "lpips",
+        "LPIPS beside the built-in one; 0 is identical, lower is better",
+        {"of": Choice(("alex", "squeeze", "vgg", "shifted"), "network; shifted is alex averaged over pixel phases")},
+        bare="of",
+    )
     higher_is_better = False
 
-    def __init__(self, option: str = "", *more: str) -> None:
+    def __init__(self, *options: str) -> None:
         """Load the network.
 
         Raises:
             LpipsUnavailable: no backbone to be had.
-            UserError: an option that is none of `OPTIONS`.
+            UserError: an option that is not declared.
         """
-        if option not in OPTIONS or more:
-            given = ":".join((option, *more))
-            raise UserError(f"metric 'lpips' takes one of {', '.join(OPTIONS)} as its option, not '{given}'")
+        option = self.declaration.read(options)["of"]
         self.name = f"lpips_{option}"
         self._phases = PHASES if option == "shifted" else 1
         self._net = LpipsNet("alex" if option == "shifted" else option)

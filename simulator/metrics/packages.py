@@ -23,13 +23,3 @@ def import_package(metric: str, module: str, package: str) -> ModuleType:
 def package_fingerprint(package: str) -> str:
     """Name and version: a package without weights is identified by them."""
     return f"{package} {version(package)}"
-
-
-def refuse_options(metric: str, options: tuple[str, ...]) -> None:
-    """Refuse the options of a metric that has none.
-
-    Raises:
-        UserError: there are some.
-    """
-    if options:
-        raise UserError(f"metric '{metric}' takes no options, and was given '{':'.join(options)}'")

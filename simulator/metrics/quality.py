@@ -1,5 +1,6 @@
 """PSNR, MS-SSIM, LPIPS and metrics of a stranger, of 8-bit-rounded RGB images, one image at a time."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.backbones import LpipsUnavailable
 from simulator.metrics.lpips import LpipsNet
+from simulator.spec.options import Declaration
 from simulator.spec.plugins import load_plugin
 
 __all__ = [
@@ -34,6 +36,11 @@ PSNR_CAP_DB = 100.0
 MS_SSIM_MIN_SIDE = 161
 # AlexNet's and SqueezeNet's pooling leaves nothing of smaller images.
 LPIPS_MIN_SIDE = 32
+BUILT_IN = (
+    Declaration("psnr_db", f"PSNR of 8-bit RGB in dB, at most {PSNR_CAP_DB:g}; always measured"),
+    Declaration("ms_ssim", f"MS-SSIM; always measured where both sides have {MS_SSIM_MIN_SIDE} pixels or more"),
+    Declaration("--lpips", "LPIPS of alex, vgg or squeeze; measured unless none is chosen or no backbone is there"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Metric(Protocol):
     """A metric beside the built-in ones; what it gives stands in results as a column of its name."""
 
     name: str
+    higher_is_better: bool
 
     def fingerprint(self) -> str:
         """Identify everything beside the specification that changes values (weights, versions)."""
@@ -69,17 +77,21 @@ def load_metric(spec: str) -> Metric:
     """Build the metric named `name[:option[:option...]]` (entry point group `simulator.metrics`).
 
     Raises:
-        UserError: no such metric, an option it does not know, or a name that cannot be a column's.
+        UserError: no such metric, an option it does not know, a name that cannot be a column's, or no direction.
     """
     metric = load_plugin("simulator.metrics", "metric", spec)
     name = getattr(metric, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
         raise UserError(f"metric '{spec}' is called {name!r}; a name is small letters, digits and _, a letter first")
+    if not isinstance(getattr(metric, "higher_is_better", None), bool):
+        raise UserError(
+            f"metric '{spec}' does not say which direction is better; set higher_is_better to True or False"
+        )
     return metric
 
 
-def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> dict[str, float]:
-    """What metrics make of float images [3, H, W]: numbers by name, less those that do not exist.
+def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> str | None:
+    """What metrics make of float images [3, H, W]: a JSON object of numbers by name, None if there are none.
 
     Raises:
         UserError: a metric failed, or gave no finite number.
@@ -94,7 +106,8 @@ def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: t
             raise UserError(f"metric '{metric.name}' failed: {type(error).__name__}: {error}") from error
         if not math.isfinite(found[metric.name] or 0):
             raise UserError(f"metric '{metric.name}' gave {value}; it must give a finite number or None")
-    return {name: value for name, value in found.items() if value is not None}
+    known = {name: value for name, value in found.items() if value is not None}
+    return json.dumps(known) if known else None
 
 
 def measure(reference: torch.Tensor, reconstruction: torch.Tensor, lpips_net: LpipsNet | None = None) -> Metrics:

@@ -1,8 +1,7 @@
 """How to read the numbers of each metric: its name for people, which direction is better, its digits."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,16 @@ class Scale:
 
     @property
     def arrow(self) -> str:
-        """The direction as tables mark it."""
+        """The direction that is better, as tables mark it."""
         return "↑" if self.higher_is_better else "↓"
 
-    def better(self, difference: float) -> bool:
-        """Whether a difference in this direction is an improvement."""
+    @property
+    def better(self) -> str:
+        """The direction in words."""
+        return f"{'higher' if self.higher_is_better else 'lower'} is better"
+
+    def improves(self, difference: float) -> bool:
+        """Whether a difference has the better sign."""
         return difference > 0 if self.higher_is_better else difference < 0
 
 
@@ -38,26 +42,18 @@ SCALES = {
     "lpips_alex": Scale("LPIPS (AlexNet)", False, 3),
     "lpips_squeeze": Scale("LPIPS (SqueezeNet)", False, 3),
     "lpips_vgg": Scale("LPIPS (VGG)", False, 3),
-    "lpips_shifted": Scale("LPIPS (AlexNet, 16 pixel phases)", False, 3),
+    "lpips_shifted": Scale("LPIPS (16 pixel phases)", False, 3),
     "dists": Scale("DISTS", False, 3),
     "ssimulacra2": Scale("SSIMULACRA2", True, 1, ratio=False),
     "flip": Scale("FLIP", False, 3),
-    "kid": Scale("KID (VGG16, patches)", False, 4),
 }
 
 
-def scale_of(name: str, own: Mapping[str, Any] | None = None) -> Scale:
+def scale_of(name: str, directions: Mapping[str, bool] | None = None) -> Scale:
     """The scale of a metric by the name of its column.
 
     Args:
         name: of the column.
-        own: scales of metrics that the program does not know, by name, as `Scale` records: results carry them.
+        directions: of metrics that the program does not know, by name: whether higher is better. Results carry it.
     """
-    if own and name in own:
-        return Scale(**own[name])
-    return SCALES.get(name) or Scale(name, True)
-
-
-def scale_record(scale: Scale) -> dict[str, Any]:
-    """A scale, JSON-serialisable."""
-    return asdict(scale)
+    return SCALES.get(name) or Scale(name, bool((directions or {}).get(name, True)))

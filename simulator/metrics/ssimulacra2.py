@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from simulator.images.pixels import to_uint8
-from simulator.metrics.packages import import_package, package_fingerprint, refuse_options
+from simulator.metrics.packages import import_package, package_fingerprint
+from simulator.spec.options import Declaration
 
 MIN_SIDE = 8
 PACKAGE = "ssimulacra2"
@@ -18,11 +19,12 @@ PACKAGE = "ssimulacra2"
 class Ssimulacra2:
     """Fidelity to the source as people see it: 100 is identical, 70 high, 30 low quality, and it may be negative."""
 
+    declaration = Declaration("ssimulacra2", "SSIMULACRA 2; 100 is identical, higher is better")
     name = "ssimulacra2"
     higher_is_better = True
 
     def __init__(self, *options: str) -> None:
-        refuse_options(self.name, options)
+        self.declaration.read(options)
         self._compute = import_package(self.name, "ssimulacra2", PACKAGE).compute_ssimulacra2
 
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from simulator.analysis.comparison import differences
-from simulator.analysis.curves import BACKBONES, Curve, make_curves
+from simulator.analysis.curves import Curve, make_curves
 from simulator.analysis.statistics import (
     LEDGER_ITEMS,
     METRICS,
@@ -19,8 +19,9 @@ from simulator.analysis.statistics import (
     image_means,
     value_of,
 )
-from simulator.analysis.tables import cbr_label
+from simulator.analysis.words import BACKBONES, cbr_label
 from simulator.errors import UserError
+from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import Row
 from simulator.results.store import Results
 
@@ -137,10 +138,11 @@ def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) ->
     rows = [row for one in series for row in one.rows]
     further = {f"further_{index}": name for index, name in enumerate(_further(series))}
     values = {name: value_of(further.get(name, name)) for name in (*METRICS, *further)}
+    directions = {name: up for one in results for name, up in one.meta.get("directions", {}).items()}
     nets = sorted({one.meta.get("lpips", {}).get("net", "none") for one in results} - {"none"})
     return {
         "series": [
-            {"label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
+            {"name": one.name, "label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
             | {"symbol": SYMBOLS[one.curve.marker], "plain": not one.curve.marker}
             for one in series
         ],
@@ -149,12 +151,12 @@ def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) ->
         "cbrs": [{"value": cbr, "label": cbr_label(cbr)} for cbr in axes.cbrs],
         "images": axes.images,
         "metrics": [name for name, value in values.items() if any(value(row) is not None for row in rows)],
-        "further": further,
+        "further": {key: _words(scale_of(name, directions)) for key, name in further.items()},
         "lpips": ", ".join(BACKBONES.get(net, net) for net in nets),
         "realisations": len({row.realisation for row in rows}),
         "points": _points(series, axes, further),
         "bill": _bill(series, axes),
-        "differences": [_differences(rows, name, axes) for name in axes.series],
+        "differences": [_differences(rows, name, axes, further) for name in axes.series],
         "table": _table(rows, axes, values),
     }
 
@@ -170,6 +172,10 @@ _PLACE = ("series", "channel", "cbr", "snr")
 
 def _rounded(value: float | None, digits: int = 6) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _words(scale: Scale) -> dict[str, Any]:
+    return {"name": scale.label, "digits": scale.digits, "better": scale.better}
 
 
 def _further(series: Sequence[Series]) -> list[str]:
@@ -204,20 +210,21 @@ def _bill(series: Sequence[Series], axes: Axes) -> dict[str, list[Any]]:
     return _columns((*_PLACE, *LEDGER_ITEMS), records)
 
 
-def _differences(rows: list[Row], reference: str, axes: Axes) -> dict[str, list[Any]]:
+def _differences(rows: list[Row], reference: str, axes: Axes, further: dict[str, str]) -> dict[str, list[Any]]:
     """Every series minus a reference; an SNR of null is the mean over all SNRs that both have."""
     try:
         found = differences(rows, reference)
     except UserError:  # nothing shares a point with it
         found = []
     names = (*_PLACE, "metric", "mean", "low", "high", "percent", "images")
+    keys = {name: key for key, name in further.items()}
     records = []
     for one in found:
-        digits = DIGITS[one.metric]
+        digits = DIGITS.get(one.metric, 6)
         bounds = (_rounded(value, digits) for value in (one.estimate.mean, one.estimate.low, one.estimate.high))
         snr = None if one.snr_db is None else axes.snrs.index(one.snr_db)
         place = (axes.series.index(one.scheme), axes.channels.index(one.channel), axes.cbrs.index(one.cbr_target), snr)
-        records.append((*place, one.metric, *bounds, _rounded(one.percent, 2), one.images))
+        records.append((*place, keys.get(one.metric, one.metric), *bounds, _rounded(one.percent, 2), one.images))
     return _columns(names, records)
 
 

@@ -14,6 +14,7 @@ LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised 
 _READABLE = (1, 2, LAYOUT)
 LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
 META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
+META_KINDS |= {"directions": dict}
 
 
 def check_ours(path: Path, any_layout: bool = False) -> None:

@@ -36,7 +36,8 @@ class Written:
             notify: is told in one line when a file of somebody else had to make room.
         """
         self.folder = folder
-        self._connection, self._notify = connection, notify
+        self.notify = notify
+        self._connection = connection
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file whole or not at all; another's file of this name is renamed first, not lost."""
@@ -81,7 +82,7 @@ class Written:
         while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
             number += 1
         path.rename(aside)
-        self._notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
+        self.notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
 
 
 @contextmanager

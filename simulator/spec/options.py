@@ -1,29 +1,49 @@
-"""Options of a specification: `tdl-c:delay_spread_ns=100:csi=lmmse`, `bpg-ldpc:16qam-1/2:chroma=420`."""
+"""What schemes, channels and metrics declare of themselves: their options with kind, range, default and help.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+One declaration reads `tdl-c:delay_spread_ns=100:csi=lmmse`, spells the canonical name, explains what is wrong with an
+option, and feeds the verb `list`, the controls of the playground and the website. This module imports nothing heavy.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 from simulator.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric option: its default (None: it can stay unset), its range with both ends, a step it is a multiple of."""
+    """A numeric option.
+
+    Attributes:
+        default: value of an option that is not given; None if it can stay unset or the scheme finds it elsewhere.
+        low, high: the range, both ends included.
+        step: the value is a multiple of it.
+        whole: the value is an int.
+        help: one line.
+        slider: lowest, highest and step of the playground's slider; None makes it a number field.
+    """
 
     default: float | None
     low: float
     high: float
     step: int | None = None
+    whole: bool = False
+    help: str = ""
+    slider: tuple[float, float, float] | None = None
 
     def __str__(self) -> str:
-        multiple = f"a multiple of {self.step} " if self.step else "a number "
-        return f"{multiple}from {self.low:g} to {self.high:g}"
+        kind = "a whole number " if self.whole else f"a multiple of {self.step} " if self.step else "a number "
+        ends = (f"{end:,.0f}".replace(",", "") if end == int(end) else f"{end:g}" for end in (self.low, self.high))
+        return kind + "from {} to {}".format(*ends)
 
     def read(self, text: str) -> float | None:
         """The number, or None if there is none, out of range or off the step."""
         try:
-            value = float(text)
+            value = int(text) if self.whole else float(text)
         except ValueError:
             return None
         fits = self.low <= value <= self.high and (self.step is None or value % self.step == 0)  # NaN does not
@@ -35,6 +55,7 @@ class Choice:
     """An option with a few values; the first is the default."""
 
     values: tuple[str, ...]
+    help: str = ""
 
     def __str__(self) -> str:
         return " or ".join(self.values)
@@ -48,51 +69,116 @@ class Choice:
         return text if text in self.values else None
 
 
-Known = Mapping[str, Number | Choice]
+@dataclass(frozen=True)
+class Text:
+    """An option that is free text, such as a folder; None by default."""
+
+    form: str
+    help: str = ""
+    default: None = None
+
+    def __str__(self) -> str:
+        return self.form
+
+    def read(self, text: str) -> str | None:
+        """The text, or None if it is empty."""
+        return text or None
 
 
-def read_options(name: str, options: Sequence[str], known: Known, bare: str = "") -> dict[str, Any]:
-    """Read `key=value` options; what is not given takes its default.
+Option = Number | Choice | Text
 
-    Args:
-        name: of the scheme or channel, for errors.
-        options: as written after that name.
-        known: the options that there are, in the order in which `full_name` spells them.
-        bare: key of a `Choice` that is written without `key=`.
 
-    Returns:
-        By key, a float for each `Number` (None where it was left out and has no default) and a str for each `Choice`.
+@dataclass(frozen=True)
+class Declaration:
+    """What a scheme, channel or metric says of itself. Its factory bears it as the attribute `declaration`.
 
-    Raises:
-        UserError: unknown key, a value out of range, or a key given twice.
+    Attributes:
+        name: as in a specification, without options.
+        summary: one line.
+        options: by key, in the order in which the canonical name spells them.
+        bare: key of the `Choice` that is written without `key=`.
+        form: what follows the name before any option, such as `FILE.py:CLASS`.
+        standard: place among the schemes that a sweep runs and the playground opens with when none is named; None
+            leaves a scheme out of them.
+        declared: False if the plug-in declares nothing itself, so that its options are unknown.
     """
-    given: dict[str, Any] = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals and bare and known[bare].read(option) is not None:
-            key, text = bare, option
-        elif not equals or key not in known:
-            spellings = [
-                ", ".join(one.values) if key == bare and isinstance(one, Choice) else f"{key}="
-                for key, one in known.items()
-            ]
-            there = f"known: {', '.join(spellings)}" if known else f"write '{name}' alone"
-            raise UserError(f"'{name}' has no option '{option}'; {there}")
-        if key in given:
-            raise UserError(f"'{name}': '{key}' is given twice; give it once")
-        given[key] = known[key].read(text)
-        if given[key] is None:
-            raise UserError(f"'{name}': {key}={text} cannot be; give {key} as {known[key]}")
-    return {key: given.get(key, one.default) for key, one in known.items()}
+
+    name: str
+    summary: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    bare: str = ""
+    form: str = ""
+    standard: int | None = None
+    declared: bool = True
+
+    def read(self, options: Sequence[str]) -> dict[str, Any]:
+        """Read options as written after the name; what is not given takes its default.
+
+        Returns:
+            By key, a number for each `Number` and a str for each `Choice` and `Text`; None where an option was left out
+            and has no default.
+
+        Raises:
+            UserError: unknown key, a value out of range, or a key given twice.
+        """
+        given: dict[str, Any] = {}
+        for option in options:
+            key, equals, text = option.partition("=")
+            if not equals and self.bare and self.options[self.bare].read(option) is not None:
+                key, text = self.bare, option
+            elif not equals or key not in self.options:
+                raise UserError(f"'{self.name}' has no option '{option}'; {self._known()}")
+            if key in given:
+                raise UserError(f"'{self.name}': '{key}' is given twice; give it once")
+            given[key] = self.options[key].read(text)
+            if given[key] is None:
+                raise UserError(f"'{self.name}': {key}={text} cannot be; give {key} as {self.options[key]}")
+        return {key: given.get(key, one.default) for key, one in self.options.items()}
+
+    def spell(self, chosen: Mapping[str, Any], name: str = "") -> str:
+        """The specification that leads to what was chosen; without defaults and in one order, so that it is unique.
+
+        Args:
+            chosen: values by key, as `read` returns them.
+            name: what to begin with instead of the declared name.
+        """
+        said = [(key, _spell(chosen[key])) for key, one in self.options.items() if chosen[key] != one.default]
+        parts = (value if key == self.bare else f"{key}={value}" for key, value in said)
+        return ":".join((name or self.name, *parts))
+
+    def record(self) -> dict[str, Any]:
+        """The declaration, JSON-serialisable."""
+        options = []
+        for key, one in self.options.items():
+            kind = {"name": key, "kind": type(one).__name__.lower(), "default": one.default, "takes": str(one)}
+            more = {name: value for name, value in asdict(one).items() if name in ("low", "high", "step", "values")}
+            options.append(kind | more | {"bare": key == self.bare, "help": one.help})
+        said = {"name": self.name, "form": self.form, "summary": self.summary}
+        return said | {"options": options if self.declared else None}
+
+    def _known(self) -> str:
+        if not self.options:
+            return f"write '{self.name}' alone"
+        spellings = [
+            ", ".join(one.values)
+            if key == self.bare and isinstance(one, Choice)
+            else f"{key}={one if isinstance(one, Text) else ''}"
+            for key, one in self.options.items()
+        ]
+        return f"known: {', '.join(spellings)}"
 
 
-def full_name(name: str, chosen: Mapping[str, Any], known: Known, bare: str = "") -> str:
-    """The specification that leads to what was chosen; without defaults and in one order, so that it is unique."""
-    said = [(key, _spell(chosen[key])) for key, one in known.items() if chosen[key] != one.default]
-    return ":".join((name, *(value if key == bare else f"{key}={value}" for key, value in said)))
+def declares(declaration: Declaration) -> Callable[[F], F]:
+    """Decorator that gives a factory its declaration."""
+
+    def give(factory: F) -> F:
+        factory.declaration = declaration  # type: ignore[attr-defined]
+        return factory
+
+    return give
 
 
 def _spell(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)

@@ -5,10 +5,13 @@ A specification reads `name[:option[:option...]]`; of schemes, `torch:FILE.py:CL
 point is a callable that takes the options as strings.
 """
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from simulator.errors import UserError
+from simulator.errors import UserError, in_one_line
+from simulator.spec.options import Declaration
+
+SCHEMES, CHANNELS, METRICS = "simulator.schemes", "simulator.channels", "simulator.metrics"
 
 
 def plugin_names(group: str) -> list[str]:
@@ -39,3 +42,37 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
         known = ", ".join(sorted(points)) or "none: is the package installed? (pip install -e .)"
         raise UserError(f"unknown {kind} '{name}'; known: {known}")
     return points[name].load()(*options)
+
+
+def declarations(group: str) -> list[Declaration]:
+    """What the plug-ins of a group say of themselves, by name.
+
+    One that declares nothing is described by the first line of its docstring, one that cannot be imported by the
+    reason.
+    """
+    return [_declaration(point) for point in sorted(entry_points(group=group), key=lambda point: point.name)]
+
+
+def standard_schemes() -> list[str]:
+    """Schemes that declare a place among those to run when none is named, in that order."""
+    standard = [one for one in declarations(SCHEMES) if one.standard is not None]
+    return [one.name for one in sorted(standard, key=lambda one: (one.standard, one.name))]
+
+
+def find_declaration(group: str, name: str) -> Declaration | None:
+    """The declaration of a plug-in; None if it has none, or cannot be imported."""
+    found = next((one for one in declarations(group) if one.name == name), None)
+    return found if found is not None and found.declared else None
+
+
+def _declaration(point: EntryPoint) -> Declaration:
+    try:
+        factory = point.load()
+    except Exception as error:  # another package's, which may break in any way; using it says more
+        reason = in_one_line(f"{type(error).__name__}: {error}")
+        return Declaration(point.name, f"cannot be imported ({reason})", declared=False)
+    declaration = getattr(factory, "declaration", None)
+    if isinstance(declaration, Declaration):
+        return declaration
+    summary = (factory.__doc__ or "").strip().partition("\n")[0]
+    return Declaration(point.name, summary or "no description", declared=False)

@@ -14,11 +14,9 @@ from simulator.link import Bound, Scheme, check_supported, load_scheme
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.results.written import is_listed
-from simulator.spec.plugins import plugin_names
+from simulator.spec.plugins import standard_schemes
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
-
-BUILT_IN = ("bpg-ldpc", "deepjscc", "lrisc", "bpg-capacity")
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class SweepConfig:
     """What to simulate. `workers`, `batch` and where they run change the time it takes, never a result.
 
     Attributes:
-        snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every built-in one that is there.
+        snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every standard one.
         own_snrs_db: by scheme, SNRs in place of `snrs_db`: finer ones around a cliff, say.
         images, crop: image set and side of the centre crop, as `simulator.images.load_image_set` takes them.
         only: names of the images to take; none means all.
@@ -136,18 +134,17 @@ def _unique(loaded: dict[str, Named]) -> dict[str, Named]:
 
 
 def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[str, Scheme | Bound]:
-    """The schemes asked for, else the built-in ones that are installed, have their weights and support every CBR."""
+    """The schemes asked for, else the standard ones that have their weights and support every CBR."""
     if config.schemes:
         return {spec: _load(spec, config) for spec in config.schemes}
     schemes = {}
-    for name in BUILT_IN:
-        if name in plugin_names("simulator.schemes"):
-            try:
-                schemes[name] = _load(name, config)
-            except (UserError, ImportError) as error:
-                notify(f"left out {name}: {error}")
+    for name in standard_schemes():
+        try:
+            schemes[name] = _load(name, config)
+        except (UserError, ImportError) as error:
+            notify(f"left out {name}: {error}")
     if not schemes:
-        raise UserError("no built-in scheme can run this; name one with --scheme, or install the package again")
+        raise UserError("no standard scheme can run this; name one with --scheme, or install the package again")
     return schemes
 
 

@@ -109,5 +109,6 @@ def meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
         "lpips": {"net": inputs.lpips, "fingerprint": inputs.lpips_fingerprint},
         "channels": [channel_identity(channel) for channel in inputs.channels.values()],
         "metrics": {metric.name: metric.fingerprint() for metric in inputs.metrics.values()},
+        "directions": {metric.name: metric.higher_is_better for metric in inputs.metrics.values()},
         "images": [{"name": one.name, "size": list(one.size), "sha256": one.digest} for one in inputs.images],
     }

@@ -1,12 +1,16 @@
 """Differences of the same images, means over SNRs that both have, and BD-rates where there are curves."""
 
+import io
+import json
+import math
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
 from simulator.analysis.statistics import BILL_COLUMNS, bills, paired_difference
-from simulator.analysis.tables import bd_rates_csv, bills_csv, differences_csv
+from simulator.analysis.tables import bd_rates_csv, bills_csv, differences_csv, differences_table
 from simulator.errors import UserError
 from tests.analysis.test_statistics import row
 
@@ -88,3 +92,29 @@ def test_bills_are_shares_of_what_was_sent():
     assert sum(bill.shares.values()) == pytest.approx(1.0)
     assert tuple(bill.record()) == BILL_COLUMNS
     assert bills_csv([bill]).splitlines()[0] == ",".join(BILL_COLUMNS)
+
+
+def test_further_metrics_are_compared_and_their_direction_counts():
+    old, new = sent("old", 0.0, 0.0), sent("new", 0.0, 0.0)
+    scored = [replace(row, further=json.dumps({"ssimulacra2": 20.0 + i, "dists": 0.2})) for i, row in enumerate(old)]
+    scored += [replace(row, further=json.dumps({"ssimulacra2": 26.0 + i, "dists": 0.3})) for i, row in enumerate(new)]
+    found = {one.metric: one for one in differences(scored, "old")}
+    assert {"psnr_db", "ssimulacra2", "dists"} <= set(found)
+    assert (found["ssimulacra2"].estimate.mean, found["ssimulacra2"].percent) == (pytest.approx(6), None)
+    assert found["dists"].percent == pytest.approx(50)
+    text = io.StringIO()
+    Console(file=text, width=200).print(differences_table(found.values()))
+    verdicts = {line.split()[4]: line.split()[-1] for line in text.getvalue().splitlines() if line.startswith(" new")}
+    assert (verdicts["ssimulacra2"], verdicts["dists"]) == ("better", "worse")
+
+
+def test_a_bd_rate_needs_quality_that_gets_better_with_rate():
+    rows = []
+    for scheme, factor in (("old", 1.0), ("new", 2.0)):
+        for cbr in (0.02, 0.04, 0.08):
+            own = sent(scheme, 0.0, 0.0)
+            rows += [
+                replace(r, cbr_target=cbr, cbr=cbr, further=json.dumps({"x": -math.log(cbr * factor)})) for r in own
+            ]
+    assert [d.bd_rate_percent for d in bd_rates(rows, "old", ("x",), {"x": False})] == [pytest.approx(-50)]
+    assert [d.bd_rate_percent for d in bd_rates(rows, "old", ("x",), {"x": True})] == [None]

@@ -1,6 +1,7 @@
 """Intervals against normal theory and Bjontegaard deltas against a published implementation."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -215,3 +216,19 @@ def test_bandwidth_without_what_the_channel_spends():
     (point,) = summarise([piloted])
     assert (point.cbr, point.cbr_data) == (0.08, pytest.approx(0.06))
     assert summarise([row()])[0].cbr_data == row().cbr
+
+
+def test_resampling_in_chunks_gives_the_same_bits_in_bounded_memory(monkeypatch):
+    from simulator.analysis import statistics
+
+    values = np.random.default_rng(3).normal(30, 5, 1001).tolist()
+    whole = bootstrap_mean(values, 7)
+    for chunk in (1, 1001, 12_345, 10**9):
+        monkeypatch.setattr(statistics, "CHUNK", chunk)
+        assert bootstrap_mean(values, 7) == whole
+    monkeypatch.undo()
+    tracemalloc.start()
+    bootstrap_mean([float(index % 7) for index in range(20_000)], 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # 1.3 GB at once

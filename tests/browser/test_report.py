@@ -59,21 +59,24 @@ def column(page, table, place):
     return [cell.inner_text().strip() for cell in page.query_selector_all(f"#{table} tbody td:nth-child({place})")]
 
 
+SPEC = {"DeepJSCC": "deepjscc", "BPG + LDPC": "bpg-ldpc"}  # by the words of the page
+
+
 def test_schemes_go_and_come_in_every_chart(opened):
     page = opened()
     draw_all(page)
     metrics = len(page.query_selector_all("#difference-charts .chart"))
-    assert shown_in(page, "deepjscc") == [True] * (metrics + 1 + metrics)  # curves, outage, differences
-    chip = page.get_by_label("deepjscc", exact=True)
-    page.locator(".chip", has_text="deepjscc").click()
+    assert shown_in(page, "DeepJSCC") == [True] * (metrics + 1 + metrics)  # curves, outage, differences
+    chip = page.get_by_label("DeepJSCC", exact=True)
+    page.locator(".chip", has_text="DeepJSCC").click()
     assert not chip.is_checked()
-    assert set(shown_in(page, "deepjscc")) <= {False}
-    assert "deepjscc" not in column(page, "table", 2)
-    assert set(shown_in(page, "bpg-ldpc")) == {True}
+    assert set(shown_in(page, "DeepJSCC")) <= {False}
+    assert "DeepJSCC" not in column(page, "table", 2)
+    assert set(shown_in(page, "BPG + LDPC")) == {True}
     chip.focus()
     page.keyboard.press("Space")
     assert chip.is_checked()
-    assert set(shown_in(page, "deepjscc")) == {True}
+    assert set(shown_in(page, "DeepJSCC")) == {True}
 
 
 def test_curves_read_back_are_those_of_the_database(opened, kept_results):
@@ -81,13 +84,13 @@ def test_curves_read_back_are_those_of_the_database(opened, kept_results):
     chart = page.query_selector("#curve-charts .chart")
     chart.scroll_into_view_if_needed()
     page.wait_for_function("chart => chart.data", arg=chart, timeout=BUSY)
-    for scheme in ("bpg-ldpc", "deepjscc"):
+    for scheme in ("BPG + LDPC", "DeepJSCC"):
         read = (
             "(chart, scheme) => chart.data.filter(t => t.name === scheme && t.meta === 'curve').map(t => [t.x, t.y])[0]"
         )
         xs, ys = chart.evaluate(f"(chart, scheme) => ({read})(chart, scheme)", scheme)
         query = "SELECT snr_db, avg(psnr_db) FROM rows WHERE scheme = ? GROUP BY snr_db ORDER BY snr_db"
-        expected = ask(kept_results, query, scheme)
+        expected = ask(kept_results, query, SPEC[scheme])
         assert xs == [snr for snr, _ in expected]
         assert ys == pytest.approx([psnr for _, psnr in expected], abs=1e-4)
 
@@ -108,7 +111,7 @@ def test_the_table_sorts_as_the_database_does(opened, kept_results):
         head.get_by_role("button").focus()
         page.keyboard.press("Enter")
     page.select_option("#table-snr", label="5 dB")
-    page.select_option("#table-series", label="deepjscc")
+    page.select_option("#table-series", label="DeepJSCC")
     assert len(column(page, "table", 1)) == len(
         ask(kept_results, "SELECT 1 FROM rows WHERE scheme = 'deepjscc' AND snr_db = 5")
     )
@@ -116,13 +119,13 @@ def test_the_table_sorts_as_the_database_does(opened, kept_results):
 
 def test_another_reference_gives_its_differences(opened, kept_results):
     page = opened()
-    page.select_option("#reference", label="deepjscc")
+    page.select_option("#reference", label="DeepJSCC")
     (mean,) = [
         one.estimate
         for one in differences(load_results(kept_results).rows, "deepjscc", ("psnr_db",))
         if one.snr_db is None
     ]
-    assert column(page, "mean-differences", 1) == ["bpg-ldpc"]
+    assert column(page, "mean-differences", 1) == ["BPG + LDPC"]
     told = column(page, "mean-differences", 4)[0].replace("−", "-")
     numbers = [float(text) for text in re.findall(r"[+-]\d+\.\d+", told)]
     assert numbers == pytest.approx([mean.mean, mean.low, mean.high], abs=0.006)
@@ -134,12 +137,12 @@ def test_pictures_and_their_numbers(opened, kept_results):
     page.wait_for_selector("#left-caption b", timeout=BUSY)
     page.select_option("#view-image", index=1)
     page.select_option("#view-condition", label="10 dB")
-    page.select_option("#view-left", label="deepjscc")
-    page.select_option("#view-right", label="bpg-ldpc")
+    page.select_option("#view-left", label="DeepJSCC")
+    page.select_option("#view-right", label="BPG + LDPC")
     image = page.locator("#view-image option:checked").inner_text()
-    for side, scheme in (("left", "deepjscc"), ("right", "bpg-ldpc")):
+    for side, scheme in (("left", "DeepJSCC"), ("right", "BPG + LDPC")):
         query = "SELECT psnr_db, cbr, key FROM rows WHERE scheme = ? AND snr_db = 10 AND image = ?"
-        ((psnr, cbr, key),) = ask(kept_results, query, scheme, image)
+        ((psnr, cbr, key),) = ask(kept_results, query, SPEC[scheme], image)
         page.wait_for_function(
             "([id, text]) => document.getElementById(id).innerText.includes(text)",
             arg=[f"{side}-caption", f"PSNR {psnr:.2f} dB"],

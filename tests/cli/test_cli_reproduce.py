@@ -1,6 +1,7 @@
 """The verbs `reproduce`, `compare` and `show --bill`, driven as a person would."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -72,6 +74,21 @@ def test_an_experiment_run_again_computes_nothing_and_gives_the_same_bytes(repro
     assert reproduce("--limit", "1", figures=[["psnr_db"]]) == 0
     assert outputs() == first
     assert "9 of 9 rows are there already" in capsys.readouterr().err
+
+
+def test_figures_are_drawn_anew_from_the_summary_alone(reproduce, tmp_path, capsys):
+    assert reproduce("--limit", "1", figures=[["psnr_db"]]) == 0
+    folder = tmp_path / "out" / "toys"
+    drawn = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
+    for path in [*folder.glob("results.sqlite*"), *(folder / "figures").iterdir()]:
+        path.unlink()
+    assert reproduce("--figures", figures=[["psnr_db"]]) == 0
+    assert {path.name for path in (folder / "figures").iterdir()} == set(drawn)
+    first, second = (
+        np.asarray(Image.open(one).convert("L"), dtype=float)
+        for one in (io.BytesIO(drawn["toys-psnr.png"]), folder / "figures" / "toys-psnr.png")
+    )
+    assert abs(first - second).mean() < 1  # a summary has four digits
 
 
 def test_old_figures_go_with_the_experiment(reproduce, tmp_path):

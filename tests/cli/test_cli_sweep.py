@@ -170,6 +170,19 @@ def test_foreign_database(sweep, tmp_path, assert_one_line):
     assert (tmp_path / "results" / DATABASE).read_text() == "mine"
 
 
+def test_plot_draws_what_is_chosen(sweep, tmp_path, capfd, assert_one_line):
+    assert sweep() == 0
+    capfd.readouterr()
+    folder = str(next(tmp_path.rglob("results.sqlite")).parent)
+    where = ["--out", str(tmp_path / "chosen"), "--json"]
+    assert main(["plot", folder, *where, "--y", "psnr,cbr", "--format", "svg", "--style", "ieee"]) == 0
+    assert [Path(path).name.partition("-vs-")[0] for path in json.loads(capfd.readouterr().out)] == ["psnr", "cbr"]
+    assert main(["plot", folder, *where, "--scheme", "nonesuch"]) == 2
+    assert_one_line("nothing to draw at --scheme nonesuch; there are: ")
+    assert main(["plot", folder, *where, "--label", "nonesuch=A"]) == 2
+    assert_one_line("is not SPEC=TEXT with a scheme of the results")
+
+
 @pytest.mark.parametrize("verb", ["show", "plot"])
 def test_no_results_to_read(tmp_path, assert_one_line, verb):
     assert main([verb, str(tmp_path / "nonesuch")]) == 2

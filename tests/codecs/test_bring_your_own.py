@@ -503,6 +503,7 @@ def test_a_metric_of_ones_own_is_a_column_with_an_interval(here, photographs, ca
 METRIC = """
 class Own:
     name = {name!r}
+    higher_is_better = False
 
     def fingerprint(self):
         return "1"
@@ -511,7 +512,12 @@ class Own:
         return {value}
 """
 BAD_METRICS = {
-    "unknown": ("", "nonesuch", "unknown metric 'nonesuch'; known: torch"),
+    "unknown": ("", "nonesuch", "unknown metric 'nonesuch'; known: dists, flip, lpips, ssimulacra2, torch"),
+    "no direction": (
+        METRIC.format(name="own", value="0").replace("higher_is_better = False", ""),
+        "",
+        "which direction is better",
+    ),
     "no measure": ("class Own: pass", "", "class Own lacks the method measure that a metric has"),
     "name": (METRIC.format(name="My metric", value="0"), "", "is called 'My metric'; a name is small letters"),
     "taken": (METRIC.format(name="psnr_db", value="0"), "", "a column that is there already; rename it"),

@@ -142,9 +142,9 @@ def test_the_direction_is_that_of_the_numbers(pair, spec: str) -> None:
     assert SCALES[metric.name].higher_is_better == metric.higher_is_better
 
 
-@pytest.mark.parametrize("spec", ["lpips", "lpips:resnet", "lpips:alex:shifted", "flip:x", "ssimulacra2:x", "dists:x"])
+@pytest.mark.parametrize("spec", ["lpips:resnet", "lpips:alex:shifted", "flip:x", "ssimulacra2:x", "dists:x"])
 def test_unknown_options_are_refused(spec: str) -> None:
-    with pytest.raises(UserError, match="option"):
+    with pytest.raises(UserError, match=r"option|given twice"):
         load_metric(spec)
 
 

@@ -57,13 +57,13 @@ def data(page):
 
 
 def records(data, name):
-    """The records of a part by (series label, channel, CBR, SNR)."""
+    """The records of a part by (series name, channel, CBR, SNR)."""
     part = data[name] if isinstance(name, str) else name
     for values in zip(*part.values(), strict=True):
         record = dict(zip(part, values, strict=True))
         snr = None if record["snr"] is None else data["snrs"][record["snr"]]
         cbr = data["cbrs"][record["cbr"]]["value"]
-        yield (data["series"][record["series"]]["label"], data["channels"][record["channel"]], snr, cbr), record
+        yield (data["series"][record["series"]]["name"], data["channels"][record["channel"]], snr, cbr), record
 
 
 def test_curves_are_those_of_the_summary(results, data):
@@ -94,7 +94,7 @@ def test_bars_of_the_bill_sum_to_the_billed_cbr(results, data):
 def test_differences_are_there_for_every_reference(results, data):
     for index, one in enumerate(data["series"]):
         expected = {
-            (d.scheme, d.channel, d.snr_db, d.cbr_target, d.metric): d for d in differences(results.rows, one["label"])
+            (d.scheme, d.channel, d.snr_db, d.cbr_target, d.metric): d for d in differences(results.rows, one["name"])
         }
         found = {(*where, record["metric"]): record for where, record in records(data, data["differences"][index])}
         assert found.keys() == expected.keys()
@@ -119,7 +119,7 @@ def test_pictures_that_fit_are_those_that_were_kept(results, page, data):
     assert len(data["pictures"]["shots"]) == len(results.rows)
     rows = {(row.scheme, row.snr_db, row.image): row for row in results.rows}
     for index, (series, _, _, snr, image, *_, psnr, _, _, cbr, outage) in enumerate(data["pictures"]["shots"]):
-        row = rows[data["series"][series]["label"], data["snrs"][snr], names[image]]
+        row = rows[data["series"][series]["name"], data["snrs"][snr], names[image]]
         assert base64.b64decode(texts[f"shot-{index}"]) == gallery.path(row.key).read_bytes()
         assert (psnr, cbr, outage) == (
             pytest.approx(row.psnr_db, abs=1e-5),
@@ -239,7 +239,8 @@ def test_further_metrics_are_curves_and_columns(results):
             "data"
         ]
     )
-    assert list(data["further"].values()) == ["snr", "<b>"]
+    assert [words["name"] for words in data["further"].values()] == ["snr", "<b>"]
+    assert {one for found in data["differences"] for one in found["metric"]} >= set(data["further"])
     key = next(iter(data["further"]))
     assert key in data["metrics"]
     assert sorted(data["table"][key]) == list(range(len(rows)))

@@ -288,14 +288,14 @@ def test_unsupported_ratio_is_refused_before_any_work(config, tmp_path):
 
 
 def test_default_schemes_are_those_that_can_run(config, monkeypatch):
-    monkeypatch.setattr(inputs, "BUILT_IN", ("toy", "toy-picky", "not-installed"))
+    monkeypatch.setattr(inputs, "standard_schemes", lambda: ["toy", "toy-picky"])
     notes = []
     wanted = replace(config, schemes=(), cbrs=(Fraction(1, 8),))
     assert list(load_inputs(wanted, notes.append).schemes) == ["toy"]
     assert len(notes) == 1
     assert notes[0].startswith("left out toy-picky: ")
-    monkeypatch.setattr(inputs, "BUILT_IN", ())
-    with pytest.raises(UserError, match="no built-in scheme can run this"):
+    monkeypatch.setattr(inputs, "standard_schemes", list)
+    with pytest.raises(UserError, match="no standard scheme can run this"):
         load_inputs(wanted, notes.append)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.cli.bench import all as all_parts
 from simulator.cli.bench import sweep
@@ -27,7 +28,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     mcs.add_argument("--mcs", metavar="NAME,...", help="only these, such as 4qam-1/2,16qam-1/2 (default: all)")
     text = "effort: megabits simulated at the deepest point of each waterfall (default: 16)"
     mcs.add_argument("--megabits", type=positive_int, default=16, metavar="N", help=text)
-    mcs.add_argument("--write", type=Path, metavar="FILE", help="write the table as JSON, as the program ships it")
+    mcs.add_argument(
+        "--write", type=arguments.path, metavar="FILE", help="write the table as JSON, as the program ships it"
+    )
     add_json(mcs)
     mcs.set_defaults(run=run, measure=_mcs)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from simulator.cli import arguments
 
@@ -14,7 +13,7 @@ def add_target(targets: argparse._SubParsersAction, run: object) -> None:
     parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
     parser.add_argument("--quick", action="store_true", help="sizes that only show that everything runs")
     text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     arguments.add_json(parser)
     parser.set_defaults(run=run, measure=_all)
 

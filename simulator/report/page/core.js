@@ -8,7 +8,7 @@ const METRICS = {
   lpips: { name: "LPIPS", unit: "", digits: 3, better: `lower is better${data.lpips ? `, ${data.lpips}` : ""}` },
   outage_rate: { name: "Outage", unit: "", digits: 3, better: "share of trips after which nothing could be decoded" },
 };
-for (const [key, name] of Object.entries(data.further)) METRICS[key] = { name, unit: "", digits: 4, better: "" };
+for (const [key, words] of Object.entries(data.further)) METRICS[key] = { unit: "", ...words };
 
 const $ = (id) => document.getElementById(id);
 

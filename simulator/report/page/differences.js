@@ -4,7 +4,7 @@ function differenceAt(metric) {
   return where(found, (i) => found.metric[i] === metric && chosen(found, i) && state.shown[found.series[i]]);
 }
 
-const COMPARED = data.metrics.filter((metric) => !(metric in data.further));
+const COMPARED = data.metrics;
 
 function outageOf(series, found, i) {
   const points = data.points;

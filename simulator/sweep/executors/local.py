@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from simulator.surroundings import SAFE_PATH, variables
 from simulator.sweep.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task, Work, attempt, single_threaded
 from simulator.sweep.executors.crew import Crew
 
@@ -77,15 +78,9 @@ class _Processes:
         # A fresh interpreter: forking a process in which torch or Numba have started threads can hang it.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._make_worker), daemon=True)
-        environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        try:
-            os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-            with _interrupts_ignored():
-                process.start()
-        finally:
-            for name, value in environment.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        process = context.Process(target=_serve, args=(theirs, self._make_worker, SAFE_PATH in os.environ), daemon=True)
+        with variables(dict.fromkeys((*THREAD_VARIABLES, SAFE_PATH), "1")), _interrupts_ignored():
+            process.start()
         theirs.close()
         self._processes[ours] = process
         return ours
@@ -138,8 +133,10 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _serve(connection: Connection, make_worker: Callable[[], Work]) -> None:
+def _serve(connection: Connection, make_worker: Callable[[], Work], safe_path: bool) -> None:
     """Body of a worker process: answer tasks until the parent closes the connection or dies."""
+    if not safe_path:  # a process that a scheme starts finds what its author expects
+        os.environ.pop(SAFE_PATH, None)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()
     made = attempt(make_worker)

@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -178,7 +179,7 @@ class _Actors:
     def start(self) -> int:
         handle = next(self._numbers)
         self._actors[handle] = actor = self._new()
-        self._waiting[actor.prepare.remote(self._parcel, __version__)] = _Waiting(handle, start=True)
+        self._waiting[actor.prepare.remote(self._parcel, __version__, os.getcwd())] = _Waiting(handle, start=True)
         return handle
 
     def send(self, handle: int, task: Task) -> None:
@@ -232,8 +233,9 @@ def _cause(error: Exception) -> str:
 class _Actor:
     """One worker, in a process of its own."""
 
-    def prepare(self, parcel: bytes, version: str) -> Answer:
-        """Make the worker."""
+    def prepare(self, parcel: bytes, version: str, folder: str) -> Answer:
+        """Make the worker; `folder` is the driver's current one, where Ray lets modules be found before all others."""
+        sys.path.sort(key=lambda one: os.path.abspath(one) == folder)
         single_threaded()
         return attempt(self._prepare, parcel, version)
 

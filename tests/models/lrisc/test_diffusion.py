@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.models.lrisc.codec import Estimate
 from simulator.models.lrisc.diffusion import SNR_CLIP, add_noise, alpha, loss_weight, sample
+from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.lrisc.unet import UNet, time_features
 
 
@@ -67,8 +67,8 @@ def test_single_step_is_the_prediction_itself():
 
 def test_unet_starts_as_the_linear_reconstruction(linear, photographs):
     with torch.no_grad():
-        z = linear.transform(photographs)
-        condition = linear.condition(Estimate.exact(z))
+        z = linear.transform(photographs, Aim.clean(torch.zeros(8)))
+        condition = linear.condition(LatentEstimate.exact(z))
         out = linear.denoiser(torch.randn(photographs.shape), condition, torch.full((8,), 0.7))
     assert torch.equal(out, condition.linear)
 
@@ -90,10 +90,11 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
     with torch.no_grad():
         torch.nn.init.normal_(unet.leave.weight, std=0.1)
         z = torch.randn(2, 12, height // 16, width // 16)
-        condition = unet.condition(z, z, z.sigmoid(), torch.tensor([1.0, 0.0]))
+        estimate = LatentEstimate(z, z.sigmoid(), Aim.clean(torch.tensor([1.0, 0.0])))
+        condition = unet.condition(estimate, z)
         x = torch.randn(2, 3, height, width)
         out = unet(x, condition, torch.tensor([0.2, 1.0]))
-        first = unet.condition(z[:1], z[:1], z[:1].sigmoid(), torch.ones(1))
+        first = unet.condition(estimate[:1], z[:1])
         alone = unet(x[:1], first, torch.tensor([0.2]))
     strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
     assert [m.shape[2:] for m in condition.maps] == [(-(-height // s), -(-width // s)) for s in strides]
@@ -104,15 +105,15 @@ def test_unet_keeps_any_size(config, height, width, full_resolution):
 
 def test_prediction_depends_on_image_latent_error_end_and_time(model, photographs):
     with torch.no_grad():
-        x, z = torch.randn(photographs.shape), model.transform(photographs)
+        sharp, plain = (Aim.clean(torch.full((8,), fidelity)) for fidelity in (0.0, 1.0))
+        x, z = torch.randn(photographs.shape), model.transform(photographs, sharp)
         time = torch.full((8,), 0.5)
-        asked = torch.zeros(8)
-        condition = model.condition(Estimate.exact(z, asked))
+        condition = model.condition(LatentEstimate.exact(z, sharp))
         out = model.denoiser(x, condition, time)
         assert not torch.allclose(out, model.denoiser(x + 1, condition, time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate.exact(z * 2)), time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate(z, torch.ones_like(z), asked)), time))
-        assert not torch.allclose(out, model.denoiser(x, model.condition(Estimate.exact(z, asked + 1)), time))
+        assert not torch.allclose(out, model.denoiser(x, model.condition(LatentEstimate.exact(z * 2)), time))
+        for other in (LatentEstimate(z, torch.ones_like(z), sharp), LatentEstimate.exact(z, plain)):
+            assert not torch.allclose(out, model.denoiser(x, model.condition(other), time))
         assert not torch.allclose(out, model.denoiser(x, condition, time / 2))
 
 

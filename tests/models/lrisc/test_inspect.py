@@ -8,7 +8,7 @@ import torch
 
 from simulator.channels import load_channel
 from simulator.link import transmit
-from simulator.models.lrisc.scheme import LriscScheme, principal_axes
+from simulator.models.lrisc.scheme import LriscScheme, three_principal_axes
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,6 @@ def test_principal_axes_are_those_of_most_variance_with_a_fixed_sign():
     generator = torch.Generator().manual_seed(1)
     deviations = torch.tensor([0.1, 5.0, 1.0, 3.0], dtype=torch.float64)
     vectors = torch.randn(2000, 4, generator=generator, dtype=torch.float64) * deviations + 7
-    mean, axes = principal_axes(vectors)
+    mean, axes = three_principal_axes(vectors)
     assert torch.allclose(mean, torch.full((4,), 7.0, dtype=torch.float64), atol=0.5)
     assert torch.allclose(axes, torch.eye(4, dtype=torch.float64)[:, [1, 3, 2]], atol=0.1)

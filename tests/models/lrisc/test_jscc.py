@@ -9,11 +9,11 @@ from simulator.models.lrisc.jscc import (
     JsccDecoder,
     JsccEncoder,
     WindowAttention,
-    component_power,
     expected_error,
     mmse,
     sent_mask,
 )
+from simulator.models.lrisc.signals import Aim, Sent
 from simulator.models.lrisc.snr import SnrAdaptation, SnrModulation
 
 VALUES = torch.tensor([2.0, 4, 6, 12])
@@ -99,7 +99,7 @@ def test_encoder_sends_as_many_components_as_the_level_says(model, features, lev
     mask = sent_mask(levels.flatten(1), VALUES)
     snr_db = torch.full((2,), 40.0)
     power = model.allocation.power(levels, mask, snr_db)
-    out = model.encoder(features, levels, model.allocation, power, snr_db, ENDS, True)
+    out = model.encoder(features, levels, model.allocation, power, Aim(snr_db, ENDS))
     assert out.shape == (2, 35, 12)
     assert torch.equal(mask.sum(dim=2).float(), VALUES[levels.flatten(1)])
     assert (out[~mask] == 0).all()
@@ -117,7 +117,7 @@ def test_each_vector_goes_through_the_layer_of_its_level(model, levels):
 def test_power_counts_sent_components_of_each_image_alone():
     mask = torch.tensor([[[True, False]], [[True, True]]])
     components = torch.tensor([[[2.0, 9.0]], [[1.0, 3.0]]])
-    assert component_power(components, mask).tolist() == [4.0, 5.0]
+    assert Sent(components, mask, torch.zeros(2, 1, 1)).mean_power.tolist() == [4.0, 5.0]
 
 
 def softcast(config, features, levels, tokens=False):
@@ -139,8 +139,14 @@ def test_softcast_start_returns_what_is_sent(config, features, levels, level):
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels)
     power = allocation.power(levels, mask, snr_db)
-    sent = encoder(features, levels, allocation, power, snr_db, ENDS, False)
-    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None, ENDS)
+    sent = encoder(features, levels, allocation, power, Aim(snr_db, ENDS, adapt=False))
+    back = decoder(
+        sent * mmse(torch.tensor(1e-9), mask, power),
+        levels,
+        allocation,
+        snr_db[:, None],
+        Aim(snr_db, ENDS, adapt=False),
+    )
     kept = torch.arange(12) < VALUES[levels][..., None]
     torch.testing.assert_close(back, features * kept, atol=2e-3, rtol=2e-3)
 
@@ -150,8 +156,14 @@ def test_rate_tokens_are_all_that_is_added(config, features, levels):
     mask, snr_db = sent_mask(levels.flatten(1), VALUES), torch.full((2,), 80.0)
     encoder, decoder, allocation = softcast(config, features, levels, tokens=True)
     power = allocation.power(levels, mask, snr_db)
-    sent = encoder(features, levels, allocation, power, snr_db, ENDS, False)
-    back = decoder(sent * mmse(torch.tensor(1e-9), mask, power), levels, allocation, None, ENDS)
+    sent = encoder(features, levels, allocation, power, Aim(snr_db, ENDS, adapt=False))
+    back = decoder(
+        sent * mmse(torch.tensor(1e-9), mask, power),
+        levels,
+        allocation,
+        snr_db[:, None],
+        Aim(snr_db, ENDS, adapt=False),
+    )
     expected = features + encoder.tokens(levels) + decoder.tokens(levels)
     torch.testing.assert_close(back, expected, atol=2e-3, rtol=2e-3)
 
@@ -176,13 +188,14 @@ def test_softcast_start_is_the_linear_mmse_receiver(config, snr_db):
     levels, label = torch.full((1, 60, 60), 3), torch.tensor([snr_db])
     mask = sent_mask(levels.flatten(1), VALUES)
     encoder, decoder, allocation = softcast(config, features, levels)
+    aim = Aim(label, ENDS[:1], adapt=False)
     with torch.no_grad():
         allotted = allocation.power(levels, mask, label)
-        sent = encoder(features, levels, allocation, allotted, label, ENDS[:1], False)
-        noise = component_power(sent, mask) * 10 ** (-label / 10)
-        assert float(component_power(sent, mask)) == pytest.approx(1, rel=0.05)
+        sent = encoder(features, levels, allocation, allotted, aim)
+        noise = Sent(sent, mask, levels).mean_power * 10 ** (-label / 10)
+        assert float(Sent(sent, mask, levels).mean_power) == pytest.approx(1, rel=0.05)
         received = sent + noise.sqrt() * torch.randn(sent.shape, generator=generator)
-        back = decoder(received * mmse(noise[:, None, None], mask, allotted), levels, allocation, None, ENDS[:1])
+        back = decoder(received * mmse(noise[:, None, None], mask, allotted), levels, allocation, label[:, None], aim)
         power = (allotted.gain.square() * allotted.variance)[0]
     error = (back - features).square().mean(dim=(0, 1, 2))
     torch.testing.assert_close(error, (1 / (1 + power / noise)).mean(dim=0), rtol=0.1, atol=0)
@@ -198,13 +211,14 @@ def test_expected_error_is_that_of_the_linear_receiver(config, snr_db):
     levels[:, :30] = 1
     mask = sent_mask(levels.flatten(1), VALUES)
     encoder, decoder, allocation = softcast(config, features, levels)
+    aim = Aim(label, ENDS[:1], adapt=False)
     with torch.no_grad():
         power = allocation.power(levels, mask, label)
-        sent = encoder(features, levels, allocation, power, label, ENDS[:1], False)
-        noise = (component_power(sent, mask) * 10 ** (-label / 10))[:, None, None].expand(mask.shape)
+        sent = encoder(features, levels, allocation, power, aim)
+        noise = (Sent(sent, mask, levels).mean_power * 10 ** (-label / 10))[:, None, None].expand(mask.shape)
         received = sent + mask * noise.sqrt() * torch.randn(sent.shape, generator=generator)
         weight = mmse(noise, mask, power)
-        back = decoder(received * weight, levels, allocation, None, ENDS[:1])
+        back = decoder(received * weight, levels, allocation, label[:, None], aim)
         told = expected_error(weight, allocation.common, power).unflatten(1, (60, 60))
     for rows in (slice(0, 30), slice(30, 60)):
         error = (back - features)[:, rows].square().mean(dim=(0, 1, 2))
@@ -227,15 +241,15 @@ def test_batch_of_two_equals_two_batches_of_one(model, features, levels):
     for half in (model.encoder, model.decoder):
         nn.init.normal_(half.fidelity_token)
     allocation = model.allocation
-    power = allocation.power(levels, mask, snr_db)
+    power, aim = allocation.power(levels, mask, snr_db), Aim(snr_db, ENDS)
     with torch.no_grad():
-        sent = model.encoder(features, levels, allocation, power, snr_db, ENDS, True)
-        back = model.decoder(sent * mmse(noise, mask, power), levels, allocation, snr_db[:, None], ENDS)
+        sent = model.encoder(features, levels, allocation, power, aim)
+        back = model.decoder(sent * mmse(noise, mask, power), levels, allocation, snr_db[:, None], aim)
         for i in range(2):
             one = slice(i, i + 1)
             own = allocation.power(levels[one], mask[one], snr_db[one])
-            alone = model.encoder(features[one], levels[one], allocation, own, snr_db[one], ENDS[one], True)
+            alone = model.encoder(features[one], levels[one], allocation, own, aim[one])
             torch.testing.assert_close(sent[one], alone, atol=1e-4, rtol=1e-4)
             heard = alone * mmse(noise[one], mask[one], own)
-            again = model.decoder(heard, levels[one], allocation, snr_db[one][:, None], ENDS[one])
+            again = model.decoder(heard, levels[one], allocation, snr_db[one][:, None], aim[one])
             torch.testing.assert_close(back[one], again, atol=1e-4, rtol=1e-4)

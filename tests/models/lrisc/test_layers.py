@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from simulator.models.lrisc.layers import FidelityAdapter, ResBlock, asked
+from simulator.models.lrisc.layers import FidelityAdapter, ResBlock
+from simulator.models.lrisc.signals import Aim
 
 
 @pytest.mark.parametrize(
@@ -17,15 +18,15 @@ def test_an_adapter_is_silent_at_first_and_always_at_the_perception_end(layer, s
     both = adapter(x, torch.tensor([0.0, 1.0]))
     assert torch.equal(both[0], x[0])
     torch.testing.assert_close(both[1], x[1] + layer(x)[1])
-    assert adapter(x, None) is x  # where nothing is asked of it, it is not even computed
+    assert adapter(x, None) is x  # it is not even computed
 
 
-def test_adapters_rest_where_no_image_asks_and_nothing_is_learnt():
-    ends, none = torch.tensor([0.0, 1.0]), torch.zeros(2)
-    assert asked(none) is none  # training: weights of adapters need a gradient, be it zero
+def test_adapters_are_skipped_when_no_image_requests_the_psnr_end_and_nothing_is_learnt():
+    ends, none = Aim.clean(torch.tensor([0.0, 1.0])), Aim.clean(torch.zeros(2))
+    assert none.faithful is none.fidelity  # training: weights of adapters need a gradient, be it zero
     with torch.no_grad():
-        assert asked(none) is None
-        assert asked(ends) is ends
+        assert none.faithful is None
+        assert ends.faithful is ends.fidelity
 
 
 def test_adapters_of_a_block_serve_the_images_that_ask():

@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from simulator.models.lrisc.allocation import PowerAllocation
-from simulator.models.lrisc.codec import Estimate, Lrisc
+from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.diffusion import alpha, sample
 from simulator.models.lrisc.ratemap import _AdaptiveModel, encode_map
+from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.lrisc.snr import FIDELITY_UNIT, SNR_UNIT_DB
 from simulator.models.lrisc.unet import Condition, UNet, time_features
 
@@ -23,12 +24,12 @@ def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor
     for level, stage in enumerate(unet.down):
         if level < len(unet.inject):
             h = h + unet.inject[level](condition.maps[level])
-        h = stage(h, embedding, condition.fidelity)
+        h = stage(h, embedding, condition.aim.fidelity)
         if level < len(unet.shrink):
             skips.append(h)
             h = unet.shrink[level](h)
     for level in reversed(range(len(unet.up))):
-        h = unet.up[level](skips[level] + unet.grow[level](h), embedding, condition.fidelity)
+        h = unet.up[level](skips[level] + unet.grow[level](h), embedding, condition.aim.fidelity)
     return condition.linear + F.pixel_shuffle(unet.leave(F.silu(unet.norm(h))), unet.patch)
 
 
@@ -36,7 +37,7 @@ def predict_as_written(unet: UNet, x: Tensor, condition: Condition, time: Tensor
 def test_denoiser_is_the_one_that_was_trained(model: Lrisc):
     z, x = 2 * torch.randn(2, model.config.latent_channels, 4, 6), torch.randn(2, 3, 64, 96)
     time = torch.tensor([1.0, 0.3])
-    condition = model.condition(estimate := Estimate(z, torch.rand_like(z), torch.tensor([0.0, 1.0])))
+    condition = model.condition(estimate := LatentEstimate(z, torch.rand_like(z), Aim.clean(torch.tensor([0.0, 1.0]))))
     expected = predict_as_written(model.denoiser, x, condition, time)
     torch.testing.assert_close(model.denoiser(x, condition, time), expected, atol=1e-5, rtol=1e-5)
     last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -46,9 +47,9 @@ def test_denoiser_is_the_one_that_was_trained(model: Lrisc):
 @torch.inference_mode()
 def test_linear_reconstruction_stays_in_float32(model: Lrisc):
     z = 2 * torch.randn(1, model.config.latent_channels, 4, 4)
-    exact = model.condition(Estimate.exact(z))
+    exact = model.condition(LatentEstimate.exact(z))
     with torch.autocast("cpu", torch.bfloat16):
-        coarse = model.condition(Estimate.exact(z))
+        coarse = model.condition(LatentEstimate.exact(z))
     assert torch.equal(exact.linear, coarse.linear)
     assert coarse.maps[0].dtype == torch.bfloat16
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from simulator.errors import UserError
 from simulator.models.lrisc.config import STRIDE, LriscConfig
 from simulator.models.lrisc.layers import FidelityAdapter
+from simulator.models.lrisc.signals import Aim
 from simulator.models.lrisc.transform import (
     AnalysisTransform,
     LinearAnalysis,
@@ -41,7 +42,7 @@ def test_linear_codec_loses_what_its_axes_leave_out(photographs, channels):
 
 def test_transform_starts_as_its_linear_part(config, photographs):
     transform = AnalysisTransform(config)
-    z = transform(photographs)
+    z = transform(photographs, Aim.clean(torch.zeros(8)))
     assert z.shape == (8, 12, 4, 4)
     torch.testing.assert_close(z, transform.linear(photographs))
 
@@ -52,13 +53,13 @@ def test_adapters_serve_the_images_that_ask(config, photographs):
     for name, parameter in transform.named_parameters():
         if ".faithful." not in name and not name.startswith("faithful."):
             torch.nn.init.normal_(parameter, std=0.1)
-    plain, asking = transform(photographs), ends > 0
-    assert torch.equal(transform(photographs, ends), plain)
+    plain, asking = transform(photographs, Aim.clean(torch.zeros(8))), ends > 0
+    assert torch.equal(transform(photographs, Aim.clean(ends)), plain)
     adapters = [module for module in transform.modules() if isinstance(module, FidelityAdapter)]
     assert len(adapters) == 2 * len(config.transform_channels) + 1
     for adapter in adapters:
         torch.nn.init.normal_(adapter.layer.weight)
-        adapted = transform(photographs, ends)
+        adapted = transform(photographs, Aim.clean(ends))
         assert torch.equal(adapted[~asking], plain[~asking])
         assert not any(torch.allclose(one, other) for one, other in zip(adapted[asking], plain[asking], strict=True))
         torch.nn.init.zeros_(adapter.layer.weight)

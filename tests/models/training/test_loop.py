@@ -111,17 +111,12 @@ def test_training_learns_and_keeps_the_best(tmp_path, store):
     assert any((tmp_path / "tensorboard").iterdir())
 
 
-def test_best_of_another_measure_is_measured_anew(tmp_path, store):
-    """A checkpoint of a time when scores were larger does not keep today's weights from being the best."""
+def test_run_with_another_score_is_refused(tmp_path, store):
     run(DenoiserTrainee(), store, config(steps=6), tmp_path)
-    for name in (CHECKPOINT, BEST):
-        old = load_checkpoint(tmp_path / name)
-        record = {key: value for key, value in old.record.items() if key != "measure"}
-        save_checkpoint(tmp_path / name, old.tensors, record | {"best": {"score": 1e6, "psnr_db": 1e6, "step": 6.0}})
-    result = run(DenoiserTrainee(), store, config(steps=40, learning_rate=1e-3), tmp_path)
-    assert result.best["score"] < 100
-    assert load_checkpoint(tmp_path / BEST).record["best"] == result.best
-    assert load_checkpoint(tmp_path / CHECKPOINT).record["measure"] == "PSNR"
+    old = load_checkpoint(tmp_path / CHECKPOINT)
+    save_checkpoint(tmp_path / CHECKPOINT, old.tensors, old.record | {"measure": "MS-SSIM"})
+    with pytest.raises(UserError, match=r"is another \(MS-SSIM\); name another --out"):
+        run(DenoiserTrainee(), store, config(steps=8), tmp_path)
 
 
 def test_finished_run_is_left_alone(tmp_path, store):
@@ -179,18 +174,6 @@ def test_other_trainee_is_refused_even_by_a_finished_run(tmp_path, store):
     assert run(DenoiserTrainee(), store, config(steps=14), tmp_path, identity=ours).step == 14
     for name in (CHECKPOINT, BEST):
         assert load_checkpoint(tmp_path / name).record["identity"] == {"noise": 0.1}
-
-
-def test_checkpoint_older_than_identities_continues_and_gets_one(tmp_path, store):
-    run(DenoiserTrainee(), store, config(), tmp_path)
-    old = load_checkpoint(tmp_path / CHECKPOINT)
-    del old.record["identity"], old.record["config"]["optimizer"]
-    save_checkpoint(tmp_path / CHECKPOINT, old.tensors, old.record)
-    with pytest.raises(UserError, match="other optimizer;"):
-        run(DenoiserTrainee(), store, config(steps=14, optimizer="muon"), tmp_path)
-    run(DenoiserTrainee(), store, config(steps=14), tmp_path, identity=describe({"noise": 0.1}))
-    record = load_checkpoint(tmp_path / CHECKPOINT).record
-    assert (record["step"], record["identity"]) == (14, {"noise": 0.1})
 
 
 def test_collapse_detector_knows_flat_images():

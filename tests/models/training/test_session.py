@@ -92,15 +92,6 @@ def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, 
     assert "at -1 to 16 dB" in card["known_limits"][0]
 
 
-def test_runs_of_before_stages_chose_their_snrs_go_on(tmp_path):
-    file = tmp_path / "plain.yaml"
-    file.write_text(CONFIG)
-    identity = DeepJsccSystem().stages(read_config(file))[0].identity
-    before = {name: value for name, value in identity.options.items() if name != "snr_db"}
-    assert len(before) == len(identity.options) - 1
-    assert identity.differences(before) == []
-
-
 @pytest.mark.parametrize("snr_db", ["5", "[10, 0]", "[0, 10, 20]", "[0, .nan]"])
 def test_snrs_that_cannot_be_are_refused(tmp_path, snr_db):
     file = tmp_path / "odd.yaml"
@@ -166,18 +157,16 @@ def test_another_loop_leaves_the_configuration_of_the_run_as_it_is(inputs, run_d
     assert (run_dir / "config.yaml").read_bytes() == before
 
 
-def test_run_older_than_identities_is_continued_and_released(inputs, run_dir, tmp_path):
+def test_run_of_another_format_is_neither_continued_nor_released(inputs, run_dir, tmp_path):
     config, images = inputs
     shutil.copytree(run_dir, tmp_path / "run")
-    for path in (tmp_path / "run").glob("stage-*/*.safetensors"):
-        old = load_checkpoint(path)
-        del old.record["identity"]
-        save_checkpoint(path, old.tensors, old.record)
-    assert len(DeepJsccSystem().export(config, tmp_path / "run", tmp_path / "released")) == 4
-    (longer,) = DeepJsccSystem().train(config, [images], tmp_path / "run", ["stages.2.loop.steps=11"], stage=2)
-    assert longer.step == 11
-    with pytest.raises(UserError, match=r"stage-2.* other fading;"):
-        DeepJsccSystem().export(config, tmp_path / "run", tmp_path / "released", ["stages.2.fading=0.5"])
+    path = tmp_path / "run" / "stage-2" / CHECKPOINT
+    old = load_checkpoint(path)
+    save_checkpoint(path, old.tensors, old.record | {"format": 0})
+    with pytest.raises(UserError, match=r"stage-2.*\(format 0, expected 1\)"):
+        DeepJsccSystem().export(config, tmp_path / "run", tmp_path / "released")
+    with pytest.raises(UserError, match=r"stage-2.*\(format 0, expected 1\)"):
+        DeepJsccSystem().train(config, [images], tmp_path / "run", ["stages.2.loop.steps=11"], stage=2)
 
 
 def test_weights_that_took_the_name_of_the_start_must_have_gone_on_from_it(inputs, run_dir, tmp_path):

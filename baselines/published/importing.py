@@ -1,0 +1,116 @@
+"""`weights import`: from a downloaded checkpoint to safetensors and a card in the user's library."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from simulator.baselines.published.checkpoint import Checked, check, read_tensors
+from simulator.baselines.published.families import FAMILIES, describe
+from simulator.baselines.published.library import imported, library_dir, library_name
+from simulator.disk import write_atomically
+from simulator.errors import UserError
+from simulator.models.pretrained import read_card
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a user says of a file: `swinjscc`, `witt:mode=sa:snr=10`.
+
+    Attributes:
+        system: one of `FAMILIES`.
+        mode: of SwinJSCC and WITT, or None.
+        snr_db: the one SNR that the networks are always told, or None for the link's.
+    """
+
+    system: str
+    mode: str | None = None
+    snr_db: float | None = None
+
+
+def read_kind(text: str) -> Kind:
+    """Parse what stands behind `--as`.
+
+    Raises:
+        UserError: an unknown system or option.
+    """
+    system, *options = text.split(":")
+    if system not in FAMILIES:
+        raise UserError(f"--as names '{system}'; it must be one of {', '.join(FAMILIES)}")
+    mode, snr_db = None, None
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "mode" and value and mode is None:
+            mode = value
+        elif key == "snr" and snr_db is None:
+            snr_db = _snr(value)
+        else:
+            raise UserError(f"--as {system} has no option '{option}'; known: mode=, snr= (in dB), each once")
+    return Kind(system, mode, snr_db)
+
+
+def _snr(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not -30 <= value <= 60:
+        raise UserError(f"snr={text} cannot be; give the SNR in dB that the weights were trained for, such as snr=10")
+    return value
+
+
+def import_weights(path: Path, kind: Kind, name: str | None = None) -> dict[str, Any]:
+    """Check a checkpoint and store it under a name; returns its card.
+
+    Raises:
+        UserError: it is no sound checkpoint of that system, or the name belongs to another file. Nothing is stored.
+    """
+    checked = check(read_tensors(path), kind.system, kind.mode, f"'{path}'")
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    own = library_name(name or path.name.removesuffix(".tar").rpartition(".")[0])
+    folder = library_dir()
+    _check_free(folder, own, digest)
+    data = save(checked.state, metadata={"name": own})
+    card = _card(checked, kind, path, digest, len(source)) | {"bytes": len(data)}
+    card = {"name": own, **card, "sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        write_atomically(folder / f"{own}.safetensors", data)
+        write_atomically(folder / f"{own}.json", (json.dumps(card, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}' ({error}); make room, or set SIMULATOR_DATA_DIR") from None
+    return card
+
+
+def _check_free(folder: Path, name: str, digest: str) -> None:
+    if not (folder / f"{name}.json").exists():
+        return
+    if read_card(name, folder).get("source", {}).get("sha256") != digest:
+        raise UserError(f"another file is imported as '{name}'; choose a name of its own with --name")
+
+
+def _card(checked: Checked, kind: Kind, path: Path, digest: str, size: int) -> dict[str, Any]:
+    limits = ["converted from the authors' checkpoint, which is theirs; its licence, if any, is not this program's"]
+    return {
+        "system": kind.system,
+        "title": FAMILIES[kind.system].title,
+        "model": describe(checked.config),
+        "snr_db": kind.snr_db,
+        "source": {"file": path.name, "bytes": size, "sha256": digest, "dropped": len(checked.dropped)},
+        "known_limits": limits,
+    }
+
+
+class Library:
+    """The user's library, as the command line finds it (entry point group `simulator.libraries`)."""
+
+    def add(self, path: Path, kind: str, name: str | None = None) -> dict[str, Any]:
+        """Import a file, as `import_weights` does; `kind` is a text such as `witt:mode=sa`."""
+        return import_weights(path, read_kind(kind), name)
+
+    def cards(self) -> list[dict[str, Any]]:
+        """The cards of all that is there."""
+        return imported()

@@ -1,0 +1,128 @@
+"""What the published schemes share: options, weights from the library, device, precision, images one by one.
+
+The networks are told the link's SNR at the transmitter, and at the receiver what the image itself met.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from simulator.baselines.published.families import FAMILIES
+from simulator.baselines.published.frame import REVISION, received_snr_db, told_snr_db
+from simulator.baselines.published.library import find, there_are
+from simulator.channels import Received
+from simulator.errors import UserError
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.models.pretrained import build_network
+from simulator.phy.mcs import thresholds
+from simulator.spec.options import Declaration, Number, Text
+
+WEIGHTS = Text("NAME", "imported weights, or what `train` exported; required")
+SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
+
+
+class PublishedScheme(ABC):
+    """One network with imported weights. One image at a time, so that a batch never changes a result."""
+
+    declaration: ClassVar[Declaration]
+    pad_mode = "replicate"
+
+    def __init__(self, *options: str) -> None:
+        """Options: those of `declaration`.
+
+        Raises:
+            UserError: no such weights, or an option or value that the scheme does not know.
+        """
+        self.options: dict[str, Any] = self.declaration.read(options)
+        self.name = self.declaration.spell(self.options)
+        system, weights = self.declaration.name, self.options["weights"]
+        if weights is None:
+            raise UserError(f"'{system}' needs weights=NAME; {there_are(system)}")
+        state, card = find(weights, system).load()
+        family, what = FAMILIES[system], f"the model card of '{weights}'"
+        self.config = family.build_config(card.get("model"), what)
+        net = build_network(lambda: family.make(self.config), state, weights)
+        self.net: nn.Module = net.eval().requires_grad_(False)
+        self._told = self.options["snr"] if self.options["snr"] is not None else card.get("snr_db")
+        self._identity = json.dumps([card["sha256"], card.get("model"), card.get("snr_db")])
+        self.device, self.precision = torch.device("cpu"), "fp32"
+
+    def to(self, device: str) -> Self:
+        """Compute on another torch device; returns the scheme."""
+        self.device = torch.device(device)
+        self.net.to(self.device)
+        return self
+
+    def compute_in(self, precision: str) -> Self:
+        """Run the networks in "fp32" or "bf16"; returns the scheme.
+
+        Mask and rates are computed in float32 either way, and cross the link, so that both ends agree on them.
+        """
+        self.precision = precision
+        return self
+
+    def fingerprint(self) -> str:
+        """Hash of the weights and their sizes, what protects side information, and how frames are made."""
+        protection = hashlib.sha256(repr((thresholds()["snr_db"], adaptation.REVISION)).encode()).hexdigest()
+        return f"{hashlib.sha256(self._identity.encode()).hexdigest()[:32]}:{protection[:16]}:frame{REVISION}"
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor, budget: int, state: LinkState) -> Transmission:
+        """Send float32 images [B, 3, H, W] in at most `budget` symbols each."""
+        sent = [self._encode_one(image, budget, state) for image in images]
+        return Transmission([symbols for symbols, _ in sent], [ledger for _, ledger in sent])
+
+    @torch.inference_mode()
+    def decode(self, reception: Reception) -> Decoded:
+        """Rebuild each image; one whose side information is lost is an outage."""
+        size = reception.image_size
+        decoded = [self._decode_one(received, size, reception.state) for received in reception.received]
+        images = [outage_image(size) if image is None else image for image in decoded]
+        return Decoded(torch.stack(images), [image is None for image in decoded])
+
+    @abstractmethod
+    def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]: ...
+
+    @abstractmethod
+    def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None: ...
+
+    def told(self, received: Received | None, state: LinkState) -> Tensor:
+        """The SNR that the networks are told, [1]: fixed, or the link's, or what a received image met."""
+        if self._told is not None:
+            snr_db = float(self._told)
+        else:
+            snr_db = told_snr_db(state.snr_db) if received is None else received_snr_db(received)
+        return torch.tensor([snr_db], device=self.device)
+
+    def padded(self, image: Tensor, multiple: int) -> Tensor:
+        """[3, H, W] as [1, 3, H', W'] on the network's device, both sides multiples of `multiple`."""
+        height, width = image.shape[-2:]
+        padding = (0, -width % multiple, 0, -height % multiple)
+        padded = F.pad(image[None].to(self.device), padding, mode=self.pad_mode)
+        return padded.to(memory_format=torch.channels_last)
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """The precision in which networks run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def shown(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """The first of images [1, 3, H', W'], cropped to (H, W) and clamped: float32 on the CPU."""
+    return images[0, :, : size[0], : size[1]].float().clamp(0, 1).cpu().contiguous()
+
+
+def nothing(budget: int) -> tuple[Tensor, SymbolLedger]:
+    """What is sent where not even side information fits: silence, which the receiver shows as an outage."""
+    return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
+
+
+def up_to(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """(H, W) rounded up to multiples of `multiple`."""
+    height, width = (side + -side % multiple for side in size)
+    return height, width

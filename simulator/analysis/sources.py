@@ -1,0 +1,83 @@
+"""What figures are drawn of: a results folder's database or, where only its tables were kept, its `summary.csv`."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simulator.analysis.curves import Source, source_of
+from simulator.analysis.outputs import SUMMARY
+from simulator.analysis.statistics import METRICS, SUMMARY_COLUMNS, Estimate, Point
+from simulator.errors import UserError
+from simulator.results.provenance import PROVENANCE
+from simulator.results.store import DATABASE, explained, load_results
+
+_NUMBERS = ("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload")
+
+
+def load_sources(folders: Sequence[Path]) -> list[Source]:
+    """Read results folders; folders of one name in different places are numbered.
+
+    Raises:
+        UserError: a folder has neither a database nor a summary, or they cannot be read.
+    """
+    found: list[Source] = []
+    for folder in folders:
+        source = load_source(folder)
+        same = sum(one.name.partition(" (")[0] == source.name for one in found)
+        found.append(replace(source, name=f"{source.name} ({same + 1})") if same else source)
+    return found
+
+
+def load_source(folder: Path) -> Source:
+    """Read a results folder, or the `summary.csv` in it if there is no database.
+
+    Raises:
+        UserError: neither is there, or it cannot be read.
+    """
+    path = folder / SUMMARY
+    if (folder / DATABASE).is_file() or not path.is_file():
+        return source_of(load_results(folder))
+    with explained(folder):
+        text = path.read_text(encoding="utf-8")
+        origin = folder / PROVENANCE
+        meta = _read_meta(origin) if origin.is_file() else {}
+    reader = csv.DictReader(text.splitlines())
+    columns = reader.fieldnames or []
+    if missing := [name for name in SUMMARY_COLUMNS if name not in columns]:
+        raise UserError(f"'{path}' is no summary of a sweep: it has no column '{missing[0]}'")
+    further = [name for name in columns if name not in SUMMARY_COLUMNS and f"{name}_lo" in columns]
+    try:
+        points = [_point(line, (*METRICS, *further)) for line in reader]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"'{path}' line {reader.line_num}: {error}; let a sweep write it anew") from None
+    backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
+    return Source(folder.resolve().name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}))
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+    if not isinstance(meta, dict):
+        raise UserError(f"'{path}' is no record of a sweep; let a sweep write it anew")
+    return meta
+
+
+def _point(line: dict[str, str], metrics: Sequence[str]) -> Point:
+    return Point(
+        *(line["scheme"], line["channel"], float(line["snr_db"]), float(line["cbr_target"])),
+        *(int(line["images"]), int(line["realisations"])),
+        metrics={name: _estimate(line, name) for name in metrics},
+        **{name: float(line[name]) for name in _NUMBERS},
+        encode_s=None,
+        decode_s=None,
+    )
+
+
+def _estimate(line: dict[str, str], metric: str) -> Estimate | None:
+    mean, low, high = (line[f"{metric}{suffix}"] for suffix in ("", "_lo", "_hi"))
+    return Estimate(float(mean), float(low) if low else None, float(high) if high else None) if mean else None

@@ -1,1 +1,0 @@
-"""Transmitter and receiver around any channel: constellation, waveform, amplifier, oscillator, converter."""

@@ -1,0 +1,94 @@
+"""`list`: the schemes, channels, metrics, image sets and experiments that there are, with their options."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from simulator.cli.arguments import add_json
+
+if TYPE_CHECKING:
+    from simulator.spec.options import Declaration
+
+KINDS = ("schemes", "channels", "metrics", "images", "experiments")
+WIDTH = 110
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("list", help="show schemes, channels, metrics, images and experiments with options")
+    parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=f"{', '.join(KINDS)} (default: all)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what there is."""
+    found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
+    if args.json:
+        print(json.dumps({kind: [one.record() for one in declared] for kind, declared in found.items()}, indent=2))
+        return 0
+    for number, (kind, declared) in enumerate(found.items()):
+        if len(found) > 1:
+            print("\n" * bool(number) + kind.upper())
+        for line in _lines(declared):
+            print(line)
+    return 0
+
+
+def _plugins(group: str) -> "list[Declaration]":
+    from simulator.spec.plugins import declarations
+
+    return declarations(group)
+
+
+def _metrics() -> "list[Declaration]":
+    from simulator.metrics.quality import BUILT_IN
+
+    return [*BUILT_IN, *_plugins("simulator.metrics")]
+
+
+def _images() -> "list[Declaration]":
+    from simulator.images.sets import SETS
+
+    return list(SETS)
+
+
+def _experiments() -> "list[Declaration]":
+    from simulator.experiments.read import experiment_names, read_experiment
+    from simulator.spec.options import Declaration
+
+    return [Declaration(name, read_experiment(name).title) for name in experiment_names()]
+
+
+FIND: "dict[str, Callable[[], list[Declaration]]]" = {
+    "schemes": lambda: _plugins("simulator.schemes"),
+    "channels": lambda: _plugins("simulator.channels"),
+    "metrics": _metrics,
+    "images": _images,
+    "experiments": _experiments,
+}
+
+
+def _lines(declared: "list[Declaration]") -> Iterator[str]:
+    """One line for each, and one for each of its options; several that share all options show them once."""
+    names = [f"{one.name}:{one.form}" if one.form else one.name for one in declared]
+    column = max(14, *(len(name) + 2 for name in names if len(name) < 40)) if names else 0
+    for one, name, after in zip(declared, names, [*declared[1:], None], strict=True):
+        yield f"{name:{column}}{one.summary}" if len(name) < column else f"{name}  {one.summary}"
+        if after is None or after.options != one.options:
+            for option in one.record()["options"] or ():
+                yield from _option(option)
+
+
+def _option(option: dict[str, Any]) -> list[str]:
+    key = option["name"].upper() if option["bare"] else f"{option['name']}="
+    takes = ", ".join(option["values"]) if "values" in option else option["takes"]
+    default = "" if option["default"] is None else f"; default {_number(option['default'])}"
+    text = f"{option['help']} [{takes}{default}]"
+    return textwrap.wrap(text, WIDTH, initial_indent=f"    {key:17} ", subsequent_indent=" " * 22)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

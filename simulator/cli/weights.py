@@ -1,0 +1,53 @@
+"""`weights import` and `weights list`: checkpoints that others published, converted for the schemes that run them."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from simulator.cli.arguments import add_json
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    verb = subparsers.add_parser("weights", help="import published checkpoints, or list what is imported")
+    actions = verb.add_subparsers(dest="action", metavar="import|list", required=True)
+    take = actions.add_parser(
+        "import",
+        help="check a checkpoint and convert it to safetensors with a card",
+        description="Reads tensors only, holds every key and shape to the network, and stores the weights in the "
+        "user's data folder (SIMULATOR_DATA_DIR in its place). Then run them with --scheme SYSTEM:weights=NAME.",
+    )
+    take.add_argument("file", type=Path, metavar="FILE", help=".model, .pth, .pth.tar or .safetensors")
+    text = "swinjscc, witt, ntscc, adjscc or pdjscc-published; with :mode=base or :mode=sa where keys do not tell, "
+    text += "and :snr=DB where weights were trained for one SNR"
+    take.add_argument("--as", dest="kind", required=True, metavar="SYSTEM", help=text)
+    take.add_argument("--name", metavar="NAME", help="name of the weights (default: the file's)")
+    add_json(take)
+    take.set_defaults(run=run)
+    show = actions.add_parser("list", help="show what is imported, and where it is")
+    add_json(show)
+    show.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import one file, or list all."""
+    import json
+
+    from simulator.spec.plugins import load_plugin
+
+    library = load_plugin("simulator.libraries", "library of weights", "published")
+    cards = [library.add(args.file, args.kind, args.name)] if args.action == "import" else library.cards()
+    if args.json:
+        print(json.dumps(cards[0] if args.action == "import" else cards, indent=2))
+        return 0
+    for card in cards:
+        print(_line(card))
+    if not cards:
+        print("no weights are imported; see 'simulator weights import --help'")
+    return 0
+
+
+def _line(card: dict[str, Any]) -> str:
+    mode = f", mode {card['model']['mode']}" if "mode" in card["model"] else ""
+    size = f"{card['bytes'] / 1e6:.0f} MB, sha256 {card['sha256'][:16]}"
+    return f"{card['system']}:weights={card['name']}  ({card['title']}{mode}; {size})"

@@ -1,0 +1,44 @@
+"""Figures of a folder that kept its tables alone are those of its database."""
+
+import json
+
+import pytest
+
+from simulator.analysis.curves import source_of
+from simulator.analysis.sources import load_source, load_sources
+from simulator.analysis.statistics import summarise
+from simulator.analysis.tables import summary_csv
+from simulator.errors import UserError
+from tests.analysis.test_plots import META, results
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "summary.csv").write_text(summary_csv(summarise(results(outage_below=3).rows)))
+    (folder / "provenance.json").write_text(json.dumps(META))
+    return folder
+
+
+def test_a_summary_gives_the_same_points(folder):
+    read, made = load_source(folder), source_of(results(outage_below=3))
+    assert (read.name, read.bounds, read.backbones) == (made.name, made.bounds, made.backbones)
+    for one, other in zip(read.points, made.points, strict=True):
+        assert one.record() == pytest.approx(other.record(), abs=1e-4)
+
+
+def test_folders_of_one_name_are_numbered(folder):
+    assert [one.name for one in load_sources([folder, folder])] == ["run", "run (2)"]
+
+
+def test_what_cannot_be_read_is_refused_in_one_line(folder, tmp_path):
+    with pytest.raises(UserError, match="no results in"):
+        load_source(tmp_path)
+    text = (folder / "summary.csv").read_text()
+    (folder / "summary.csv").write_text(text.replace("s,awgn,5,", "s,awgn,five,"))
+    with pytest.raises(UserError, match="line 3: could not convert string to float: 'five'"):
+        load_source(folder)
+    (folder / "summary.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="it has no column 'scheme'"):
+        load_source(folder)

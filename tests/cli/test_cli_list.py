@@ -1,0 +1,86 @@
+"""`list` shows what is there; its options are those that the parsers take."""
+
+import json
+
+import pytest
+
+from simulator.__main__ import main
+from simulator.channels import load_channel
+from simulator.errors import UserError
+from simulator.experiments.read import experiment_names
+from simulator.spec.options import Declaration, Number
+from simulator.spec.plugins import CHANNELS, METRICS, SCHEMES, declarations, plugin_names, standard_schemes
+
+
+def _listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert main(["list", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_everything_that_is_installed_is_listed(capsys):
+    listed = {kind: [one["name"] for one in found] for kind, found in _listed(capsys).items()}
+    assert listed["schemes"] == plugin_names(SCHEMES)
+    assert listed["channels"] == plugin_names(CHANNELS)
+    assert {"psnr_db", "ms_ssim", "lpips"} <= set(listed["metrics"])
+    assert listed["images"] == ["samples", "kodak", "PATH"]
+    assert listed["experiments"] == experiment_names()
+
+
+def test_each_built_in_plugin_declares_itself_with_help_for_every_option():
+    for group in (SCHEMES, CHANNELS, METRICS):
+        for one in declarations(group):
+            assert one.declared, one.name
+            assert one.summary, one.name
+            assert all(option.help for option in one.options.values()), one.name
+
+
+def test_text_names_options_ranges_and_defaults(capsys):
+    assert main(["list", "channels"]) == 0
+    shown = capsys.readouterr().out
+    assert "rician-fast" in shown
+    assert "K=" in shown
+    assert "a number from -60 to 60; default 9]" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", plugin_names(CHANNELS))
+def test_parsers_take_what_is_listed_and_refuse_what_lies_beyond(name):
+    (said,) = (one for one in declarations(CHANNELS) if one.name == name)
+    for key, option in said.options.items():
+        if isinstance(option, Number):
+            inside, beyond = option.high if key != "subcarriers" else 300, option.high + 12
+            assert load_channel(f"{name}:{key}={inside:g}").name.startswith(name)
+            with pytest.raises(UserError, match=f"'{name}': {key}={beyond:g} cannot be; give {key} as"):
+                load_channel(f"{name}:{key}={beyond:g}")
+
+
+def test_plugin_of_a_stranger_without_declaration_is_described_by_its_docstring(toys, capsys):
+    found = {one["name"]: one for one in _listed(capsys, "schemes")["schemes"]}
+    assert found["toy"]["summary"] == "Sends the means of 8 x 8 blocks as amplitudes, without any coding."
+    assert found["toy"]["options"] is None
+    assert "toy" not in standard_schemes()
+
+
+def test_plugin_that_cannot_be_imported_is_listed_with_the_reason(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "broken-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[simulator.schemes]\nbroken = no_such_module_at_all:Scheme\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {one["name"]: one for one in _listed(capsys, "schemes")["schemes"]}
+    assert "cannot be imported" in found["broken"]["summary"]
+    assert "no_such_module_at_all" in found["broken"]["summary"]
+    assert "bpg-ldpc" in found
+
+
+def test_unknown_kind_is_refused(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["list", "cats"])
+    assert left.value.code == 2
+    assert "schemes" in capsys.readouterr().err
+
+
+def test_canonical_name_leaves_out_defaults_and_keeps_one_order():
+    said = Declaration("x", "one", {"a": Number(1, 0, 10), "b": Number(None, 0, 5, whole=True)})
+    assert said.spell(said.read(["b=3", "a=1"])) == "x:b=3"
+    assert said.spell(said.read(["b=3", "a=2.5"])) == "x:a=2.5:b=3"
+    assert said.read([]) == {"a": 1, "b": None}

@@ -1,0 +1,195 @@
+"""Settings of others, foreign files in the current folder, and a machine's troubles: none of them changes a number."""
+
+import os
+import pwd
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from simulator import sweep
+from simulator.analysis.outputs import SUMMARY_AND_FIGURES
+from simulator.baselines.bpg.errors import BpgError
+from simulator.disk import cache_dir, user_path
+from simulator.errors import UserError, is_the_machines
+from simulator.results.store import load_results
+from simulator.sweep.inputs import SweepConfig
+from tests.faults.conftest import quietly, without_times
+
+CHECKOUT = Path(__file__).parents[2]
+HOSTILE = {
+    "MPLBACKEND": "module://matplotlib_inline_that_is_not_there.backend_inline",
+    "PYTHONWARNINGS": "error",
+    "LC_ALL": "C",
+    "PYTHONIOENCODING": "ascii",
+}
+FOREIGN = ("random", "numpy", "torch", "models", "baselines", "experiments", "multiprocessing", "argparse", "sionna")
+
+
+@pytest.fixture
+def config(toys, photographs):
+    return SweepConfig(snrs_db=(0.0, 4.0), schemes=("toy",), images=str(photographs), lpips="none")
+
+
+def program(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run the program in a folder, with the settings of others."""
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "toys")])
+    environment = os.environ | HOSTILE | {"PYTHONPATH": path}
+    command = [sys.executable, "-m", "simulator", *arguments]
+    options = {"capture_output": True, "timeout": 300} | options
+    return subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **options)
+
+
+@pytest.fixture
+def hostile_folder(tmp_path):
+    """A folder of somebody whose modules have the names of ours, of libraries, and of Python's own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in FOREIGN:
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise SystemExit('a stranger was imported')\n")
+    (folder / "matplotlibrc").write_text("text.usetex: True\nfont.size: 40\n")
+    return folder
+
+
+def test_foreign_modules_and_settings_change_nothing(config, hostile_folder, tmp_path):
+    options = ["--snr", "0,4", "--scheme", "toy", "--images", config.images, "--lpips", "none", "--workers", "2"]
+    done = program(hostile_folder, "sweep", *options, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    expected = sweep.run_sweep(config, tmp_path / "expected", notify=quietly, outputs=SUMMARY_AND_FIGURES)
+    assert without_times(load_results(hostile_folder / "out").rows) == without_times(expected.rows)
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "expected" / "figures").iterdir()}
+    assert {path.name: path.read_bytes() for path in (hostile_folder / "out" / "figures").iterdir()} == drawn
+
+
+def test_a_stranger_in_the_current_folder_drops_no_scheme(hostile_folder, photographs):
+    done = program(hostile_folder, "transmit", str(photographs / "p0.png"), "--cbr", "1/3", "--lpips", "none")
+    assert done.returncode == 0, done.stderr
+    assert "PSNR" in done.stdout
+
+
+def test_a_reader_that_has_read_enough_and_a_full_device_are_no_traceback(config, tmp_path):
+    sweep.run_sweep(config, tmp_path / "out", notify=quietly)
+    command = [sys.executable, "-m", "simulator", "show", "out", "--rows", "--format", "csv"]
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as shown:
+        shown.stdout.close()
+        assert shown.stderr.read() == ""
+    with open("/dev/full", "w") as full:
+        done = program(tmp_path, *command[3:], capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize("settings", [{"text.usetex": True}, {"font.size": 40, "axes.prop_cycle": "cycler(color='r')"}])
+def test_a_matplotlibrc_of_the_user_changes_no_figure(config, tmp_path, settings):
+    sweep.run_sweep(config, tmp_path / "plain", notify=quietly, outputs=SUMMARY_AND_FIGURES)
+    with matplotlib.rc_context(settings):
+        sweep.run_sweep(config, tmp_path / "theirs", notify=quietly, outputs=SUMMARY_AND_FIGURES)
+        assert all(matplotlib.rcParams[name] != matplotlib.rcParamsDefault[name] for name in settings)
+    plain, theirs = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "figures").iterdir()}
+        for name in ("plain", "theirs")
+    )
+    assert plain == theirs
+
+
+def test_a_figure_that_fails_costs_no_results(config, tmp_path, monkeypatch):
+    def fail(self, *given, **options):
+        raise RuntimeError("latex was not found")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    notes = []
+    results = sweep.run_sweep(config, tmp_path, notify=notes.append, outputs=SUMMARY_AND_FIGURES)
+    assert len(results.rows) == 8
+    assert (tmp_path / "summary.csv").read_text().count("\n") == 3
+    assert any("figures could not be drawn (RuntimeError: latex was not found)" in note for note in notes)
+
+
+def test_a_backend_that_is_not_there_is_forgotten_and_others_stay(monkeypatch):
+    from simulator.surroundings import drop_lost_backend
+
+    for given, kept in [
+        ("module://nonesuch.backend", None),
+        ("agg", "agg"),
+        ("module://json.tool", "module://json.tool"),
+    ]:
+        monkeypatch.setenv("MPLBACKEND", given)
+        drop_lost_backend()
+        assert os.environ.get("MPLBACKEND") == kept
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A process of a user whom the machine does not know, without HOME."""
+
+    def unknown(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "SIMULATOR_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_a_user_without_a_home_is_told_so_and_no_row_is_a_fault(config, tmp_path, monkeypatch, homeless):
+    monkeypatch.chdir(tmp_path)
+    bpg = replace(config, schemes=("bpg-ldpc",), snrs_db=(20.0,), cbrs=(Fraction(1, 2),))
+    with pytest.raises(UserError, match=r"no place for the cache: .*HOME"):
+        sweep.run_sweep(bpg, tmp_path / "out", notify=quietly)
+    assert load_results(tmp_path / "out").rows == []
+    assert not list(tmp_path.glob("~*"))
+    monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path / "cache"))
+    assert cache_dir() == tmp_path / "cache"
+
+
+def test_paths_of_users(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    names = {"~": "/home/me", "~/a.png": "/home/me/a.png", "~tmp.png": "~tmp.png", "a~b": "a~b", "/x/~/y": "/x/~/y"}
+    assert {text: str(user_path(text)) for text in names} == names
+    with pytest.raises(UserError, match="there is no user 'no-such-user'"):
+        user_path("~no-such-user/c")
+    (tmp_path / "~no-such-user").mkdir()
+    assert user_path("~no-such-user/c") == Path("~no-such-user/c")
+    monkeypatch.setenv("SIMULATOR_CACHE_DIR", "~nobody-at-all/c")
+    with pytest.raises(UserError, match="no place for the cache"):
+        cache_dir()
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "machines"),
+    [
+        (raised_from(BpgError("x265 cannot encode"), PermissionError(13, "Permission denied")), True),
+        (RuntimeError("write failed: No space left on device"), True),
+        (RuntimeError("can't start new thread"), True),
+        (KeyError("getpwuid(): uid not found: 4711"), True),
+        (raised_from(RuntimeError("outer"), raised_from(RuntimeError("middle"), MemoryError())), True),
+        (RuntimeError("the file does not fit"), False),
+        (raised_from(BpgError("damaged"), ValueError("Invalid data found")), False),
+        (KeyError("snr"), False),
+    ],
+)
+def test_the_machines_troubles_are_told_from_a_schemes(error, machines):
+    assert is_the_machines(error) is machines
+
+
+def test_a_full_disk_below_a_scheme_stops_the_sweep(config, tmp_path, monkeypatch):
+    import toy_schemes
+
+    def full(self, *given):
+        raise RuntimeError("basic_ios::clear: iostream error: No space left on device")
+
+    monkeypatch.setattr(toy_schemes.Toy, "encode", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        sweep.run_sweep(config, tmp_path, notify=quietly)
+    assert load_results(tmp_path).rows == []

@@ -1,0 +1,47 @@
+"""The table of lessons, and how it is dealt out over a batch."""
+
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+import torch
+
+from simulator.models.training.lessons import (
+    BOTH_ENDS,
+    BOTH_ENDS_OWN_PSNR,
+    DENOISE_TRUE,
+    PSNR_END,
+    PSNR_END_ONLY,
+    Lesson,
+    Lessons,
+    draw_lessons,
+)
+
+
+def dealt(lessons: Lessons) -> list[Lesson]:
+    columns = [getattr(lessons, one.name).tolist() for one in fields(Lesson)]
+    return [Lesson(*row) for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("psnr_end_only", "tables"), [(False, {BOTH_ENDS, BOTH_ENDS_OWN_PSNR}), (True, {PSNR_END_ONLY})]
+)
+def test_eight_images_are_a_table_from_a_random_place_on(psnr_end_only, tables):
+    seen, starts = set(), set()
+    for seed in range(40):
+        drawn = dealt(draw_lessons(8, psnr_end_only, torch.Generator().manual_seed(seed)))
+        (table,) = {one for one in tables if Counter(one) == Counter(drawn)}
+        seen.add(table)
+        starts.add(next(first for first in range(8) if [*table[first:], *table[:first]] == drawn))
+    assert seen == tables
+    assert len(starts) > 4 or psnr_end_only
+    assert Counter(BOTH_ENDS)[PSNR_END] == 3
+    assert DENOISE_TRUE not in PSNR_END_ONLY  # at this end the true x_n are noiseless
+
+
+def test_larger_batches_repeat_the_table():
+    lessons = draw_lessons(20, False, torch.Generator().manual_seed(3))
+    drawn = dealt(lessons)
+    assert drawn[8:16] == drawn[:8]
+    assert drawn[16:] == drawn[:4]
+    assert dealt(lessons[4:9]) == drawn[4:9]
