@@ -1,23 +1,33 @@
 """Configurations: YAML files read safely, changed by `key=value`, held to their known keys and types."""
 
 import math
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from simulator.errors import UserError
 
 T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
 
 MAX_CHARACTERS = 2**17  # of a file; the parser takes a second for this many
 MAX_VALUES = 10**6  # that a file stands for when its aliases are written out
 MAX_SIZE = 4096  # of anything that a network is made of
 MAX_BLOCKS = 64
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader that reads 1e-3 as a number, as YAML 1.2 does; YAML 1.1 wants a point in it."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def read_configuration(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -72,19 +82,55 @@ def check_keys(section: Any, known: Sequence[str], where: str) -> None:
 
 
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass of a section: lists become tuples, and each value is held to the type of its field.
+    """Make a dataclass of a section; pydantic holds each value to the type of its field, lists become tuples.
 
     Args:
-        kind: dataclass with fields of numbers, text, truth values, and tuples and unions of these.
+        kind: dataclass; its own checks may refuse values too.
         values: the section as YAML or JSON has it.
         where: what to call it in an error.
 
     Raises:
         UserError: a key is unknown, or a value is of another type or (as `kind` says) out of range.
     """
-    types = get_type_hints(kind)
+    types = get_type_hints(kind, include_extras=True)
     check_keys(values, [f.name for f in fields(kind)], where)  # type: ignore[arg-type]
-    return kind(**{name: _held(value, types[name], f"'{name}'", where) for name, value in values.items()})
+    return kind(**{name: _held(value, types[name], f"{where}: '{name}'") for name, value in values.items()})
+
+
+def read_section(kind: type[Model], values: Any, where: str) -> Model:
+    """Make a pydantic model of a section, whose keys and values are held to it.
+
+    Raises:
+        UserError: `values` is no mapping, or has a key or value that the model refuses; the first one is named.
+    """
+    check_keys(values, list(kind.model_fields), where)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, where)) from None
+
+
+def _held(value: Any, kind: Any, what: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(_tuples(value), strict=True)
+    except ValidationError as error:
+        raise UserError(_explain(error, what)) from None
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    """The first complaint of a validation as one line."""
+    first = error.errors(include_url=False)[0]
+    keys = [f"'{key}'" if isinstance(key, str) else f"entry {key + 1}" for key in first["loc"]]
+    place = ", ".join([where, *keys])
+    if first["type"] == "value_error":  # our own words
+        return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place} is {reprlib.repr(first['input'])}; {first['msg'].replace('Input should', 'it must', 1)}"
 
 
 def read_snr_range(value: Any, what: str) -> tuple[float, float]:
@@ -97,21 +143,6 @@ def read_snr_range(value: Any, what: str) -> tuple[float, float]:
         case (int() | float() as low, int() | float() as high) if -30 <= low <= high <= 60:
             return float(low), float(high)
     raise UserError(f"{what} is {value}; write the lowest and the highest Es/N0 in dB (-30 to 60), such as [0, 20]")
-
-
-def _held(value: Any, kind: Any, name: str, where: str) -> Any:
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        kinds = get_args(kind)
-        kinds = kinds[:1] * len(value) if kinds[1:] == (...,) else kinds
-        if len(kinds) == len(value):
-            return tuple(_held(*pair, f"an entry of {name}", where) for pair in zip(value, kinds, strict=True))
-    allowed = () if get_origin(kind) is tuple else get_args(kind) or (kind,)
-    if float in allowed and isinstance(value, int | str) and not isinstance(value, bool):
-        with suppress(ValueError):
-            value = float(value)  # YAML reads 1e-3, which lacks a point, as text
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise UserError(f"{where}: {name} is {value!r}; it must be {kind if get_args(kind) else kind.__name__}")
-    return value
 
 
 def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
@@ -143,7 +174,7 @@ def _parse(text: str, what: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"{what} has {len(text)} characters; a configuration may have {MAX_CHARACTERS}")
     try:
-        tree = yaml.safe_load(text)
+        tree = _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
     if _count(tree, {}) > MAX_VALUES:

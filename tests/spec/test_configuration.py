@@ -85,6 +85,11 @@ def test_bad_files_are_explained(file, content, match):
         read_configuration(file)
 
 
+def test_numbers_need_no_point(file):
+    file.write_text("rate: 1e-3\nlarge: 2E5\nname: 1e-3x\n")
+    assert read_configuration(file) == {"rate": 1e-3, "large": 2e5, "name": "1e-3x"}
+
+
 def test_absence_is_explained(tmp_path):
     with pytest.raises(UserError, match="no configuration"):
         read_configuration(tmp_path / "none.yaml")
@@ -99,7 +104,7 @@ def test_unknown_keys_are_named_with_the_known_ones():
 
 
 def test_values_become_those_of_their_fields():
-    built = build(Options, {"count": 2, "rate": "1e-3", "budget": 3, "sizes": [1, 2], "span": [0, 1]}, "here")
+    built = build(Options, {"count": 2, "rate": 1e-3, "budget": 3, "sizes": [1, 2], "span": [0, 1]}, "here")
     assert built == Options(2, 1e-3, 3.0, (1, 2), (0.0, 1.0))
     assert isinstance(built.budget, float)
     assert build(Options, {"budget": None}, "here") == Options()
@@ -115,7 +120,6 @@ def test_values_become_those_of_their_fields():
         {"rate": True},
         {"rate": None},
         {"sizes": 3},
-        {"span": [1]},
         {"fast": 1},
     ],
 )
@@ -127,7 +131,9 @@ def test_values_of_another_type_are_refused(values):
 
 
 def test_entries_and_ranges_are_held_too():
-    with pytest.raises(UserError, match="an entry of 'sizes' is 'x'; it must be int"):
+    with pytest.raises(UserError, match="'sizes', entry 2 is 'x'; it must be a valid integer"):
         build(Options, {"sizes": [1, "x"]}, "here")
+    with pytest.raises(UserError, match="here: 'span', entry 2 is missing"):
+        build(Options, {"span": [1]}, "here")
     with pytest.raises(UserError, match="negative"):
         build(Options, {"count": -1}, "here")

@@ -247,7 +247,7 @@ def test_a_training_has_stages(tmp_path):
 
 
 def test_loop_of_a_stage_overrides_that_of_the_file():
-    file, stage = {"loop": {"steps": 1, "batch": 3}}, {"loop": {"batch": 2, "learning_rate": "1e-3"}}
+    file, stage = {"loop": {"steps": 1, "batch": 3}}, {"loop": {"batch": 2, "learning_rate": 1e-3}}
     assert stage_loop(file, stage) == LoopConfig(steps=1, batch=2, learning_rate=1e-3)
     for sections in ({"loop": {"bach": 3}}, {}), ({}, {"loop": {"bach": 3}}):
         with pytest.raises(UserError, match="unknown key 'bach' in 'loop'"):
