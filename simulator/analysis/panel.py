@@ -125,9 +125,14 @@ def _limit_plane(axes: "Axes", places: Sequence[Sequence[Place]]) -> None:
     """Let a plane of two metrics span what mostly arrives."""
     kept = [(a, e.mean) for one in places for a, point, e in one if point.outage_rate <= MOSTLY_LOST]
     if kept:
-        for values, limit in zip(zip(*kept, strict=True), (axes.set_xlim, axes.set_ylim), strict=True):
-            margin = 0.05 * _span(values) or 1.0
-            limit(min(values) - margin, max(values) + margin)
+        (left, right), (bottom, top) = map(_with_margin, zip(*kept, strict=True))
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
+
+
+def _with_margin(values: Sequence[float]) -> tuple[float, float]:
+    margin = 0.05 * _span(values) or 1.0
+    return min(values) - margin, max(values) + margin
 
 
 def _note_fall(axes: "Axes", a: float, mean: float, column: str, row: int) -> None:

@@ -68,11 +68,12 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _point(line: dict[str, str], metrics: Sequence[str]) -> Point:
+    numbers: dict[str, Any] = {name: float(line[name]) for name in _NUMBERS}
     return Point(
         *(line["scheme"], line["channel"], float(line["snr_db"]), float(line["cbr_target"])),
         *(int(line["images"]), int(line["realisations"])),
         metrics={name: _estimate(line, name) for name in metrics},
-        **{name: float(line[name]) for name in _NUMBERS},
+        **numbers,
         encode_s=None,
         decode_s=None,
     )

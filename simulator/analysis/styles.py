@@ -56,7 +56,8 @@ class Style:
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_COMMON | dict(self.settings))
+            settings: Any = _COMMON | dict(self.settings)  # matplotlib's type has each key as a literal
+            matplotlib.rcParams.update(settings)
             yield
 
 

@@ -51,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None and (args.images or args.limit):
         raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
     if args.figures:
-        chosen = choose_experiments(args.experiments)
-        paths = [str(p) for one in chosen for p in redraw(one, (args.out or Path("results")) / one.name)]
+        paths = [
+            str(p)
+            for one in choose_experiments(args.experiments)
+            for p in redraw(one, (args.out or Path("results")) / one.name)
+        ]
         print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
         return 0
     summaries, chosen, faults = {}, {}, 0
