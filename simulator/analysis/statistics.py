@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from simulator.analysis.grouping import ByImage, Identity, group_by_point, mean
 from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
 from simulator.results.rows import METRICS, SUMMARY_COLUMNS, Row, further_metrics
@@ -17,8 +18,6 @@ RESAMPLES = 4000
 CHUNK = 2**20  # numbers that resampling holds at a time
 LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
 BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
-
-Identity = tuple[str, str, float, float]  # of a point: scheme, channel, SNR in dB, CBR
 
 
 @dataclass(frozen=True)
@@ -100,36 +99,40 @@ def value_of(metric: str) -> Callable[[Row], float | None]:
 
 
 def _point(identity: Identity, rows: list[Row], names: Sequence[str]) -> Point:
+    by_image = ByImage(rows)
     estimates = {}
     for metric in names:
-        by_image = image_means(rows, value_of(metric))
+        means = by_image.means(list(map(value_of(metric), rows)))
         # Keyed, so that a point's interval does not depend on which other points there are.
         key = derive_key("bootstrap", *identity, metric)
-        estimates[metric] = bootstrap_mean(list(by_image.values()), key) if by_image else None
-    rate, low, high = outage_interval(rows)
+        estimates[metric] = bootstrap_mean(list(means.values()), key) if means else None
+    rate, low, high = outage_interval(rows, by_image)
+    cbr = np.array([row.cbr for row in rows])
     return Point(
         *identity,
-        images=len({row.image for row in rows}),
+        images=len(by_image.names),
         realisations=len({row.realisation for row in rows}),
         metrics=estimates,
         outage_rate=rate,
         outage_rate_lo=low,
         outage_rate_hi=high,
-        cbr=_mean([row.cbr for row in rows]),
-        cbr_data=_mean([row.cbr * _data_share(row) for row in rows]),
-        cbr_payload=_mean([row.cbr_payload for row in rows]),
+        cbr=mean(cbr),
+        cbr_data=mean(cbr * _data_shares(rows)),
+        cbr_payload=mean([row.cbr_payload for row in rows]),
         encode_s=_mean_seconds([row.encode_s for row in rows]),
         decode_s=_mean_seconds([row.decode_s for row in rows]),
     )
 
 
-def _data_share(row: Row) -> float:
-    """What part of a row's bill the budget limits: all but pilots, guard bands and prefixes."""
-    total = sum(getattr(row, item) for item in LEDGER_ITEMS)
-    return (total - row.pilots) / total if total else 1.0
+def _data_shares(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+    """What part of each row's bill the budget limits: all but pilots, guard bands and prefixes."""
+    items = attrgetter(*LEDGER_ITEMS)
+    total = np.array([items(row) for row in rows], dtype=np.float64).sum(axis=1)
+    pilots = np.array([row.pilots for row in rows], dtype=np.float64)
+    return np.divide(total - pilots, total, out=np.ones_like(total), where=total > 0)
 
 
-def outage_interval(rows: Sequence[Row]) -> tuple[float, float, float]:
+def outage_interval(rows: Sequence[Row], by_image: ByImage | None = None) -> tuple[float, float, float]:
     """Outage rate of images x realisations, and its 95 % interval.
 
     Trips of one image fail together as far as the image is to blame (its file does not fit), and apart as far as the
@@ -137,10 +140,15 @@ def outage_interval(rows: Sequence[Row]) -> tuple[float, float, float]:
     spread between images leaves: their number over the design effect, the variance of the images' rates over what it
     would be if all trips were independent. Images must have equally many realisations for this to be exact.
 
+    Args:
+        rows: of one point.
+        by_image: the same rows, if they are sorted by image already.
+
     Sources: Wilson, "Probable inference", JASA 22, 1927; Kish, "Survey Sampling", 1965.
     """
-    rates = list(image_means(rows, lambda row: float(row.outage)).values())
-    rate, trips = _mean([float(row.outage) for row in rows]), len(rows)
+    lost = [float(row.outage) for row in rows]
+    rates = list((by_image or ByImage(rows)).means(lost).values())
+    rate, trips = mean(lost), len(rows)
     effect = 1.0
     if len(rates) > 1 and 0 < rate < 1:
         between = float(np.var(rates, ddof=1)) / len(rates)
@@ -158,7 +166,7 @@ def wilson_interval(rate: float, trials: float) -> tuple[float, float]:
 
 def _mean_seconds(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return _mean(known) if known else None
+    return mean(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -188,29 +196,8 @@ def bills(rows: Iterable[Row]) -> list[Bill]:
     for identity, group in group_by_point(rows).items():
         uses = {item: sum(getattr(row, item) for row in group) for item in LEDGER_ITEMS}
         total = sum(uses.values()) or 1
-        found.append(Bill(*identity, _mean([row.cbr for row in group]), {k: n / total for k, n in uses.items()}))
+        found.append(Bill(*identity, mean([row.cbr for row in group]), {k: n / total for k, n in uses.items()}))
     return found
-
-
-def group_by_point(rows: Iterable[Row]) -> dict[Identity, list[Row]]:
-    """The rows of each point of the grid, in the order in which points first appear."""
-    groups: dict[Identity, list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.scheme, row.channel, row.snr_db, row.cbr_target), []).append(row)
-    return groups
-
-
-def image_means(rows: Iterable[Row], value: Callable[[Row], float | None]) -> dict[str, float]:
-    """Mean over realisations of `value`, by image; images without any value are left out."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if (number := value(row)) is not None:
-            values.setdefault(row.image, []).append(number)
-    return {image: _mean(numbers) for image, numbers in values.items()}
-
-
-def _mean(values: npt.ArrayLike) -> float:
-    return float(np.mean(np.asarray(values, dtype=np.float64)))
 
 
 def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
@@ -229,7 +216,7 @@ def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
 
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
-        return Estimate(_mean(sample), None, None)
+        return Estimate(mean(sample), None, None)
     generator = np.random.Generator(np.random.PCG64(key))
     rows = max(1, CHUNK // len(sample))  # the generator gives the same numbers in chunks, and a mean sees one row
     sizes = [(min(rows, RESAMPLES - start), len(sample)) for start in range(0, RESAMPLES, rows)]
@@ -237,7 +224,7 @@ def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
     degrees = len(sample) - 1
     tail = ndtr(np.sqrt(len(sample) / degrees) * stdtrit(degrees, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(_mean(sample), float(low), float(high))
+    return Estimate(mean(sample), float(low), float(high))
 
 
 def paired_difference(first: dict[str, float], second: dict[str, float], key: int = 0) -> Estimate:
