@@ -35,6 +35,7 @@ VERBS = (
     "train",
     "data",
     "weights",
+    "citation",
 )
 
 

@@ -8,17 +8,8 @@ from typing import Any
 
 from simulator.analysis.comparison import differences
 from simulator.analysis.curves import Curve, make_curves
-from simulator.analysis.statistics import (
-    LEDGER_ITEMS,
-    METRICS,
-    Bill,
-    Point,
-    bills,
-    further_names,
-    group_by_point,
-    image_means,
-    value_of,
-)
+from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, further_names, value_of
 from simulator.analysis.words import BACKBONES, cbr_label
 from simulator.errors import UserError
 from simulator.metrics.scales import Scale, scale_of

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis.grouping import image_means
 from simulator.analysis.statistics import (
     SUMMARY_COLUMNS,
     bd_quality,
     bd_rate,
     bootstrap_mean,
-    image_means,
     outage_interval,
     paired_difference,
     summarise,

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from simulator.analysis.comparison import differences
-from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, bills, group_by_point, image_means, summarise
+from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, bills, summarise
 from simulator.errors import UserError
 from simulator.report.data import make_series
 from simulator.report.page import build_page, embedded_json, write_report

@@ -1,0 +1,17 @@
+"""`citation`: how to cite the paper and this program."""
+
+import argparse
+
+
+def configure(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verb."""
+    text = "print BibTeX entries of the paper and of this program"
+    subparsers.add_parser("citation", help=text, description=f"{text.capitalize()}.").set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print both entries."""
+    from simulator.citation import PAPER, PROGRAM
+
+    print(f"% LRISC is the work of its authors:\n{PAPER}\n\n% numbers that this program measured:\n{PROGRAM}")
+    return 0
