@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from simulator.channels.base import load_channel, noise_variance
+from simulator.channels.base import noise_variance
 from simulator.channels.flat import FlatChannel
 from simulator.channels.grid import SLOT_SYMBOLS
+from simulator.channels.load import load_channel
 from simulator.channels.ofdm import BLOCK_SLOTS, OfdmChannel
 
 SNR_DB = 10.0
@@ -17,6 +18,8 @@ NOISE = noise_variance(SNR_DB)
 CHANNELS = (
     *("awgn", "rayleigh", "rayleigh-fast", "rician-fast"),
     *("tdl-c", "tdl-c:csi=ls", "tdl-c:csi=lmmse", "cdl-c", "cdl-c:csi=lmmse", "umi", "uma", "rma"),
+    *("awgn:constellation=64", "awgn:pa=rapp:iq_db=0.5", "awgn:pa=saleh:papr_db=4", "awgn:adc_bits=6"),
+    *("awgn:waveform=ofdm", "awgn:waveform=ofdm:papr_db=4:pa=rapp:adc_bits=6", "tdl-c:phase_noise_hz=10:csi=lmmse"),
 )
 
 

@@ -6,8 +6,8 @@ from simulator.channels.base import (
     Received,
     channel_identity,
     fade,
-    load_channel,
     noise_variance,
 )
+from simulator.channels.load import load_channel
 
 __all__ = ["Channel", "Realisation", "Received", "channel_identity", "fade", "load_channel", "noise_variance"]

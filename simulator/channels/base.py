@@ -1,20 +1,23 @@
-"""The channel contract, and how a channel is found by name."""
+"""The channel contract: what is drawn, what is received, and who a channel is."""
 
 import hashlib
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
+from simulator.phy.constellation import gaussian_quantiser, posterior
 from simulator.randomness import sionna_seeded
-from simulator.spec.plugins import load_plugin, plugin_module
+from simulator.spec.plugins import plugin_module
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
 DRAW_BLOCK = 8192
+_LARGEST_ERROR = 0.999  # of a unit-power symbol: one of which nothing is known
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,16 @@ class Realisation:
     @property
     def capacity_bits(self) -> float:
         """Sum over the K channel uses of log2(1 + |h|^2 / no), in bits: capacity at unit power on every one."""
-        snr = self.gain.abs().double().square() / self.noise_variance
-        return float(torch.log2(1 + snr).sum())
+        return float(torch.log2(1 + self.snr).sum())
+
+    @property
+    def snr(self) -> torch.Tensor:
+        """Signal over noise of each channel use, |h|^2 / no, float64 [K]; distortion counts as noise."""
+        return self.gain.abs().double().square() / self.noise_variance
+
+    def without_noise(self) -> "Realisation":
+        """What a transmitter may be told: anyone holding the noise's key could subtract the noise in advance."""
+        return replace(self, noise_key=0)
 
     @property
     def snr_db(self) -> float:
@@ -53,12 +64,36 @@ class Received:
         gain: complex64 [K], the receiver's estimate of the gain (exact with perfect CSI).
         noise_variance: float32 [K], variance of what remains around gain * s.
         overhead: channel uses spent on pilots, guards and prefixes beside the K data symbols.
+        points: of the QAM grid that the transmitter restricts symbols to (`simulator.phy.constellation`); 0 for none.
+        measured: what the channel measured of the transmission, such as its EVM, by the name of a column in results.
+            No receiver sees it: the link takes it out.
     """
 
     symbols: torch.Tensor
     gain: torch.Tensor
     noise_variance: torch.Tensor
     overhead: int = 0
+    points: int = 0
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def for_analog(self) -> "Received":
+        """The view of a receiver of analog symbols, which takes what arrives for gain * s + Gaussian noise.
+
+        Where the symbols s are restricted to a grid, the posterior mean m of the point and its variance take the place
+        of equalisation. With e, that variance and the quantisation error together, m / (1 - e) at gain 1 in noise of
+        variance e / (1 - e) is the reception of which a linear estimator of unit-power symbols makes m with error e.
+        """
+        if not self.points:
+            return self
+        mean, spread = posterior(
+            *(one.cpu().numpy() for one in (self.symbols, self.gain, self.noise_variance)), self.points
+        )
+        quantisation = gaussian_quantiser(math.isqrt(self.points)).distortion
+        error = (torch.from_numpy(spread) + quantisation).clamp(max=_LARGEST_ERROR)
+        gain = torch.ones_like(self.gain)
+        return replace(
+            self, symbols=torch.from_numpy(mean) / (1 - error), gain=gain, noise_variance=error / (1 - error), points=0
+        )
 
 
 class Channel(Protocol):
@@ -129,12 +164,3 @@ def fade(symbols: torch.Tensor, gain: torch.Tensor, variance: float, key: int) -
 def _fill(block: torch.Tensor) -> torch.Tensor:
     """Pad [k] values with zeros to a whole draw block."""
     return block if len(block) == DRAW_BLOCK else torch.nn.functional.pad(block, (0, DRAW_BLOCK - len(block)))
-
-
-def load_channel(spec: str) -> Channel:
-    """Build the channel named `name[:option[:option...]]`.
-
-    Raises:
-        UserError: no such channel, or an option it does not know.
-    """
-    return load_plugin("simulator.channels", "channel", spec)

@@ -14,7 +14,7 @@ PILOT_SYMBOLS = (2, 11)  # TS 38.211, Table 7.4.1.1.2-3: type A, one additional 
 _GUARD = 0.1  # of the channel's bandwidth
 _PREFIX = 144 / 2048  # normal cyclic prefix over the useful part, TS 38.211, 5.3.1
 
-Pilots = Literal["dmrs", "kronecker"]
+Pilots = Literal["dmrs", "kronecker", "none"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ResourceGrid:
         subcarriers: that carry something, in blocks of 12.
         spacing_hz: between subcarriers.
         pilots: "dmrs", every second subcarrier of two symbols (TS 38.211, 7.4.1.1, type 1, one CDM group); or
-            "kronecker", all subcarriers of these two symbols.
+            "kronecker", all subcarriers of these two symbols; or "none", for a link whose gains need no measuring.
     """
 
     subcarriers: int
@@ -40,7 +40,7 @@ class ResourceGrid:
     @property
     def pilots_per_slot(self) -> int:
         """Pilots, all of unit power."""
-        return len(PILOT_SYMBOLS) * self.subcarriers // self.pilot_spacing
+        return 0 if self.pilots == "none" else len(PILOT_SYMBOLS) * self.subcarriers // self.pilot_spacing
 
     @property
     def data_per_slot(self) -> int:
@@ -83,6 +83,8 @@ class ResourceGrid:
     @cached_property
     def pilot_positions(self) -> torch.Tensor:
         """Pilots of a slot, int64 [pilots_per_slot], as positions symbol * subcarriers + subcarrier, ascending."""
+        if self.pilots == "none":
+            return torch.zeros(0, dtype=torch.int64)
         carriers = torch.arange(0, self.subcarriers, self.pilot_spacing)
         return torch.cat([symbol * self.subcarriers + carriers for symbol in PILOT_SYMBOLS])
 

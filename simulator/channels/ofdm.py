@@ -82,25 +82,53 @@ class OfdmChannel:
 
         What remains around estimate * s is the noise and the estimation error, which s multiplies.
         """
+        received = self.carry(symbols, realisation)
+        pilots = None
+        if self.estimates and len(symbols):
+            pilots = self.carry_pilots(realisation, self.grid.slots(len(symbols)))
+        gain, variance = self.know(realisation, len(symbols), pilots, realisation.noise_variance)
+        return Received(received, gain, variance, self.grid.overhead(len(symbols)))
+
+    @property
+    def estimates(self) -> bool:
+        """Does the receiver estimate the gains, instead of being told them?"""
+        return self._estimator is not None
+
+    def carry(self, symbols: torch.Tensor, realisation: Realisation) -> torch.Tensor:
+        """What arrives of complex64 [K] data symbols: gain * s + noise."""
         if not isinstance(realisation, OfdmRealisation):
             raise TypeError(f"{self.name} sends over what it realised itself, not over a {type(realisation).__name__}")
-        count, noise = len(symbols), realisation.noise_variance
-        gain = realisation.gain[:count]
-        received = fade(symbols, gain, noise, realisation.noise_key)
-        variance = torch.full((count,), noise)
-        if self._estimator is not None and count:
-            gain, error = self._estimate(self._estimator, realisation, self.grid.slots(count))
-            gain, variance = gain[:count], variance + error[:count]
-        return Received(received, gain, variance, self.grid.overhead(count))
+        return fade(symbols, realisation.gain[: len(symbols)], realisation.noise_variance, realisation.noise_key)
 
-    def _estimate(
-        self, estimator: Estimator, realisation: OfdmRealisation, slots: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Estimated gains and their error variance, [slots * data of a slot] each."""
-        sent = realisation.pilot_gain[:slots].flatten()
+    def carry_pilots(self, realisation: Realisation, slots: int, sent: torch.Tensor | None = None) -> torch.Tensor:
+        """What arrives of the pilots of `slots` slots over their known values, complex64 [slots, P].
+
+        Args:
+            realisation: of this channel.
+            slots: how many.
+            sent: what was sent over what is known, complex64 [slots, P]; None for 1 everywhere.
+        """
+        assert isinstance(realisation, OfdmRealisation)
+        gain = realisation.pilot_gain[:slots].flatten()
+        pilots = torch.ones_like(gain) if sent is None else sent.flatten()
         key = derive_key(realisation.noise_key, "pilots")
-        pilots = fade(torch.ones_like(sent), sent, realisation.noise_variance, key).reshape(slots, -1)
-        pilots = torch.nn.functional.pad(pilots, (0, 0, 0, -slots % BLOCK_SLOTS))
-        parts = [estimator.estimate(block, realisation.noise_variance) for block in pilots.split(BLOCK_SLOTS)]
-        gain = torch.cat([gain for gain, _ in parts])[:slots]
-        return gain.flatten(), parts[0][1].repeat(slots)
+        return fade(pilots, gain, realisation.noise_variance, key).reshape(slots, -1)
+
+    def know(
+        self, realisation: Realisation, count: int, pilots: torch.Tensor | None, noise_variance: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gains as the receiver knows them, complex64 [count], and the variance around gain * s, float32 [count].
+
+        Args:
+            realisation: of this channel.
+            count: data symbols.
+            pilots: as received, [slots, P]; None where the receiver is told the gains.
+            noise_variance: of each pilot and data symbol.
+        """
+        variance = torch.full((count,), noise_variance)
+        if self._estimator is None or pilots is None:
+            return realisation.gain[:count], variance
+        padded = torch.nn.functional.pad(pilots, (0, 0, 0, -len(pilots) % BLOCK_SLOTS))
+        parts = [self._estimator.estimate(block, noise_variance) for block in padded.split(BLOCK_SLOTS)]
+        gain = torch.cat([gain for gain, _ in parts]).flatten()[:count]
+        return gain, variance + parts[0][1].repeat(len(pilots))[:count]

@@ -43,6 +43,14 @@ def _plugins(group: str) -> "list[Declaration]":
     return declarations(group)
 
 
+def _channels() -> "list[Declaration]":
+    from simulator.channels.radio.options import RADIO
+    from simulator.spec.options import Declaration
+
+    shared = Declaration("any of these", "with a transmitter and a receiver that are not ideal", RADIO)
+    return [*_plugins("simulator.channels"), shared]
+
+
 def _metrics() -> "list[Declaration]":
     from simulator.metrics.quality import BUILT_IN
 
@@ -64,7 +72,7 @@ def _experiments() -> "list[Declaration]":
 
 FIND: "dict[str, Callable[[], list[Declaration]]]" = {
     "schemes": lambda: _plugins("simulator.schemes"),
-    "channels": lambda: _plugins("simulator.channels"),
+    "channels": _channels,
     "metrics": _metrics,
     "images": _images,
     "experiments": _experiments,

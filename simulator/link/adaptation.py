@@ -41,10 +41,12 @@ class Outlook:
         lost: float64 [N, 4, S + 1], sum of the bits that QAM of 2, 4, 6 and 8 bits per symbol loses from the first
             symbol to the end of each of S stretches, in each of N realisations.
         stretch: symbols per stretch.
+        bits_per_symbol: of the largest constellation that the transmitter can send.
     """
 
     lost: np.ndarray
     stretch: int
+    bits_per_symbol: int = BITS_PER_SYMBOL[-1]
 
     def outage(self, mcs: Mcs, num_blocks: int, info_bits: int, start: int, stop: int, repeats: int = 1) -> float:
         """Probability that one code block or more of a transport block fails, over realisations and noise.
@@ -73,11 +75,12 @@ class Outlook:
             num_symbols: channel uses of the transport block.
             target: highest outage probability.
         """
-        shapes = {mcs: (mcs.num_blocks(num_symbols), mcs.block_bits(num_symbols)) for mcs in MCS_TABLE}
-        outage = {mcs: self.outage(mcs, *shapes[mcs], 0, num_symbols) for mcs in MCS_TABLE}
-        allowed = [mcs for mcs in MCS_TABLE if outage[mcs] <= target]
+        table = [mcs for mcs in MCS_TABLE if mcs.bits_per_symbol <= self.bits_per_symbol]
+        shapes = {mcs: (mcs.num_blocks(num_symbols), mcs.block_bits(num_symbols)) for mcs in table}
+        outage = {mcs: self.outage(mcs, *shapes[mcs], 0, num_symbols) for mcs in table}
+        allowed = [mcs for mcs in table if outage[mcs] <= target]
         if not allowed:
-            return min(MCS_TABLE, key=lambda mcs: outage[mcs])
+            return min(table, key=lambda mcs: outage[mcs])
         return max(allowed, key=lambda mcs: (1 - outage[mcs]) * _quality(mcs))
 
 
@@ -101,7 +104,8 @@ def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: R
         return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may not be what both ends believe
     loss = estimation_loss(channel, snr_db)
     stretch = _stretch(num_symbols)
-    return _outlook([_lost(_snr(realisation), stretch, loss)], stretch).choose(num_symbols)
+    lost = [_lost(realisation.snr.numpy(), stretch, loss)]
+    return _outlook(lost, stretch, _bits_per_symbol(load_channel(channel))).choose(num_symbols)
 
 
 def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
@@ -118,30 +122,31 @@ def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
 @lru_cache(maxsize=32)
 def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     channel, loss = load_channel(name), estimation_loss(name, snr_db)
+    bits, distort = _bits_per_symbol(channel), getattr(channel, "distortion", lambda snr: snr)
     if hasattr(channel, "survey"):
         power, stretch = _survey(name, num_symbols)
         samples = power.shape[-1]
         if num_symbols <= _SHORT:  # a short code block may by chance meet more of the bad samples than of the good
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
             power, samples, stretch = power[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
-        snr = power.reshape(len(power), -1).astype(np.float64) / noise_variance(snr_db)
-        return _outlook([_lost(one, samples, loss) for one in snr], stretch)
+        snr = distort(power.reshape(len(power), -1).astype(np.float64) / noise_variance(snr_db))
+        return _outlook([_lost(one, samples, loss) for one in snr], stretch, bits)
     if _is_flat(channel, num_symbols):
-        snr = _flat_power(name) / noise_variance(snr_db)
-        return _outlook(list(mean_lost_bits(snr / loss, 1).T[:, :, None]), num_symbols)
+        snr = distort(_flat_power(name) / noise_variance(snr_db))
+        return _outlook(list(mean_lost_bits(snr / loss, 1).T[:, :, None]), num_symbols, bits)
     stretch = _stretch(num_symbols)
     lost: list[np.ndarray] = []
     for index in range(DRAWS):
         if index == FIRST_DRAWS and _ergodic(lost):
             break
         realisation = channel.realise(num_symbols, snr_db, derive_key("outlook", name, index))
-        lost.append(_lost(_snr(realisation), stretch, loss))
-    return _outlook(lost, stretch)
+        lost.append(_lost(realisation.snr.numpy(), stretch, loss))
+    return _outlook(lost, stretch, bits)
 
 
 def _is_flat(channel: Channel, num_symbols: int) -> bool:
     """Does a transmission of `num_symbols` meet a single gain?"""
-    draws = (_snr(channel.realise(num_symbols, 0.0, derive_key("flat", index))) for index in range(2))
+    draws = (_power(channel.realise(num_symbols, 0.0, derive_key("flat", index))) for index in range(2))
     return all(np.ptp(snr) <= 1e-4 * snr.max() for snr in draws)
 
 
@@ -150,7 +155,7 @@ def _flat_power(name: str) -> np.ndarray:
     """|h|^2 of transmissions that meet a single gain each, float64 [FLAT_DRAWS]."""
     channel = load_channel(name)
     keys = (derive_key("outlook", name, index) for index in range(FLAT_DRAWS))
-    return np.concatenate([_snr(channel.realise(1, 0.0, key)) for key in keys])
+    return np.concatenate([_power(channel.realise(1, 0.0, key)) for key in keys])
 
 
 @lru_cache(maxsize=8)
@@ -183,13 +188,19 @@ def estimation_loss(name: str, snr_db: float) -> float:
         scale = torch.vdot(expected, arrived) / power
         signal += float(scale.abs().square() * power)
         noise += float((arrived - scale * expected).abs().square().sum())
-        true += float(_snr(realisation).mean()) / _ESTIMATES
+        true += float(realisation.snr.mean()) / _ESTIMATES
     return max(1.0, true * noise / signal)
 
 
-def _snr(realisation: Realisation) -> np.ndarray:
-    """|h|^2 / no of every symbol, float64 [K]."""
-    return (realisation.gain.abs().double().square() / realisation.noise_variance).numpy()
+def _power(realisation: Realisation) -> np.ndarray:
+    """|h|^2 of every symbol, float64 [K]."""
+    return realisation.gain.abs().double().square().numpy()
+
+
+def _bits_per_symbol(channel: Channel) -> int:
+    """Of the largest constellation in the table that the channel's transmitter can send."""
+    points = getattr(channel, "most_points", 0)
+    return max(bits for bits in BITS_PER_SYMBOL if not points or 2**bits <= points)
 
 
 def _lost(snr: np.ndarray, stretch: int, loss: float) -> np.ndarray:
@@ -198,9 +209,9 @@ def _lost(snr: np.ndarray, stretch: int, loss: float) -> np.ndarray:
     return mean_lost_bits(np.pad(snr / loss, (0, short), mode="edge"), stretch)
 
 
-def _outlook(lost: list[np.ndarray], stretch: int) -> Outlook:
+def _outlook(lost: list[np.ndarray], stretch: int, bits_per_symbol: int) -> Outlook:
     sums = np.cumsum(np.stack(lost), axis=2, dtype=np.float64) * stretch
-    return Outlook(np.pad(sums, ((0, 0), (0, 0), (1, 0))), stretch)
+    return Outlook(np.pad(sums, ((0, 0), (0, 0), (1, 0))), stretch, bits_per_symbol)
 
 
 def _stretch(num_symbols: int) -> int:

@@ -30,6 +30,10 @@ class Delivery:
     encode_s: float | None
     decode_s: float | None
 
+    def measured(self, index: int) -> dict[str, float]:
+        """What the channel measured of one image's transmission, such as its EVM: further columns of results."""
+        return self.trip.measured[index] if self.trip.measured else {}
+
     def record(self, index: int) -> dict[str, Any]:
         """The outcome of one image as a flat record, all but the times: columns of `simulator.results.rows.Row`."""
         size = (self.shown.shape[-2], self.shown.shape[-1])

@@ -1,7 +1,6 @@
 """One trip over the air: images -> scheme -> symbols -> channel -> scheme -> images, with every use billed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
@@ -21,11 +20,13 @@ class Trip:
 
     Attributes:
         snr_db: what Es/N0 came out at for each image: mean |gain|^2 / no over its symbols; NaN if none were sent.
+        measured: what the channel measured of each transmission (`Received.measured`); empty for a bound.
     """
 
     decoded: Decoded
     ledgers: list[SymbolLedger]
     snr_db: list[float]
+    measured: list[dict[str, float]] = field(default_factory=list)
     transmission: Transmission | None = None
     reception: Reception | None = None
 
@@ -63,17 +64,18 @@ def transmit(
     budget = channel_uses(cbr, size)
     state = LinkState(*announce(channel, snr_db))
     # By the name that both ends believe: what a wrong belief costs is told from draws that are otherwise the same.
-    keys = [channel_key(image, state.channel, snr_db, realisation, seed) for image in images]
+    draws_as = getattr(channel, "draws_as", state.channel)
+    keys = [channel_key(image, draws_as, snr_db, realisation, seed) for image in images]
     genie = getattr(scheme, "genie", False)
     if isinstance(scheme, Bound):
         draws = [draw(channel, budget, snr_db, key) for key in keys]
-        decoded, ledgers = scheme.reconstruct(images.clone(), budget, _without_noise(draws))
+        decoded, ledgers = scheme.reconstruct(images.clone(), budget, tuple(one.without_noise() for one in draws))
         for ledger in ledgers:
             check_bill(scheme.name, ledger, budget)
         check_shown(scheme.name, decoded, images)
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
-    known = _without_noise([draw(channel, budget, snr_db, key) for key in keys]) if genie else ()
+    known = tuple(draw(channel, budget, snr_db, key).without_noise() for key in keys) if genie else ()
     # A copy: who normalises in place would be scored against what it made of the images.
     transmission = scheme.encode(images.clone(), budget, replace(state, realisations=known))
     check_transmission(scheme.name, transmission, len(images), budget)
@@ -83,15 +85,12 @@ def transmit(
     received = [cross(channel, symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
     bills = zip(transmission.ledgers, received, strict=True)
     ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
+    measured = [dict(one.measured) for one in received]
+    received = [replace(one, measured={}) for one in received]
     reception = Reception(received, size, state, transmission.control)
     decoded = scheme.decode(reception)
     check_shown(scheme.name, decoded, images)
-    return Trip(decoded, ledgers, [one.snr_db for one in realised], transmission, reception)
-
-
-def _without_noise(realisations: Sequence[Realisation]) -> tuple[Realisation, ...]:
-    """What a genie may be told: gains and noise variance. Who had the key could subtract the noise before it comes."""
-    return tuple(replace(one, noise_key=0) for one in realisations)
+    return Trip(decoded, ledgers, [one.snr_db for one in realised], measured, transmission, reception)
 
 
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:

@@ -1,6 +1,5 @@
 """PSNR, MS-SSIM, LPIPS and metrics of a stranger, of 8-bit-rounded RGB images, one image at a time."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -90,8 +89,8 @@ def load_metric(spec: str) -> Metric:
     return metric
 
 
-def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> str | None:
-    """What metrics make of float images [3, H, W]: a JSON object of numbers by name, None if there are none.
+def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> dict[str, float]:
+    """What metrics make of float images [3, H, W]: numbers by name, less those that do not exist.
 
     Raises:
         UserError: a metric failed, or gave no finite number.
@@ -106,8 +105,7 @@ def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: t
             raise UserError(f"metric '{metric.name}' failed: {type(error).__name__}: {error}") from error
         if not math.isfinite(found[metric.name] or 0):
             raise UserError(f"metric '{metric.name}' gave {value}; it must give a finite number or None")
-    known = {name: value for name, value in found.items() if value is not None}
-    return json.dumps(known) if known else None
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def measure(reference: torch.Tensor, reconstruction: torch.Tensor, lpips_net: LpipsNet | None = None) -> Metrics:

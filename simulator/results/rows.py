@@ -1,6 +1,7 @@
 """What a sweep writes down of one image on one trip: the columns of its results."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,7 +23,8 @@ class Row:
         encode_s, decode_s: seconds; None for a bound, which neither encodes nor decodes.
         fault: None, or one line on what broke in the scheme: it raised, or showed what is no image. Such a row is
             scored as an outage whose whole budget was spent on padding, and the next run of the sweep tries it again.
-        further: None, or a JSON object of the values of further metrics by name; `further_metrics` reads it.
+        further: None, or a JSON object of numbers by name: further metrics, and what the channel measured of the
+            transmission (`simulator.channels.Received.measured`). `further_metrics` reads it.
     """
 
     key: str
@@ -65,6 +67,11 @@ def public_record(row: Row) -> dict[str, Any]:
     """A row as a flat record in the public order of columns."""
     record = asdict(row)
     return {name: record[name] for name in PUBLIC_COLUMNS} | further_metrics(row)
+
+
+def write_further(values: Mapping[str, float]) -> str | None:
+    """Numbers by name as `Row.further` holds them."""
+    return json.dumps(dict(values)) if values else None
 
 
 def further_metrics(row: Row) -> dict[str, float]:

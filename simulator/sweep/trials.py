@@ -17,7 +17,7 @@ from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, 
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.results.gallery import encode_png
-from simulator.results.rows import Row
+from simulator.results.rows import Row, write_further
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ class Worker:
             return [one for index in each for one in self._send(task, scheme, channel, slice(index, index + 1))]
         times = {"encode_s": delivery.encode_s, "decode_s": delivery.decode_s}
         return [
-            self._outcome(task, scheme, channel, one, key, delivery.shown[index], delivery.record(index) | times)
+            self._outcome(
+                *(task, scheme, channel, one, key, delivery.shown[index]),
+                *(delivery.record(index) | times, delivery.measured(index)),
+            )
             for index, (one, key) in enumerate(zip(named, keys, strict=True))
         ]
 
@@ -138,6 +141,7 @@ class Worker:
         key: str,
         shown: torch.Tensor,
         record: dict[str, Any],
+        measured: dict[str, float] | None = None,
     ) -> Outcome:
         """What a row says of where it stands on the grid, and `record` of what became of it."""
         row = Row(
@@ -148,7 +152,7 @@ class Worker:
             cbr_target=float(task.cbr),
             image=image.name,
             realisation=task.realisation,
-            further=measure_further(self._metrics, image.pixels, shown),
+            further=write_further((measured or {}) | measure_further(self._metrics, image.pixels, shown)),
             **record,
         )
         return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)

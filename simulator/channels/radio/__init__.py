@@ -1,0 +1,1 @@
+"""Transmitter and receiver around any channel: constellation, waveform, amplifier, oscillator, converter."""

@@ -1,0 +1,173 @@
+"""Finite constellations for symbols of any scheme: the nearest point of a square QAM grid, and its posterior mean.
+
+A transmitter with a digital modulator sends points of a grid and nothing else. The grid has the step that costs
+Gaussian symbols of unit power the least squared error (Max, "Quantizing for minimum distortion", IRE Trans. Inf. Theory
+6(1), 1960), so that both ends know its scale from the number of points alone. A digital scheme has a grid of its own,
+of unit mean energy (TS 38.211, 5.1): its symbols are found to lie on it and stay as they are.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from math import erf, exp, isqrt, pi, sqrt
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from simulator.phy.kernels import for_chunks, kernel
+
+POINTS = (4, 16, 64, 256, 1024, 4096)
+_PROBE = 64  # symbols that tell almost every analog transmission from a digital one
+_LARGEST_SCALE_DOWN = 0.8  # a digital scheme scales its symbols down when chance gives them more than unit power
+_TOLERANCE = 1e-4  # of a level: float32 symbols after a division
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """A uniform mid-rise quantiser of a zero-mean Gaussian real value of variance 1/2 (a quadrature of a unit symbol).
+
+    Attributes:
+        levels: how many values it has, even.
+        step: between two of them, for the least squared error.
+        distortion: E|x - q(x)|^2 / E|x|^2. As E[x q] = E[q^2] at the best step, q = (1 - distortion) x + d with
+            E|d|^2 = distortion (1 - distortion) E|x|^2 (Bussgang's theorem).
+    """
+
+    levels: int
+    step: float
+    distortion: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Nearest levels of float32 values of any shape; a value midway between two takes the upper one."""
+        step, top = np.float32(self.step), np.float32((self.levels - 1) / 2)
+        cell = np.floor(values / step) + np.float32(0.5)
+        return np.clip(cell, -top, top, out=cell) * step
+
+    @property
+    def amplitudes(self) -> np.ndarray:
+        """All levels, ascending, float64 [levels]."""
+        return (np.arange(self.levels) - (self.levels - 1) / 2) * self.step
+
+
+@cache
+def gaussian_quantiser(levels: int) -> Quantiser:
+    """The best uniform quantiser of `levels` values for Gaussian symbols."""
+    best = minimize_scalar(_distortion, bounds=(1e-4, 3.0), args=(levels,), method="bounded", options={"xatol": 1e-7})
+    return Quantiser(levels, float(best.x) * sqrt(0.5), float(best.fun))
+
+
+def _distortion(step: float, levels: int) -> float:
+    """E|x - q(x)|^2 of x ~ N(0, 1) under a mid-rise quantiser, in closed form cell by cell of the positive half."""
+    edges = [cell * step for cell in range(levels // 2)]
+    total = 0.0
+    for index, low in enumerate(edges):
+        last = index == len(edges) - 1
+        mass = (1.0 if last else erf((low + step) / sqrt(2))) - erf(low / sqrt(2))  # of both signs together
+        density_low, density_high = _density(low), 0.0 if last else _density(low + step)
+        first = 2 * (density_low - density_high)
+        second = mass + 2 * (low * density_low - (0.0 if last else (low + step) * density_high))
+        value = (index + 0.5) * step
+        total += second - 2 * value * first + value**2 * mass
+    return total
+
+
+def _density(value: float) -> float:
+    return exp(-(value**2) / 2) / sqrt(2 * pi)
+
+
+def own_grid(symbols: np.ndarray, most_points: int) -> int:
+    """Points of the unit-energy QAM grid of at most `most_points` on which all of complex64 [K] lie; 0 if on none.
+
+    A common factor down to 0.8 is allowed for: schemes of unit energy on average scale one transmission down to
+    unit power. Both ends of a digital scheme know their modulation, so that this tells the receiver nothing new.
+    """
+    if not len(symbols):
+        return 0
+    for points in (one for one in POINTS if one <= most_points):
+        spacing = sqrt(6 / (points - 1))  # between neighbours on a quadrature; the innermost are half of it from 0
+        parts = symbols.view(np.float32)
+        for scale in (1.0, float(np.abs(parts).min()) / (spacing / 2)):
+            probe = parts[: 2 * _PROBE]
+            if _LARGEST_SCALE_DOWN <= scale <= 1.0 + _TOLERANCE and all(
+                _lies_on(values, scale * spacing, points) for values in (probe, parts)
+            ):
+                return points
+    return 0
+
+
+def _lies_on(values: np.ndarray, spacing: float, points: int) -> bool:
+    cell = values / np.float32(spacing) - np.float32(0.5)
+    whole = np.round(cell)
+    half = isqrt(points) // 2
+    return bool(
+        (np.abs(cell - whole) < _TOLERANCE * isqrt(points)).all() and whole.min() >= -half and whole.max() < half
+    )
+
+
+def nearest_points(symbols: np.ndarray, points: int) -> np.ndarray:
+    """Nearest point of the grid of `points` for each of complex64 [K]."""
+    return gaussian_quantiser(isqrt(points))(symbols.view(np.float32)).view(np.complex64)
+
+
+def posterior(
+    received: np.ndarray, gain: np.ndarray, noise_variance: np.ndarray, points: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the point q that was sent, given y = h q + w and what quantising makes of Gaussian symbols.
+
+    The exact sum over the constellation: sum_q q P(q) exp(-|y - h q|^2 / no) / sum_q P(q) exp(-|y - h q|^2 / no), and
+    likewise of |q|^2; I and Q apart, as grid, prior and noise are separable. P(q) is the probability of the cell of q.
+
+    Args:
+        received, gain: complex64 [K].
+        noise_variance: float32 [K], total complex variance of w, > 0.
+        points: of the grid.
+
+    Returns:
+        complex64 [K] and float32 [K], the variance of both quadratures together.
+    """
+    quantiser = gaussian_quantiser(isqrt(points))
+    levels = quantiser.amplitudes
+    edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+    log_prior = np.log(np.maximum(np.diff([0.5 * (1 + erf(edge)) for edge in edges]), 1e-300))
+    mean = np.empty(len(received), dtype=np.complex64)
+    variance = np.empty(len(received), dtype=np.float32)
+
+    def work(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        _posterior(received[part], gain[part], noise_variance[part], levels, log_prior, mean[part], variance[part])
+
+    for_chunks(work, len(received), 8192)
+    return mean, variance
+
+
+@kernel
+def _posterior(received, gain, noise_variance, levels, log_prior, mean, variance):
+    count = levels.size
+    metric = np.empty(count)
+    for n in range(received.size):
+        h = np.complex128(gain[n])
+        amplitude = abs(h)
+        rotated = received[n] * np.conj(h) / amplitude if amplitude > 0 else 0j
+        spread = 0.0
+        real = imag = 0.0
+        for quadrature in range(2):
+            coordinate = rotated.imag if quadrature else rotated.real
+            best = -np.inf
+            for i in range(count):
+                distance = coordinate - amplitude * levels[i]
+                metric[i] = log_prior[i] - distance * distance / noise_variance[n]
+                best = max(best, metric[i])
+            total = first = second = 0.0
+            for i in range(count):
+                if metric[i] - best > -40.0:
+                    weight = np.exp(metric[i] - best)
+                    total += weight
+                    first += weight * levels[i]
+                    second += weight * levels[i] * levels[i]
+            first /= total
+            spread += max(second / total - first * first, 0.0)
+            if quadrature:
+                imag = first
+            else:
+                real = first
+        mean[n] = complex(real, imag)
+        variance[n] = spread
