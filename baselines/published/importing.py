@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,14 @@ class Library:
     def add(self, path: Path, kind: str, name: str | None = None) -> dict[str, Any]:
         """Import a file, as `import_weights` does; `kind` is a text such as `witt:mode=sa`."""
         return import_weights(path, read_kind(kind), name)
+
+    def reproduce(
+        self, name: str, ties: str, precision: str, limit: int | None, tell: Callable[[Any], None]
+    ) -> list[Any]:
+        """What a paper reports and what weights do here, point by point, as `paper.reproduce` does."""
+        from simulator.baselines.published.paper import reproduce
+
+        return reproduce(name, ties, precision, limit, tell)
 
     def cards(self) -> list[dict[str, Any]]:
         """The cards of all that is there."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.frame import REVISION, received_snr_db, told_snr_db
 from simulator.baselines.published.library import find, there_are
+from simulator.baselines.published.swin import lowered
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
@@ -25,6 +26,8 @@ from simulator.spec.options import Declaration, Number, Text
 
 WEIGHTS = Text("NAME", "imported weights, or what `train` exported; required")
 SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
+# Modules that compute in float32 whatever surrounds them: ModNets, and what NTSCC allots rates by.
+EXACT = ("sm_list", "bm_list", "sm_list1", "bm_list1", "ha", "hs")
 
 
 class PublishedScheme(ABC):
@@ -49,6 +52,7 @@ class PublishedScheme(ABC):
         self.config = family.build_config(card.get("model"), what)
         net = build_network(lambda: family.make(self.config), state, weights)
         self.net: nn.Module = net.eval().requires_grad_(False)
+        self._exact = self.net
         self._told = self.options["snr"] if self.options["snr"] is not None else card.get("snr_db")
         self._identity = json.dumps([card["sha256"], card.get("model"), card.get("snr_db")])
         self.device, self.precision = torch.device("cpu"), "fp32"
@@ -56,7 +60,7 @@ class PublishedScheme(ABC):
     def to(self, device: str) -> Self:
         """Compute on another torch device; returns the scheme."""
         self.device = torch.device(device)
-        self.net.to(self.device)
+        self.net, self._exact = (one.to(self.device) for one in (self.net, self._exact))
         return self
 
     def compute_in(self, precision: str) -> Self:
@@ -65,6 +69,7 @@ class PublishedScheme(ABC):
         Mask and rates are computed in float32 either way, and cross the link, so that both ends agree on them.
         """
         self.precision = precision
+        self.net = lowered(self._exact, EXACT) if precision == "bf16" else self._exact
         return self
 
     def fingerprint(self) -> str:

@@ -1,5 +1,7 @@
 """Swin transformer layers that SwinJSCC, WITT and NTSCC share (Liu et al. 2021). Maps are [B, H, W, C] throughout."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,6 +83,26 @@ def _window_groups(rows: int, columns: int, shifted: bool) -> list[tuple[tuple[s
     return [one for one in groups if one[0][0].stop and one[0][1].stop]
 
 
+def _in_autocast(x: Tensor) -> Tensor:
+    """x in the precision in which autocast will multiply it; as it is outside of autocast."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+def lowered(net: nn.Module, exact: tuple[str, ...]) -> nn.Module:
+    """A copy whose layers hold bfloat16 weights, so that autocast need not round them at every call.
+
+    Args:
+        net: in float32.
+        exact: names of modules that keep float32, as they compute in it.
+    """
+    net = copy.deepcopy(net)
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and not any(part in exact for part in name.split(".")):
+            module.to(torch.bfloat16)
+    return net
+
+
 class SwinBlock(nn.Module):
     """Window attention and an MLP, each behind a layer norm and around a residual sum."""
 
@@ -94,7 +116,7 @@ class SwinBlock(nn.Module):
         """[B, H, W, C] -> [B, H, W, C]; a map that no windows tile is filled up with zeros behind the norm."""
         height, width = x.shape[1:3]
         window, shift = self.attn.window, self.attn.shift
-        t = self.norm1(x)
+        t = _in_autocast(self.norm1(x))  # rolled and cut at half the size
         if height % window or width % window:
             t = F.pad(t, (0, 0, 0, -width % window, 0, -height % window))
         if shift:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from simulator.baselines.published.legacy_sort import index_order, legacy_order
 from simulator.baselines.published.modnet import gates, mixers, modulation
 from simulator.baselines.published.swin import DownStage, PatchEmbed, shuffle_up, swin_blocks
+from simulator.errors import UserError
 
 MODES = ("base", "sa", "ra", "sa-ra")
 TIES = ("legacy", "index")
@@ -44,6 +45,15 @@ class SwinConfig:
     depths: tuple[int, ...] = (2, 2, 6, 2)
     heads: tuple[int, ...] = (4, 6, 8, 10)
     window: int = 8
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES or self.rate_adaptive == (self.channels is not None):
+            raise UserError(
+                f"mode '{self.mode}' with channels {self.channels} is none of SwinJSCC's: modes are "
+                f"{', '.join(MODES)}, and base and sa alone have channels"
+            )
+        if not 0 < len(self.widths) == len(self.depths) == len(self.heads):
+            raise UserError("'widths', 'depths' and 'heads' of SwinJSCC must have one entry per stage each")
 
     @property
     def stride(self) -> int:
@@ -202,7 +212,5 @@ class SwinJscc(nn.Module):
 
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
-        if config.mode not in MODES or config.rate_adaptive == (config.channels is not None):
-            raise ValueError(f"mode '{config.mode}' with {config.channels} channels is none of SwinJSCC's")
         self.config = config
         self.encoder, self.decoder = Encoder(config), Decoder(config)

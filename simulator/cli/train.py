@@ -18,7 +18,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Train a learned scheme on one CPU, one GPU or (under accelerate launch or torchrun) several. "
         "Stopped at any moment, the same command goes on where it was.",
     )
-    parser.add_argument("system", metavar="SYSTEM", help="what to train: lrisc or deepjscc")
+    parser.add_argument("system", metavar="SYSTEM", help="lrisc, deepjscc, swinjscc, witt, ntscc or adjscc")
     text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
     parser.add_argument("--config", type=arguments.path, required=True, metavar="FILE", help=text)
     text = "folders of images or of .tar shards, shards or images"

@@ -1,16 +1,16 @@
-"""`weights import` and `weights list`: checkpoints that others published, converted for the schemes that run them."""
+"""`weights import`, `list` and `reproduce`: checkpoints that others published, for the schemes that run them."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from simulator.cli.arguments import add_json
+from simulator.cli.arguments import add_json, add_precision, positive_int
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
-    verb = subparsers.add_parser("weights", help="import published checkpoints, or list what is imported")
-    actions = verb.add_subparsers(dest="action", metavar="import|list", required=True)
+    verb = subparsers.add_parser("weights", help="import published checkpoints, list them, hold them to papers")
+    actions = verb.add_subparsers(dest="action", metavar="import|list|reproduce", required=True)
     take = actions.add_parser(
         "import",
         help="check a checkpoint and convert it to safetensors with a card",
@@ -24,6 +24,18 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     take.add_argument("--name", metavar="NAME", help="name of the weights (default: the file's)")
     add_json(take)
     take.set_defaults(run=run)
+    again = actions.add_parser(
+        "reproduce",
+        help="run the points that a paper reports, and print ours beside them",
+        description="Sends Kodak over AWGN: SwinJSCC SA&RA at 5 SNRs and 5 rates, NTSCC at 10 dB.",
+    )
+    again.add_argument("name", metavar="NAME", help="imported weights, as 'weights list' shows them")
+    text = "which of equal scores SwinJSCC's mask keeps: as old GPU sorts did, or the lowest index (default: legacy)"
+    again.add_argument("--ties", choices=("legacy", "index"), default="legacy", help=text)
+    again.add_argument("--limit", type=positive_int, metavar="N", help="take the first N images only")
+    add_precision(again)
+    add_json(again)
+    again.set_defaults(run=run_reproduce)
     show = actions.add_parser("list", help="show what is imported, and where it is")
     add_json(show)
     show.set_defaults(run=run)
@@ -45,6 +57,32 @@ def run(args: argparse.Namespace) -> int:
     if not cards:
         print("no weights are imported; see 'simulator weights import --help'")
     return 0
+
+
+def run_reproduce(args: argparse.Namespace) -> int:
+    """Print the points one by one."""
+    import json
+    from dataclasses import asdict
+
+    from simulator.devices import resolve_precision
+    from simulator.spec.plugins import load_plugin
+    from simulator.sweep.executors import single_threaded
+
+    single_threaded()
+    library = load_plugin("simulator.libraries", "library of weights", "published")
+    told = (lambda point: None) if args.json else _tell_point
+    points = library.reproduce(args.name, args.ties, resolve_precision(args.precision, "cpu"), args.limit, told)
+    if args.json:
+        print(json.dumps([asdict(point) for point in points], indent=2))
+    return 0
+
+
+def _tell_point(point: Any) -> None:
+    print(
+        f"{point.snr_db:>3g} dB  paper: CBR {point.paper_cbr:.4f}, {point.paper_psnr_db:.2f} dB   here: CBR "
+        f"{point.cbr_payload:.4f} (all of it {point.cbr:.4f}), {point.psnr_db:.2f} dB   {point.scheme}",
+        flush=True,
+    )
 
 
 def _line(card: dict[str, Any]) -> str:
