@@ -19,12 +19,16 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("list", help="show schemes, channels, metrics, images and experiments with options")
     parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=f"{', '.join(KINDS)} (default: all)")
+    text = "of schemes: measure weights, multiply-accumulates, memory and time of each (a minute)"
+    parser.add_argument("--cost", action="store_true", help=text)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what there is."""
+    if args.cost:
+        return _costs(args)
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
     if args.json:
         print(json.dumps({kind: [one.record() for one in declared] for kind, declared in found.items()}, indent=2))
@@ -35,6 +39,37 @@ def run(args: argparse.Namespace) -> int:
         for line in _lines(declared):
             print(line)
     return 0
+
+
+def _costs(args: argparse.Namespace) -> int:
+    from simulator.bench.cost import CBR, CROP, SNR_DB, measure_costs
+    from simulator.errors import UserError
+    from simulator.spec import plugins
+
+    if args.kind != "schemes":
+        raise UserError("--cost is of schemes; write 'list schemes --cost'")
+    named = [name for name in plugins.plugin_names(plugins.SCHEMES) if not _takes_files(name)]
+    rows = [one.record() for one in measure_costs(named)]
+    if args.json:
+        print(json.dumps({"costs": rows}, indent=2))
+        return 0
+    print(f"one image of {CROP}x{CROP} at CBR {CBR} and {SNR_DB:g} dB; kMAC per pixel, MiB and seconds on this CPU")
+    print(f"{'scheme':14}{'weights':>12}{'encoder:':>10} kMAC{'MiB':>8}{'s':>8}{'decoder:':>10} kMAC{'MiB':>8}{'s':>8}")
+    for row in rows:
+        halves = [
+            f"{row[f'{half}_macs_per_pixel'] / 1e3:15.2f}{row[f'{half}_peak_mib']:8.1f}{row[f'{half}_seconds']:8.3f}"
+            for half in ("encoder", "decoder")
+        ]
+        print(f"{row['scheme']:14}{row['weights']:12,}{''.join(halves)}")
+    return 0
+
+
+def _takes_files(name: str) -> bool:
+    """Is it a way to name what is not installed?"""
+    from simulator.spec.plugins import SCHEMES, find_declaration
+
+    declared = find_declaration(SCHEMES, name)
+    return declared is not None and bool(declared.form)
 
 
 def _plugins(group: str) -> "list[Declaration]":

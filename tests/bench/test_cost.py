@@ -1,0 +1,62 @@
+"""What a scheme costs: torch's counter against sums by hand, memory against tensors of known size."""
+
+import json
+
+import pytest
+import torch
+
+from simulator.__main__ import main
+from simulator.baselines.deepjscc.net import NetConfig
+from simulator.bench.cost import CROP, _Counter, measure_costs
+from simulator.link import load_scheme
+
+
+def _by_hand(config: NetConfig) -> tuple[float, float]:
+    """Multiply-accumulates per pixel of DeepJSCC's layers and of the DCTs around them, from their sizes alone."""
+    latents, side = 2 * config.uses, CROP // 16
+    transform = latents * 2 * side / 256  # two products with a side x side matrix, per coefficient
+    width = config.encoder_width
+    encoder = 3 * latents + 3 * 25 * 48 / 16 + 49 * 9 * width / 64 + width * 9 * latents / 256 + transform
+    encoder += config.encoder_blocks * 2 * 9 * width**2 / 64
+    width, detail = config.decoder_width, config.detail_width
+    decoder = transform + 3 * latents + (latents + 1) * 4 * width / 256 + width * 4 * detail / 64
+    decoder += config.decoder_blocks * 2 * 9 * width**2 / 64
+    decoder += (48 * 9 * detail + config.detail_blocks * 2 * 9 * detail**2 + detail * 9 * 48) / 16
+    return encoder, decoder
+
+
+def test_multiply_accumulates_are_those_counted_by_hand() -> None:
+    (cost,) = measure_costs(["deepjscc"])
+    encoder, decoder = _by_hand(NetConfig())
+    assert cost.encoder.macs_per_pixel == pytest.approx(encoder, rel=0.01)
+    assert cost.decoder.macs_per_pixel == pytest.approx(decoder, rel=0.01)
+    assert cost.weights > 100_000
+    assert cost.encoder.seconds > 0 < cost.decoder.seconds
+
+
+def test_peak_memory_is_what_lives_at_once() -> None:
+    with torch.inference_mode():
+        counter = _Counter()
+        with counter:
+            first = torch.zeros(1 << 20)
+            second = first + 1  # 8 MiB live
+            del first
+            third = second * 2  # 8 MiB again
+            third += 1
+    assert counter.read()[1] == 8 << 20
+
+
+def test_bounds_cost_nothing_and_are_left_out() -> None:
+    assert list(measure_costs(["bpg-capacity"])) == []
+    assert load_scheme("bpg-capacity").name == "bpg-capacity"
+
+
+def test_list_shows_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("simulator.spec.plugins.plugin_names", lambda group: ["bpg-ldpc", "bpg-capacity"])
+    assert main(["list", "schemes", "--cost", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["costs"]
+    assert row["scheme"] == "bpg-ldpc"
+    assert row["weights"] == row["encoder_macs_per_pixel"] == 0
+    assert row["encoder_seconds"] > 0
+    assert main(["list", "channels", "--cost"]) == 2
+    assert "--cost is of schemes" in capsys.readouterr().err
