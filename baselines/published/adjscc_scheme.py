@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from simulator.baselines.published import frame
 from simulator.baselines.published.adjscc import STRIDE, Adjscc, AdjsccConfig
 from simulator.baselines.published.channel import Pairing, pair, unpair
-from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.spec.options import Declaration
@@ -19,7 +19,7 @@ from simulator.spec.options import Declaration
 class AdjsccScheme(PublishedScheme):
     """ADJSCC at the bandwidth ratio of its weights."""
 
-    declaration = Declaration("adjscc", "ADJSCC with imported weights", {"weights": WEIGHTS, "snr": SNR})
+    declaration = Declaration("adjscc", "ADJSCC with imported weights", {"weights": weights_of("adjscc"), "snr": SNR})
     pad_mode = "reflect"
     pairing: Pairing = "neighbours"
     net: Adjscc
@@ -77,6 +77,8 @@ class PdjsccScheme(AdjsccScheme):
     """The generator of PDJSCC."""
 
     declaration = Declaration(
-        "pdjscc-published", "the published PDJSCC with imported weights", {"weights": WEIGHTS, "snr": SNR}
+        "pdjscc-published",
+        "PDJSCC's generator with imported weights",
+        {"weights": weights_of("pdjscc-published"), "snr": SNR},
     )
     pairing: Pairing = "halves"

@@ -15,7 +15,7 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.ntscc import MULTIPLE, STRIDE, Latent, Ntscc, NtsccConfig
-from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.models.lrisc.ratemap import decode_map, encode_map
@@ -44,7 +44,7 @@ class NtsccScheme(PublishedScheme):
         "ntscc",
         "NTSCC with imported weights",
         {
-            "weights": WEIGHTS,
+            "weights": weights_of("ntscc"),
             "eta": Number(ETA, 1e-3, 10, help="largest scale from bits of the entropy model to rate"),
             "snr": SNR,
         },

@@ -7,6 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.frame import REVISION, received_snr_db, told_snr_db
-from simulator.baselines.published.library import find, there_are
+from simulator.baselines.published.library import find, imported, there_are
 from simulator.baselines.published.swin import lowered
 from simulator.channels import Received
 from simulator.errors import UserError
@@ -24,10 +25,25 @@ from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
 from simulator.spec.options import Declaration, Number, Text
 
-WEIGHTS = Text("NAME", "imported weights, or what `train` exported; required")
 SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
 # Modules that compute in float32 whatever surrounds them: ModNets, and what NTSCC allots rates by.
 EXACT = ("sm_list", "bm_list", "sm_list1", "bm_list1", "ha", "hs")
+
+
+@dataclass(frozen=True)
+class ImportedWeights(Text):
+    """The option `weights=` of a published scheme; it shows which names are imported."""
+
+    system: str = ""
+
+    def __str__(self) -> str:
+        names = [card["name"] for card in imported() if card["system"] == self.system]
+        return f"{self.form}; imported: {', '.join(names) or 'none'}"
+
+
+def weights_of(system: str) -> ImportedWeights:
+    """The option that names the weights of a system."""
+    return ImportedWeights("NAME", "imported weights, or a folder that `train` exported; required", system=system)
 
 
 class PublishedScheme(ABC):

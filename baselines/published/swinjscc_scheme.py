@@ -11,7 +11,7 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.mask import decode_mask, encode_mask, mask_bytes
-from simulator.baselines.published.scheme import SNR, WEIGHTS, PublishedScheme, nothing, shown, up_to
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
 from simulator.baselines.published.swinjscc import TIES, Encoded, SwinConfig, SwinJscc
 from simulator.channels import Received
 from simulator.errors import UserError
@@ -34,7 +34,7 @@ class SwinScheme(PublishedScheme):
         "swinjscc",
         "SwinJSCC with imported weights, in any of its modes",
         {
-            "weights": WEIGHTS,
+            "weights": weights_of("swinjscc"),
             "rate": Number(None, 1, 4096, whole=True, help="channels to send (default: what the budget has room for)"),
             "ties": Choice(TIES, "how equal scores of channels are ordered"),
             "snr": SNR,
@@ -149,4 +149,4 @@ class SwinScheme(PublishedScheme):
 class WittScheme(SwinScheme):
     """WITT: SwinJSCC in the modes `sa` and `base`."""
 
-    declaration = Declaration("witt", "WITT with imported weights", {"weights": WEIGHTS, "snr": SNR})
+    declaration = Declaration("witt", "WITT with imported weights", {"weights": weights_of("witt"), "snr": SNR})

@@ -17,6 +17,7 @@ from simulator.baselines.published.ntscc import RATES, NtsccConfig
 from simulator.baselines.published.swinjscc import SwinConfig
 from simulator.errors import UserError
 from simulator.link import load_scheme
+from simulator.spec.plugins import declarations
 from tests.baselines.published.conftest import NETWORKS
 from tests.baselines.published.golden import key_table
 from tests.baselines.published.swin_runs import CIFAR, swin_config
@@ -117,6 +118,9 @@ def test_import_stores_weights_and_card_that_a_scheme_runs(checkpoint, capsys, s
     assert scheme.config == NETWORKS["sa-ra"][2]
     assert main(["weights", "list"]) == 0
     assert "swinjscc:weights=mine" in capsys.readouterr().out
+    declared = {one.name: one for one in declarations("simulator.schemes")}
+    assert str(declared["swinjscc"].options["weights"]) == "NAME; imported: mine"
+    assert str(declared["ntscc"].options["weights"]) == "NAME; imported: none"
 
 
 def test_wrapped_state_dicts_and_names_of_others_are_understood(checkpoint):
