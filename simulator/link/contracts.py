@@ -158,7 +158,7 @@ class Scheme(Protocol):
 
     Four methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
     bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme,
-    `compute_in(precision: str)` chooses "fp32" or "bf16" for whatever changes nothing on the air, and
+    `compute_in(precision: str)` chooses "fp32" or "bf16" for whatever the two ends need not agree on, and
     `inspect(image, reception) -> dict[str, Tensor]` makes pictures of what is inside for one image [3, H, W] and what
     was received of it: float32 [3, h, w] in [0, 1] each, of any size, by title. No result depends on it.
 
