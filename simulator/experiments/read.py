@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -125,9 +126,11 @@ def _grid(config: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> 
     def whole(key: str, minimum: int) -> int:
         return _whole(config.get(key, minimum), minimum, f"'{key}' in {where}")
 
+    cbrs = _cbrs(config.get("cbr", ["1/16"]), where)
     return SweepConfig(
         snrs_db=_snrs(config["snr"], f"'snr' in {where}"),
-        cbrs=tuple(sorted({_explained(parse_cbr, one, f"'cbr' in {where}") for one in texts("cbr", ["1/16"])})),
+        cbrs=tuple(sorted(cbrs)),
+        cbr_snrs_db={cbr: snrs for cbr, snrs in cbrs.items() if snrs is not None},
         schemes=tuple(one["scheme"] for one in schemes),
         channels=texts("channels", ["awgn"]),
         own_snrs_db={one["scheme"]: _snrs(one["snr"], f"'snr' in {where}") for one in schemes if "snr" in one},
@@ -158,6 +161,17 @@ def _scheme(entry: Any, where: str) -> dict[str, Any]:
     if not isinstance(entry.get("scheme"), str):
         raise UserError(f"a scheme in {where} lacks its name; write {{scheme: lrisc, label: LRISC}}")
     return entry
+
+
+def _cbrs(value: Any, where: str) -> dict[Fraction, tuple[float, ...] | None]:
+    """Bandwidth ratios, each with SNRs of its own or None: an entry is a ratio, or a mapping that says both."""
+    found: dict[Fraction, tuple[float, ...] | None] = {}
+    for entry in _list(value, f"'cbr' in {where}"):
+        own = entry if isinstance(entry, dict) else {"cbr": entry}
+        check_keys(own, ("cbr", "snr"), f"a CBR in {where}")
+        cbr = _explained(parse_cbr, _text(own.get("cbr"), f"'cbr' in {where}"), f"'cbr' in {where}")
+        found[cbr] = _snrs(own["snr"], f"'snr' of a CBR in {where}") if "snr" in own else None
+    return found
 
 
 def _snrs(value: Any, where: str) -> tuple[float, ...]:

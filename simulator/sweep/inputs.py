@@ -26,6 +26,7 @@ class SweepConfig:
     Attributes:
         snrs_db, cbrs, schemes, channels: the axes of the grid; no schemes means every standard one.
         own_snrs_db: by scheme, SNRs in place of `snrs_db`: finer ones around a cliff, say.
+        cbr_snrs_db: by CBR, SNRs in place of all others, so that a grid may be a cross.
         images, crop: image set and side of the centre crop, as `simulator.images.load_image_set` takes them.
         only: names of the images to take; none means all.
         limit: take no more images than this.
@@ -47,6 +48,7 @@ class SweepConfig:
     schemes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ("awgn",)
     own_snrs_db: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    cbr_snrs_db: Mapping[Fraction, tuple[float, ...]] = field(default_factory=dict)
     images: str = "samples"
     crop: int | None = None
     only: tuple[str, ...] = ()
@@ -64,14 +66,16 @@ class SweepConfig:
     gpus_per_task: float | None = None
     timeout_s: float | None = None
 
-    def snrs_of(self, scheme: str) -> tuple[float, ...]:
-        """The SNRs in dB at which a scheme is sent."""
-        return self.own_snrs_db.get(scheme, self.snrs_db)
+    def snrs_of(self, scheme: str, cbr: Fraction | None = None) -> tuple[float, ...]:
+        """The SNRs in dB at which a scheme is sent, at one CBR or where that has none of its own."""
+        own = None if cbr is None else self.cbr_snrs_db.get(cbr)
+        return self.own_snrs_db.get(scheme, self.snrs_db) if own is None else own
 
     def record(self) -> dict[str, Any]:
         """The configuration, JSON-serialisable."""
         kind = self.executor.partition(":")[0]  # where the cluster stands is nobody's business
-        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "executor": kind}
+        by_cbr = {str(cbr): snrs for cbr, snrs in self.cbr_snrs_db.items()}
+        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "cbr_snrs_db": by_cbr, "executor": kind}
 
 
 @dataclass(frozen=True)

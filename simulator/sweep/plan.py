@@ -40,8 +40,8 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
     Raises:
         UserError: there are more than `MAX_ROWS`.
     """
-    snrs = sum(len(config.snrs_of(spec)) for spec in inputs.schemes)
-    points = snrs * len(inputs.channels) * len(config.cbrs)
+    snrs = sum(len(config.snrs_of(spec, cbr)) for spec in inputs.schemes for cbr in config.cbrs)
+    points = snrs * len(inputs.channels)
     if (rows := points * len(inputs.images) * config.realisations) > MAX_ROWS:
         raise UserError(f"this grid has {rows} rows and at most {MAX_ROWS} fit; take fewer points or realisations")
     further = [part for spec, metric in inputs.metrics.items() for part in (spec, metric.fingerprint())]
@@ -52,7 +52,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
         for spec, scheme in inputs.schemes.items()
         for channel_spec, medium in media.items()
         for cbr in config.cbrs
-        for snr_db in config.snrs_of(spec)
+        for snr_db in config.snrs_of(spec, cbr)
         for image in inputs.images
         for realisation in range(config.realisations)
         for key in [
