@@ -20,11 +20,12 @@ T = TypeVar("T")
 
 SUFFIX = ".yaml"
 PICTURES = "pictures"
+CROPS = "crops"
 _GRID = (
     *("images", "only", "crop", "schemes", "channels", "snr", "cbr", "realisations", "seed"),
     *("lpips", "metrics", "keep_images"),
 )
-_OUTPUTS = ("title", "x", "figures", "reference")
+_OUTPUTS = ("title", "x", "figures", "crops", "reference")
 _SCHEME = ("scheme", "label", "snr")
 
 
@@ -40,6 +41,8 @@ class Experiment:
         x: "snr" or "cbr", the axis of its figures.
         figures: metrics side by side, one tuple per figure.
         pictures: whether to draw the grid of pictures.
+        crops: whether to draw enlarged crops.
+        corners: (left, top) of the crop, by image.
         reference: scheme that the others are compared with.
     """
 
@@ -50,6 +53,8 @@ class Experiment:
     x: str = "snr"
     figures: tuple[tuple[str, ...], ...] = ()
     pictures: bool = False
+    crops: bool = False
+    corners: dict[str, tuple[int, int]] = field(default_factory=dict)
     reference: str | None = None
 
 
@@ -102,8 +107,10 @@ def read_experiment(name: str) -> Experiment:
         grid=grid,
         labels={one["scheme"]: _text(one["label"], f"'label' in {where}") for one in schemes if "label" in one},
         x=_choice(config.get("x", "snr"), ("snr", "cbr"), f"'x' in {where}"),
-        figures=tuple(_metrics(one, f"'figures' in {where}") for one in drawn if one != PICTURES),
+        figures=tuple(_metrics(one, f"'figures' in {where}") for one in drawn if one not in (PICTURES, CROPS)),
         pictures=PICTURES in drawn,
+        crops=CROPS in drawn,
+        corners=_corners(config.get("crops", {}), f"'crops' in {where}"),
         reference=reference,
     )
 
@@ -193,6 +200,19 @@ def _explained(parse: Callable[[str], T], text: str, where: str) -> T:
 
 def _metrics(entry: Any, where: str) -> tuple[str, ...]:
     return tuple(_choice(one, METRICS, f"an entry of {where}") for one in _list(entry, f"an entry of {where}"))
+
+
+def _corners(value: Any, where: str) -> dict[str, tuple[int, int]]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where} must map images to corners, such as {{kodim05: [300, 200]}}")
+    found = {}
+    for image, corner in value.items():
+        pair = _list(corner, f"'{image}' of {where}")
+        if len(pair) != 2:
+            raise UserError(f"'{image}' of {where} has {len(pair)} numbers; write [left, top] in pixels")
+        left, top = (_whole(one, 0, f"a corner of {where}") for one in pair)
+        found[str(image)] = (left, top)
+    return found
 
 
 def _list(value: Any, where: str, empty: bool = False) -> Sequence[Any]:

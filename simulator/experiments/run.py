@@ -21,6 +21,7 @@ from simulator.analysis.tables import (
 )
 from simulator.disk import write_atomically
 from simulator.errors import UserError
+from simulator.experiments.crops import draw_crops
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
 from simulator.results.store import Results, check_folder, explained
@@ -88,6 +89,9 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
         written.write(folder / name, text.encode())
     with spared(written.notify):
         _draw_curves(experiment, source_of(results), folder, labels, written.write)
+        if experiment.crops:
+            where = (folder / FIGURES, experiment.name, written.write)
+            draw_crops(experiment.grid, results, experiment.corners, labels, *where)
         if experiment.pictures:
             draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name, written.write)
 
