@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -89,37 +89,35 @@ def draw(
 
 
 def draw_panels(
-    results: Results | Source,
-    folder: Path,
-    name: str,
-    metrics: Sequence[str],
-    x: str,
-    labels: Mapping[str, str],
-    write: Write = write_atomically,
+    results: Results | Source, folder: Path, name: str, choice: Choice, write: Write = write_atomically
 ) -> list[Path]:
-    """Draw several metrics side by side, one figure per channel and value of the other axis.
+    """Draw several columns side by side, one figure per value of every dimension that has no other role.
 
     Args:
         results: the rows, or what is left of them.
         folder: where PNG and PDF go; made when missing.
         name: what the files' names begin with.
-        metrics: one panel each; those that the results lack are left out.
-        x: "snr" or "cbr".
-        labels: what the legend calls a scheme, by name; those without one get words of their own.
+        choice: what to draw; its `y` are the panels, and those that the results lack are left out.
         write: writes a file.
 
     Returns:
         The files written.
+
+    Raises:
+        UserError: what was chosen is not among the results.
     """
     source = results if isinstance(results, Source) else source_of(results)
-    there = [one for one in metrics if any(estimate_of(point, one) for point in source.points)]
-    drawings = make_drawings([source], Choice(x=x, labels=labels)) if there else []
+    there = [one for one in choice.y if any(estimate_of(point, one) for point in source.points)]
+    drawings = make_drawings([source], choice) if there else []
     several = [key for key in ("channel", "snr", "cbr") if len({drawing.fixed.get(key) for drawing in drawings}) > 1]
     written = []
     for drawing in drawings:
         figure = figure_of(drawing, there, _title(drawing), _words([source]))
         said = [value_words(key, drawing.fixed[key]) for key in several]
-        written += save(figure, folder, file_words(name, *map(_short, there), *said), write=write)
+        against = ("vs", _short(drawing.x)) if drawing.x not in AXES else ()
+        along = ("along", drawing.along) if choice.along else ()
+        stem = file_words(name, *map(_short, there), *against, *along, *said)
+        written += save(figure, folder, stem, write=write)
     return written
 
 

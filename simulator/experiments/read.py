@@ -1,5 +1,6 @@
 """Experiments: what one YAML file asks a sweep for, and what shall be made of its rows (experiments/README.md)."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+from simulator.analysis.curves import ROLES, Choice
 from simulator.analysis.statistics import METRICS
 from simulator.analysis.words import BACKBONES
 from simulator.errors import UserError
@@ -27,6 +29,7 @@ _GRID = (
 )
 _OUTPUTS = ("title", "x", "figures", "crops", "reference")
 _SCHEME = ("scheme", "label", "snr")
+_FIGURE = ("x", "y", "along", "by", "schemes", "snr", "cbr")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,7 @@ class Experiment:
         title: one line for people.
         grid: what to sweep.
         labels: by scheme specification, what figures call it.
-        x: "snr" or "cbr", the axis of its figures.
-        figures: metrics side by side, one tuple per figure.
+        figures: what each figure shows; its panels are the columns `y`.
         pictures: whether to draw the grid of pictures.
         crops: whether to draw enlarged crops.
         corners: (left, top) of the crop, by image.
@@ -50,8 +52,7 @@ class Experiment:
     title: str
     grid: SweepConfig
     labels: dict[str, str] = field(default_factory=dict)
-    x: str = "snr"
-    figures: tuple[tuple[str, ...], ...] = ()
+    figures: tuple[Choice, ...] = ()
     pictures: bool = False
     crops: bool = False
     corners: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -98,7 +99,11 @@ def read_experiment(name: str) -> Experiment:
         if count > 1:
             raise UserError(f"'schemes' in {where} has '{spec}' {count} times; name it once")
     drawn = _list(config.get("figures", []), f"'figures' in {where}", empty=True)
+    x = _choice(config.get("x", "snr"), ("snr", "cbr"), f"'x' in {where}")
     grid, reference = _grid(config, schemes, where), config.get("reference")
+    figures = tuple(_figure(one, x, f"'figures' in {where}") for one in drawn if one not in (PICTURES, CROPS))
+    if unknown := {scheme for one in figures for scheme in one.schemes} - set(grid.schemes):
+        raise UserError(f"'figures' in {where} has scheme '{min(unknown)}'; it must be among its schemes")
     if reference is not None:
         _check_reference(reference, grid, where)
     return Experiment(
@@ -106,8 +111,7 @@ def read_experiment(name: str) -> Experiment:
         title=_text(config["title"], f"'title' in {where}"),
         grid=grid,
         labels={one["scheme"]: _text(one["label"], f"'label' in {where}") for one in schemes if "label" in one},
-        x=_choice(config.get("x", "snr"), ("snr", "cbr"), f"'x' in {where}"),
-        figures=tuple(_metrics(one, f"'figures' in {where}") for one in drawn if one not in (PICTURES, CROPS)),
+        figures=figures,
         pictures=PICTURES in drawn,
         crops=CROPS in drawn,
         corners=_corners(config.get("crops", {}), f"'crops' in {where}"),
@@ -198,8 +202,29 @@ def _explained(parse: Callable[[str], T], text: str, where: str) -> T:
         raise UserError(f"{where}: {error}") from None
 
 
-def _metrics(entry: Any, where: str) -> tuple[str, ...]:
-    return tuple(_choice(one, METRICS, f"an entry of {where}") for one in _list(entry, f"an entry of {where}"))
+def _figure(entry: Any, x: str, where: str) -> Choice:
+    """A list of columns side by side, or a mapping that also says against what, where and along what."""
+    own = entry if isinstance(entry, dict) else {"y": entry}
+    check_keys(own, _FIGURE, f"an entry of {where}")
+    by = own.get("by", {})
+    if not isinstance(by, dict):
+        raise UserError(f"'by' of an entry of {where} is {by!r}; write a mapping such as {{snr: panels}}")
+    return Choice(
+        x=_column(own.get("x", x), where),
+        y=tuple(_column(one, where) for one in _list(own.get("y"), f"an entry of {where}")),
+        schemes=tuple(_text(one, where) for one in own.get("schemes", [])),
+        snrs_db=_snrs(own["snr"], f"'snr' of {where}") if "snr" in own else (),
+        cbrs=tuple(float(cbr) for cbr in _cbrs(own["cbr"], where)) if "cbr" in own else (),
+        by={_text(key, where): _choice(role, ROLES, f"'by' of {where}") for key, role in by.items()},
+        along=_text(own["along"], where) if "along" in own else None,
+    )
+
+
+def _column(value: Any, where: str) -> str:
+    """The name of a column; which further metrics there are is known when the experiment runs."""
+    if not isinstance(value, str) or not re.fullmatch("[a-z][a-z0-9_]*", value):
+        raise UserError(f"an entry of {where} is {value!r}; known: {', '.join(METRICS)}, and columns of 'metrics'")
+    return value
 
 
 def _corners(value: Any, where: str) -> dict[str, tuple[int, int]]:

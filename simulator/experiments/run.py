@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
-from simulator.analysis.curves import Source, source_of
+from simulator.analysis.curves import COSTS, Source, source_of
 from simulator.analysis.outputs import FIGURES, SUMMARY
 from simulator.analysis.plots import Write, draw_panels, spared
 from simulator.analysis.sources import load_source
-from simulator.analysis.statistics import bills, summarise
+from simulator.analysis.statistics import METRICS, bills, summarise
 from simulator.analysis.tables import (
     bd_rates_csv,
     bills_csv,
@@ -44,6 +44,10 @@ def check_experiment(experiment: Experiment, folder: Path) -> None:
         inputs = load_inputs(replace(grid, lpips="none"), lambda note: None)
         if same := [spec for spec in grid.schemes if spec not in inputs.schemes]:
             raise UserError(f"scheme '{same[0]}' is another one of the list, spelt differently; name it once")
+        known = {*METRICS, *COSTS, *(metric.name for metric in inputs.metrics.values()), "snr", "snr_db"}
+        for column in (one for choice in experiment.figures for one in (choice.x, *choice.y)):
+            if column not in known:
+                raise UserError(f"no column '{column}' for 'figures'; known: {', '.join(sorted(known))}")
     except UserError as error:
         raise UserError(f"experiment '{experiment.name}': {error}") from None
 
@@ -88,7 +92,10 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     with spared(written.notify):
-        _draw_curves(experiment, source_of(results), folder, labels, written.write)
+        names = results.meta["names"]  # a scheme may be spelt otherwise in the file
+        figures = (replace(one, schemes=tuple(names[spec] for spec in one.schemes)) for one in experiment.figures)
+        drawn = replace(experiment, figures=tuple(figures))
+        _draw_curves(drawn, source_of(results), folder, labels, written.write)
         if experiment.crops:
             where = (folder / FIGURES, experiment.name, written.write)
             draw_crops(experiment.grid, results, experiment.corners, labels, *where)
@@ -101,8 +108,8 @@ def _draw_curves(
 ) -> list[Path]:
     return [
         path
-        for metrics in experiment.figures
-        for path in draw_panels(source, folder / FIGURES, experiment.name, metrics, experiment.x, labels, write)
+        for choice in experiment.figures
+        for path in draw_panels(source, folder / FIGURES, experiment.name, replace(choice, labels=labels), write)
     ]
 
 

@@ -203,13 +203,13 @@ def test_a_cliff_leaves_the_frame_and_does_not_stretch_it():
 
 def test_panels_side_by_side_leave_out_what_is_not_there(tmp_path):
     one = results(cbrs=(1 / 24, 1 / 16))
-    paths = draw_panels(one, tmp_path, "figure", ("psnr_db", "lpips"), "snr", {"s": "A scheme"})
+    paths = draw_panels(one, tmp_path, "figure", Choice("snr", ("psnr_db", "lpips"), labels={"s": "A scheme"}))
     assert [path.name for path in paths[::2]] == ["figure-psnr-cbr-1-24.png", "figure-psnr-cbr-1-16.png"]
     with_lpips = replace(one, rows=[replace(row, lpips=0.2, cbr_target=1 / 16) for row in one.rows])
-    (png, _) = draw_panels(with_lpips, tmp_path, "figure", ("psnr_db", "lpips"), "snr", {})
+    (png, _) = draw_panels(with_lpips, tmp_path, "figure", Choice("snr", ("psnr_db", "lpips")))
     assert png.name == "figure-psnr-lpips.png"
     assert Image.open(png).width == 2 * 3.5 * 200
-    assert draw_panels(one, tmp_path, "figure", ("lpips",), "snr", {}) == []
+    assert draw_panels(one, tmp_path, "figure", Choice("snr", ("lpips",))) == []
 
 
 @pytest.mark.parametrize("columns", [("psnr_db",), ("psnr_db", "ms_ssim")])

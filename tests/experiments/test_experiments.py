@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
+from simulator.analysis.curves import Choice
 from simulator.errors import UserError
 from simulator.experiments.read import choose_experiments, experiment_names, read_experiment, scaled_down
 
@@ -51,7 +52,8 @@ def test_every_key_of_the_format_is_read(read):
         seed=7,
         lpips="none",
         x="cbr",
-        figures=[["psnr_db", "lpips"], "pictures"],
+        figures=[["psnr_db", "lpips"], "pictures", "crops"],
+        crops={"astronaut": [3, 0]},
         reference="toy",
     )
     grid = experiment.grid
@@ -59,11 +61,28 @@ def test_every_key_of_the_format_is_read(read):
     assert grid.cbrs == (Fraction(1, 48), Fraction(1, 16))
     assert (grid.schemes, grid.channels, grid.images) == (("toy", "toy:x"), ("awgn", "rayleigh"), "samples")
     assert (grid.only, grid.crop, grid.realisations, grid.seed, grid.lpips) == (("astronaut",), 64, 3, 7, "none")
-    assert (experiment.labels, experiment.x, experiment.reference) == ({"toy:x": "X"}, "cbr", "toy")
-    assert (experiment.figures, experiment.pictures) == ((("psnr_db", "lpips"),), True)
+    assert (experiment.labels, experiment.reference) == ({"toy:x": "X"}, "toy")
+    assert experiment.figures == (Choice("cbr", ("psnr_db", "lpips")),)
+    assert (experiment.pictures, experiment.crops, experiment.corners) == (True, True, {"astronaut": (3, 0)})
     small = scaled_down(experiment, "kodak", 2).grid
     assert (small.images, small.only, small.limit) == ("kodak", (), 2)
     assert scaled_down(experiment, None, 1).grid.only == ("astronaut",)
+
+
+def test_a_cbr_may_have_snrs_of_its_own(read):
+    grid = read(cbr=["1/16", {"cbr": "1/48", "snr": [10]}]).grid
+    assert grid.cbrs == (Fraction(1, 48), Fraction(1, 16))
+    assert grid.snrs_of("toy", Fraction(1, 16)) == (0.0, 5.0)
+    assert grid.snrs_of("toy", Fraction(1, 48)) == (10.0,)
+    assert grid.record()["cbr_snrs_db"] == {"1/48": (10.0,)}
+
+
+def test_a_figure_may_be_a_plane(read):
+    entry = {"x": "psnr_db", "y": ["lpips", "dists"], "along": "gamma", "by": {"snr": "panels"}}
+    (figure,) = read(figures=[entry | {"cbr": ["1/16"], "snr": [0, 5], "schemes": ["toy"]}]).figures
+    assert figure == Choice(
+        "psnr_db", ("lpips", "dists"), ("toy",), (), (0.0, 5.0), (1 / 16,), {"snr": "panels"}, "gamma"
+    )
 
 
 def test_readme_describes_every_key():
@@ -88,7 +107,11 @@ BAD = {
     "crop": ({"crop": 8}, "whole number of at least 16"),
     "seed": ({"seed": True}, "whole number of at least 0"),
     "axis": ({"x": "time"}, "known: snr, cbr"),
-    "metric": ({"figures": [["vmaf"]]}, "known: psnr_db, ms_ssim, lpips"),
+    "column": ({"figures": [["VMAF"]]}, "known: psnr_db, ms_ssim, lpips"),
+    "unknown key of a figure": ({"figures": [{"y": ["lpips"], "axis": "cbr"}]}, "unknown key 'axis'"),
+    "role": ({"figures": [{"y": ["lpips"], "by": {"snr": "rows"}}]}, "known: lines, panels, figures"),
+    "unknown key of a CBR": ({"cbr": [{"cbr": "1/16", "snrs": [0]}]}, "unknown key 'snrs'"),
+    "corner": ({"crops": {"a": [1]}}, "write \\[left, top\\]"),
     "figures as text": ({"figures": "pictures"}, "must be a list"),
     "backbone": ({"lpips": "resnet"}, "known: alex"),
     "reference": ({"reference": "other"}, "must be among its schemes"),
