@@ -19,7 +19,7 @@ from typing import Any
 
 from simulator.errors import UserError
 from simulator.results.provenance import ENVIRONMENT, same_environment
-from simulator.results.rows import COLUMNS, Row
+from simulator.results.rows import COLUMNS, Row, public_record
 from simulator.results.soundness import (
     APPLICATION_ID,
     LAYOUT,
@@ -35,7 +35,7 @@ LOCK = ".lock"
 ORIGIN = "origin"  # a further column, for `Store.begin`; older programs do without
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The rows of the latest plan that are finished, in the plan's order, and what was written down with them.
 
@@ -57,6 +57,22 @@ class Results:
     def faults(self) -> int:
         """How many of the rows are there only because a scheme broke."""
         return sum(row.fault is not None for row in self.rows)
+
+    def __repr__(self) -> str:
+        schemes = dict.fromkeys(row.scheme for row in self.rows)
+        return f"Results('{self.folder}': {len(self.rows)} of {self.planned} rows of {', '.join(schemes) or 'nothing'})"
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas DataFrame, with the public columns.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise UserError("to_pandas needs pandas: pip install pandas") from None
+        return pandas.DataFrame([public_record(row) for row in self.rows])
 
 
 class Store:

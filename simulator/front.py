@@ -1,0 +1,201 @@
+"""The Python front door: send a picture or run a grid from a script or a notebook in a few lines."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from simulator.channels import Channel, load_channel
+from simulator.devices import check_device, on_device
+from simulator.errors import UserError
+from simulator.images import load_image as read_image
+from simulator.images import to_float
+from simulator.images.reading import MIN_SIDE
+from simulator.link import Bound, Scheme, check_supported
+from simulator.link import load_scheme as find_scheme
+from simulator.link.delivery import deliver
+from simulator.metrics import LpipsNet
+from simulator.received import Received
+from simulator.results.store import Results
+from simulator.results.store import load_results as read_results
+from simulator.spec.grids import parse_cbr, parse_snrs
+
+__all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]
+
+Ratio = str | float | Fraction
+
+
+def load_image(image: Any) -> torch.Tensor:
+    """Turn a picture into what the simulator works on.
+
+    Args:
+        image: a path; a PIL image; a NumPy array, uint8 in 0 .. 255 or float in [0, 1], [H, W, 3], [3, H, W] or grey
+            [H, W]; or a tensor of these kinds. A fourth axis in front makes it a batch.
+
+    Returns:
+        float32 [3, H, W], or [B, 3, H, W] of a batch, in [0, 1].
+
+    Raises:
+        UserError: `image` is nothing of that, or smaller than 16 x 16.
+    """
+    if isinstance(image, str | Path):
+        return to_float(read_image(image))
+    if hasattr(image, "convert") and hasattr(image, "getbands"):  # PIL's, which need not be imported for that
+        image = np.asarray(image.convert("RGB"))
+    if not isinstance(image, np.ndarray | torch.Tensor):
+        raise UserError(f"image={type(image).__name__} is no picture; give a path, a PIL image, an array or a tensor")
+    pixels = torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image.detach().cpu()
+    if pixels.dtype == torch.uint8:
+        pixels = pixels.float() / 255
+    if not pixels.is_floating_point():
+        raise UserError(f"image has values of type {pixels.dtype}; give uint8 in 0 .. 255 or floats in [0, 1]")
+    if pixels.ndim == 2:
+        pixels = pixels.expand(3, -1, -1)
+    if pixels.ndim in (3, 4) and pixels.shape[-3] != 3 and pixels.shape[-1] == 3:
+        pixels = pixels.movedim(-1, -3)
+    if pixels.ndim not in (3, 4) or pixels.shape[-3] != 3 or min(pixels.shape[-2:]) < MIN_SIDE:
+        raise UserError(f"image has the shape {tuple(image.shape)}; give [H, W, 3] or [3, H, W], sides of 16 at least")
+    if not bool(torch.isfinite(pixels).all()) or pixels.min() < 0 or pixels.max() > 1:
+        raise UserError("image has values outside of [0, 1]; divide by 255, or give uint8")
+    return pixels.float().contiguous()
+
+
+def load_scheme(scheme: str, device: str = "cpu", precision: str = "auto") -> Scheme | Bound:
+    """Build a scheme, such as `bpg-ldpc`, `lrisc:gamma=0` or `torch:FILE.py:CLASS`.
+
+    Args:
+        scheme: `name[:option[:option...]]`; `python -m simulator list schemes` shows what there is.
+        device, precision: where its networks run, and in which arithmetic (auto, fp32 or bf16).
+
+    Raises:
+        UserError: no such scheme, option or device.
+    """
+    check_device(device)
+    return on_device(find_scheme(scheme), device, precision)
+
+
+def load_results(folder: str | Path) -> Results:
+    """Read the folder that a sweep wrote.
+
+    Raises:
+        UserError: no such folder, or no results in it.
+    """
+    return read_results(Path(folder))
+
+
+def send(
+    image: Any,
+    scheme: str | Scheme | Bound = "bpg-ldpc",
+    channel: str | Channel = "awgn",
+    snr_db: float = 10.0,
+    cbr: Ratio = "1/16",
+    *,
+    realisation: int = 0,
+    seed: int = 0,
+    lpips: str = "none",
+) -> Any:
+    """Send a picture over the air.
+
+    Args:
+        image: what `load_image` takes.
+        scheme, channel: specifications, or what `load_scheme` and `load_channel` return.
+        snr_db: average Es/N0 in dB.
+        cbr: channel uses per source value: `"1/16"`, 0.0625 or a Fraction, in (0, 1/2].
+        realisation, seed: which draw of the channel.
+        lpips: backbone of LPIPS (alex, vgg or squeeze), or none.
+
+    Returns:
+        A `Received`; of a batch, a list of them.
+
+    Raises:
+        UserError: an argument is not what it must be; the message begins with its name.
+    """
+    pixels = load_image(image)
+    ratio, snr = _cbr(cbr), _number("snr_db", snr_db)
+    sender = find_scheme(scheme) if isinstance(scheme, str) else scheme
+    medium = load_channel(channel) if isinstance(channel, str) else channel
+    check_supported(sender, ratio)
+    net = None if lpips == "none" else LpipsNet(lpips)
+    batch = pixels if pixels.ndim == 4 else pixels[None]
+    delivery = deliver(sender, batch, ratio, medium, snr, realisation, seed, net)
+    label = f"{sender.name} over {medium.name} at {snr:g} dB"
+    received = [Received(label, batch[i], delivery.shown[i], delivery.record(i)) for i in range(len(batch))]
+    return received if pixels.ndim == 4 else received[0]
+
+
+def sweep(
+    snr_db: str | float | Iterable[float],
+    *,
+    out: str | Path,
+    schemes: str | Sequence[str] = (),
+    channels: str | Sequence[str] = "awgn",
+    cbr: Ratio | Sequence[Ratio] = "1/16",
+    images: str | Path = "samples",
+    workers: int | None = 1,
+    progress: bool = True,
+    **options: Any,
+) -> Results:
+    """Run a grid, or what is missing of it, and write rows, summary and figures into a folder.
+
+    Args:
+        snr_db: a range such as `"0:15:5"`, a number, or several.
+        out: results folder; an earlier sweep in it is resumed.
+        schemes, channels: one specification or several; no scheme takes the standard ones.
+        cbr: one bandwidth ratio or several, as `send` takes them.
+        images: an image set, a file or a folder, as `sweep --images` takes it.
+        workers: processes; None is one per core. With several, a script must call this under
+            `if __name__ == "__main__":`, as each of them imports the script; a notebook need not.
+        progress: whether to show a progress bar.
+        options: further fields of `simulator.sweep.SweepConfig`, such as `crop=256` or `realisations=20`.
+
+    Raises:
+        UserError: an argument is not what it must be.
+    """
+    from dataclasses import fields
+
+    from simulator.analysis.outputs import SUMMARY_AND_FIGURES
+    from simulator.progress import shown_progress
+    from simulator.sweep.inputs import SweepConfig
+    from simulator.sweep.run import run_sweep
+
+    if wrong := sorted(options.keys() - {one.name for one in fields(SweepConfig)}):
+        raise UserError(f"{wrong[0]} is no argument of sweep; known: {', '.join(f.name for f in fields(SweepConfig))}")
+    ratios = [cbr] if isinstance(cbr, str | float | int | Fraction) else list(cbr)
+    config = SweepConfig(
+        snrs_db=_snrs(snr_db),
+        cbrs=tuple(sorted({_cbr(one) for one in ratios})),
+        schemes=(schemes,) if isinstance(schemes, str) else tuple(schemes),
+        channels=(channels,) if isinstance(channels, str) else tuple(channels),
+        images=str(images),
+        workers=workers,
+        **options,
+    )
+    with shown_progress(progress) as (notify, tell):
+        return run_sweep(config, Path(out), False, notify, tell, SUMMARY_AND_FIGURES)
+
+
+def _cbr(cbr: Any) -> Fraction:
+    text = format(cbr, ".12f").rstrip("0") if isinstance(cbr, float) else str(cbr)
+    try:
+        return parse_cbr(text)
+    except UserError as error:
+        raise UserError(f"cbr={cbr!r}: {error}") from None
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise UserError(f"{name}={value!r} is no finite number of dB")
+    return float(value)
+
+
+def _snrs(snr_db: Any) -> tuple[float, ...]:
+    if isinstance(snr_db, str):
+        try:
+            return parse_snrs(snr_db)
+        except UserError as error:
+            raise UserError(f"snr_db={snr_db!r}: {error}") from None
+    values = snr_db if isinstance(snr_db, Iterable) else [snr_db]
+    return tuple(sorted({_number("snr_db", one) for one in values}))

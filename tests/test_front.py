@@ -1,0 +1,90 @@
+"""The Python front door: many kinds of pictures, one line per mistake, nothing heavy on import."""
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import simulator
+from simulator import load_channel, load_image, load_results, load_scheme, send, sweep
+from simulator.errors import UserError
+
+PIXELS = np.random.default_rng(0).integers(60, 190, (64, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(PIXELS).resize((96, 64)).save(path)
+    return path
+
+
+def test_every_kind_of_picture_is_the_same_picture(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path)
+    expected = torch.from_numpy(PIXELS).permute(2, 0, 1).float() / 255
+    kinds = [path, str(path), Image.fromarray(PIXELS), PIXELS, torch.from_numpy(PIXELS), expected, expected.double()]
+    for kind in [*kinds, PIXELS / 255, PIXELS.transpose(2, 0, 1)]:
+        assert torch.allclose(load_image(kind), expected, atol=1e-7)
+    assert load_image(PIXELS[None]).shape == (1, 3, 64, 48)
+    assert load_image(PIXELS[..., 0]).shape == (3, 64, 48)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"image": 3}, "image=int is no picture"),
+        ({"image": np.zeros((4, 4, 3))}, "image has the shape"),
+        ({"image": 255.0 * np.ones((32, 32, 3))}, "image has values outside"),
+        ({"image": np.zeros((32, 32, 3), dtype=np.int64)}, "image has values of type"),
+        ({"cbr": 2}, "cbr=2: "),
+        ({"cbr": "a"}, "cbr='a': "),
+        ({"snr_db": "ten"}, "snr_db='ten' is no finite number"),
+        ({"scheme": "nonesuch"}, "unknown scheme 'nonesuch'"),
+        ({"channel": "nonesuch"}, "unknown channel 'nonesuch'"),
+    ],
+)
+def test_mistakes_name_the_argument(arguments, words):
+    with pytest.raises(UserError, match=words) as refusal:
+        send(**{"image": PIXELS} | arguments)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_picture_is_sent_and_shown(photo):
+    results = [send(photo, "bpg-capacity", snr_db=10, cbr=cbr) for cbr in ("1/16", 0.0625, Fraction(1, 16))]
+    assert len({one.psnr_db for one in results}) == 1
+    assert repr(results[0]).startswith("Received(96x64, bpg-capacity over awgn at 10 dB: ")
+    assert results[0].to_pil().size == (96, 64)
+    html = results[0]._repr_html_()
+    assert "data:image/png;base64," in html
+    assert "PSNR" in html
+    batch = send(torch.stack([load_image(photo)] * 2), load_scheme("bpg-capacity"), load_channel("awgn"))
+    assert [one.psnr_db for one in batch] == [results[0].psnr_db] * 2
+
+
+def test_a_grid_from_python(photo, tmp_path):
+    results = sweep([0, 10], out=tmp_path / "run", schemes="bpg-capacity", images=photo, workers=1, lpips="none")
+    assert repr(results) == f"Results('{tmp_path / 'run'}': 2 of 2 rows of bpg-capacity)"
+    assert load_results(tmp_path / "run").rows == results.rows
+    assert (tmp_path / "run" / "summary.csv").is_file()
+    with pytest.raises(UserError, match="speling is no argument of sweep"):
+        sweep("0", out=tmp_path / "run", speling=1)
+
+
+def test_without_pandas_one_line_says_so(photo, tmp_path, monkeypatch):
+    results = sweep(0, out=tmp_path / "run", schemes="bpg-capacity", images=photo, workers=1, lpips="none")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UserError, match="pip install pandas"):
+        results.to_pandas()
+
+
+def test_import_is_instant():
+    code = "import sys, simulator; assert not {'torch', 'numpy', 'matplotlib'} & sys.modules.keys(); dir(simulator)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(simulator.__all__) <= set(dir(simulator))
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        _ = simulator.nonesuch
