@@ -105,7 +105,9 @@ def _noise_power(channel: Channel) -> float:
 
 
 def _mean_gain_power(channel: Channel, uses: int, key: int) -> float:
-    return float(channel.realise(uses, TEST_SNR_DB, key).gain.abs().double().square().mean())
+    realisation = channel.realise(uses, TEST_SNR_DB, key)
+    gains = getattr(realisation, "matrix", realisation.gain)  # several antennas: before any receiver
+    return float(gains.abs().double().square().mean())
 
 
 def check_qam() -> Iterator[Check]:

@@ -61,7 +61,7 @@ class _MisjudgedAwgn(FlatChannel):
         return "awgn", self._assumed_db
 
 
-def _rayleigh(num_gains: int, key: int) -> torch.Tensor:
+def rayleigh_gains(num_gains: int, key: int) -> torch.Tensor:
     """`num_gains` independent CN(0, 1) gains, complex64 [num_gains]."""
     from sionna.phy.channel import GenerateFlatFadingChannel
 
@@ -75,7 +75,7 @@ def _rayleigh(num_gains: int, key: int) -> torch.Tensor:
 def _rician(num_gains: int, key: int, k_factor_db: float) -> torch.Tensor:
     """`num_gains` gains with a line of sight of power K/(K+1) and phase 0, and a Rayleigh part of power 1/(K+1)."""
     k_factor = 10 ** (k_factor_db / 10)
-    return math.sqrt(k_factor / (k_factor + 1)) + math.sqrt(1 / (k_factor + 1)) * _rayleigh(num_gains, key)
+    return math.sqrt(k_factor / (k_factor + 1)) + math.sqrt(1 / (k_factor + 1)) * rayleigh_gains(num_gains, key)
 
 
 @declares(_AWGN)
@@ -90,14 +90,14 @@ def awgn(*options: str) -> FlatChannel:
 def rayleigh(*options: str) -> FlatChannel:
     """Block fading: one complex gain h ~ CN(0, 1) per image and realisation."""
     _RAYLEIGH.read(options)
-    return FlatChannel("rayleigh", lambda num_symbols, key: _rayleigh(1, key).expand(num_symbols).clone())
+    return FlatChannel("rayleigh", lambda num_symbols, key: rayleigh_gains(1, key).expand(num_symbols).clone())
 
 
 @declares(_RAYLEIGH_FAST)
 def rayleigh_fast(*options: str) -> FlatChannel:
     """Fast fading: an independent complex gain h ~ CN(0, 1) for every symbol."""
     _RAYLEIGH_FAST.read(options)
-    return FlatChannel("rayleigh-fast", lambda num_symbols, key: _rayleigh(num_symbols, key))
+    return FlatChannel("rayleigh-fast", lambda num_symbols, key: rayleigh_gains(num_symbols, key))
 
 
 @declares(_RICIAN)

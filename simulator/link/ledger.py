@@ -30,6 +30,11 @@ class SymbolLedger:
         """The channel uses that the budget limits: all but what the channel spends around them."""
         return self.total - self.pilots
 
+    def over_streams(self, streams: int) -> "SymbolLedger":
+        """The bill in channel uses where each use carries a symbol per stream: K symbols take ceil(K / streams)."""
+        items = asdict(self)
+        return SymbolLedger.apportion(-(-self.total // streams), **items) if streams > 1 and self.total else self
+
     @classmethod
     def apportion(cls, total: int, **weights: float) -> "SymbolLedger":
         """Split `total` channel uses over items in proportion to `weights` (bits, say), by largest remainder.

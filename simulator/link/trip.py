@@ -84,7 +84,8 @@ def transmit(
     realised = [draw(channel, len(symbols), snr_db, key) for symbols, key in pairs]
     received = [cross(channel, symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
     bills = zip(transmission.ledgers, received, strict=True)
-    ledgers = [ledger + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
+    streams = getattr(channel, "streams", 1)
+    ledgers = [ledger.over_streams(streams) + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     measured = [dict(one.measured) for one in received]
     received = [replace(one, measured={}) for one in received]
     reception = Reception(received, size, state, transmission.control)
@@ -96,4 +97,4 @@ def transmit(
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:
     """The bill of a bound, with what the channel spends beside as many symbols."""
     sent = cross(channel, torch.zeros(bill.total, dtype=torch.complex64), realisation)
-    return bill + SymbolLedger(pilots=sent.overhead)
+    return bill.over_streams(getattr(channel, "streams", 1)) + SymbolLedger(pilots=sent.overhead)
