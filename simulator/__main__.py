@@ -3,7 +3,7 @@
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
-    # What lies in the current folder stands for no module; this package's own folder comes last.
+    # Files in the current folder must not shadow modules; this package's parent folder comes last.
     sys.path[0:1] = []
     sys.path.append(__file__.removesuffix("__main__.py") + "..")
 
@@ -18,7 +18,7 @@ from simulator import __version__
 from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.surroundings import own_settings
 
-# In the order in which a new user meets them. Each module has `configure(subparsers)`; none imports anything heavy.
+# In the order of the help text. Each module has `configure(subparsers)`; none imports anything heavy.
 VERBS = (
     "sweep",
     "transmit",
@@ -40,11 +40,11 @@ VERBS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line instead of printing the whole usage; takes `--snr -5:5` for a value."""
+    """Print errors in one line instead of the whole usage, and accept `--snr -5:5` as a value."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # argparse would read -5:5 or -5,0 as options; it lets only plain negative numbers pass.
+        # argparse would read -5:5 or -5,0 as options; by default it accepts only plain negative numbers.
         self._negative_number_matcher = re.compile(r"-[\d.]")
 
     def error(self, message: str) -> NoReturn:
@@ -81,9 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {in_one_line(str(error))}; install what the program needs: pip install -e .", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept, the same command resumes it", file=sys.stderr)
+        print("interrupted; finished work is kept, rerun the same command to resume", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read has read enough
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         _drop_output()
         return 0
     except OSError as error:
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Let go of what stdout could not take: Python would try, and fail, once more at its end."""
+    """Discard unwritten output; otherwise Python would fail once more when it flushes stdout at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

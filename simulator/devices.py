@@ -54,7 +54,7 @@ def check_device(device: str) -> None:
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if int(index or 0) >= present.get(kind, 0):
         there = ", ".join(name for name, count in present.items() if count)
-        raise UserError(f"device '{device}' is not there; this machine has: {there}")
+        raise UserError(f"device '{device}' does not exist; this machine has: {there}")
 
 
 def on_device(scheme: Anything, device: str, precision: str = "auto") -> Anything:

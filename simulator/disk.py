@@ -20,7 +20,7 @@ def user_path(text: str) -> Path:
     expanded = os.path.expanduser(text)
     first, separator, _ = text.partition("/")
     if expanded == text and text.startswith("~") and (separator or text == "~") and not os.path.lexists(first):
-        reason = "nobody has a home folder here: set HOME" if first == "~" else f"there is no user '{first[1:]}'"
+        reason = "there is no home folder: set HOME" if first == "~" else f"there is no user '{first[1:]}'"
         raise UserError(f"'{text}' cannot be found ({reason}); write the whole path, or ./{first} for a folder here")
     return Path(expanded)
 

@@ -13,14 +13,14 @@ class UserError(Exception):
 
 
 class SchemeError(RuntimeError):
-    """A scheme broke the link's contract (power, budget, ledger, finite symbols): a bug of its author, not bad input.
+    """A scheme broke the link's contract (power, budget, ledger, finite symbols): a bug in the scheme, not bad input.
 
-    The command line says so in one line too, for the author may be the user.
+    The command line prints it in one line too, because the user may be the author of the scheme.
     """
 
 
 MAX_CHARACTERS = 600
-# What the machine says where a library wraps it: torch without memory, threads, home folders, disks.
+# Texts of machine errors that libraries wrap in their own exceptions: memory, threads, home folders, disks.
 MACHINES_WORDS = (
     *("DefaultCPUAllocator: can't allocate", "can't start new thread", "uid not found", "home directory"),
     *(os.strerror(code) for code in (ENOSPC, EDQUOT, EROFS, ENOMEM, EMFILE, ENFILE, EIO)),
@@ -28,19 +28,17 @@ MACHINES_WORDS = (
 
 
 def in_one_line(text: str) -> str:
-    """The text as a terminal may show it: on one line, nothing unprintable, not too long; a stranger's file may put
-    anything into an error that quotes it.
-    """
+    """Make a text safe for a terminal: one line, printable, not too long. Errors may quote untrusted files."""
     line = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
     line = " ".join(line.split())
     return line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS // 2]} ... {line[-MAX_CHARACTERS // 2 :]}"
 
 
 def is_the_machines(error: Exception) -> bool:
-    """Whether an error tells of the machine (memory, files, a missing package, a GPU), not of the code that met it.
+    """Whether the machine caused an error (memory, files, a missing package, a GPU), not the code that raised it.
 
-    Such an error stops a sweep, as bad input does; others become a fault in a row. What an error was raised from counts
-    too, and so does the machine's own text where a library puts it into an error of its own.
+    Such an error stops a sweep, as bad input does; others become a fault in a row. The check includes the causes of an
+    error, and the operating system's text when a library wraps it in its own exception.
     """
     return any(_is_the_machines(one) for one in _chain(error))
 
@@ -53,7 +51,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_the_machines(error: BaseException) -> bool:
-    import torch  # here: `--help` does without
+    import torch  # imported here, because `--help` must not import torch
 
     kinds = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
     return isinstance(error, kinds) or any(text in str(error) for text in MACHINES_WORDS)

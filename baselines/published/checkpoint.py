@@ -55,13 +55,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")
                 tree = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"there is no file '{path}'; download the checkpoint and give its path") from None
+        raise UserError(f"no file '{path}'; download the checkpoint and give its path") from None
     except pickle.UnpicklingError as error:
         if not any(sign in str(error).lower() for sign in _REFUSED):
             raise UserError(f"'{path}' is damaged or truncated; download it again") from None
         raise UserError(
-            f"'{path}' holds more than tensors, which could run code on being read; nothing of it was run: get a file "
-            "with a state dict alone"
+            f"'{path}' has more than tensors, and reading it could run code; nothing was run: get a file "
+            "with only a state dict"
         ) from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else "it ends too soon"
@@ -103,7 +103,7 @@ def check(state: Mapping[str, Tensor], system: str, mode: str | None, what: str)
     if family.signature not in state:
         others = " or ".join(looks_like(state))
         hint = f"its keys are those of {others}" if others else f"it has no key '{family.signature}'"
-        raise UserError(f"{what} is no checkpoint of {system}: {hint}")
+        raise UserError(f"{what} is not a checkpoint of {system}: {hint}")
     try:
         config = family.infer(state, mode)
         with torch.device("meta"):

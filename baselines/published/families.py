@@ -90,7 +90,7 @@ def swin_mode(state: State, mode: str | None) -> str:
     if mode is not None and mode not in MODES:
         raise UserError(f"there is no mode '{mode}'; modes are {', '.join(MODES)}")
     if mode is None and len(told) > 1:
-        raise UserError("its keys do not tell mode base from sa; add :mode=base or :mode=sa, as its file name says")
+        raise UserError("its keys fit both mode base and mode sa; add :mode=base or :mode=sa, as in its file name")
     if mode is not None and mode not in told:
         raise UserError(f"its keys are those of mode {' or '.join(told)}, not of {mode}; name that mode or none")
     return mode or told[0]
@@ -113,7 +113,7 @@ def _infer_witt(state: State, mode: str | None) -> SwinConfig:
 
 def _infer_ntscc(state: State, mode: str | None) -> NtsccConfig:
     if mode is not None:
-        raise UserError("ntscc has no modes; leave mode= away")
+        raise UserError("ntscc has no modes; leave out mode=")
     stages, coder = _stages(state, "ga."), _stages(state, "fe.")[0]
     _check_rates(state)
     return NtsccConfig(
@@ -139,7 +139,7 @@ def _check_rates(state: State) -> None:
 
 def _infer_adjscc(state: State, mode: str | None) -> AdjsccConfig:
     if mode is not None:
-        raise UserError("adjscc has no modes; leave mode= away")
+        raise UserError("adjscc has no modes; leave out mode=")
     return AdjsccConfig(_row(state, "Encoder.conv_block5.0.weight"), _row(state, "Encoder.conv_block1.0.weight"))
 
 

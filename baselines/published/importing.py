@@ -59,7 +59,9 @@ def _snr(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not -30 <= value <= 60:
-        raise UserError(f"snr={text} cannot be; give the SNR in dB that the weights were trained for, such as snr=10")
+        raise UserError(
+            f"snr={text} is not allowed; give the SNR in dB that the weights were trained for, such as snr=10"
+        )
     return value
 
 
@@ -90,7 +92,7 @@ def _check_free(folder: Path, name: str, digest: str) -> None:
     if not (folder / f"{name}.json").exists():
         return
     if read_card(name, folder).get("source", {}).get("sha256") != digest:
-        raise UserError(f"another file is imported as '{name}'; choose a name of its own with --name")
+        raise UserError(f"another file is already imported as '{name}'; choose another name with --name")
 
 
 def _card(checked: Checked, kind: Kind, path: Path, digest: str, size: int) -> dict[str, Any]:

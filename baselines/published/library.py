@@ -29,7 +29,7 @@ def library_name(text: str) -> str:
     """
     name = re.sub(r"[^A-Za-z0-9._=+-]+", "-", text).strip("-.")[:100]
     if not _NAME.fullmatch(name):
-        raise UserError(f"'{text}' is no name for weights; give one of letters, digits and . _ = + - with --name")
+        raise UserError(f"'{text}' is not a name for weights; give one of letters, digits and . _ = + - with --name")
     return name
 
 

@@ -49,7 +49,7 @@ class SwinScheme(PublishedScheme):
         self._asked = None if asked is None else int(asked)
         if self._asked is not None and (not self.config.rate_adaptive or self._asked > last):
             can = f"from 1 to {last}" if self.config.rate_adaptive else f"fixed at {self.config.channels}"
-            raise UserError(f"'{self.name}': rate={self._asked} cannot be; the rate of these weights is {can}")
+            raise UserError(f"'{self.name}': rate={self._asked} is not allowed; the rate of these weights is {can}")
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""

@@ -94,7 +94,7 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
         tensors = load(data)
     except SafetensorError as error:
         raise UserError(
-            f"the weights '{name}' are no safetensors file ({error}); install or export them again"
+            f"the weights '{name}' are not a safetensors file ({error}); install or export them again"
         ) from None
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}, card
 

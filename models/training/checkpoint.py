@@ -81,7 +81,7 @@ def _load(path: Path, with_tensors: bool) -> Checkpoint:
             return Checkpoint({name: file.get_tensor(name) for name in names}, record)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(
-            f"'{path}' is no readable checkpoint ({error}); remove it or name another run folder"
+            f"'{path}' is not a readable checkpoint ({error}); remove it or name another run folder"
         ) from error
 
 

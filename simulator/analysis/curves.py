@@ -256,9 +256,7 @@ def _run(choice: Choice, x: str, points: Sequence[Point]) -> str:
     if choice.along is not None:
         options = {part.partition("=")[0] for point in points for part in point.scheme.split(":")[1:]}
         if choice.along not in ("snr", "cbr", *options):
-            raise UserError(
-                f"no curve runs along '{choice.along}'; known: {', '.join(('snr', 'cbr', *sorted(options)))}"
-            )
+            raise UserError(f"no curve varies '{choice.along}'; known: {', '.join(('snr', 'cbr', *sorted(options)))}")
         return choice.along
     if x in AXES[1:]:
         return "cbr"
@@ -283,7 +281,7 @@ def _styles(cells: Iterable[tuple[Any, ...]], names: Sequence[str]) -> dict[tupl
     """(words, line style) of each combination of the dimensions that line styles stand for."""
     found = dict.fromkeys(tuple(cell[DIMENSIONS.index(name)] for name in names) for cell in cells)
     if len(found) > len(LINES):
-        raise UserError(f"{len(found)} line styles are too many, {len(LINES)} can be told apart; choose fewer values")
+        raise UserError(f"{len(found)} line styles are needed and there are {len(LINES)}; choose fewer values")
     return {
         one: (", ".join(value_words(name, value) for name, value in zip(names, one, strict=True)), line)
         for one, line in zip(found, LINES, strict=False)

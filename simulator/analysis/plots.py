@@ -36,8 +36,8 @@ def spared(notify: Callable[[str], None]) -> Iterator[None]:
         yield
     except Exception as error:  # matplotlib fails in many ways, and disks do
         notify(
-            f"some figures could not be drawn ({type(error).__name__}: {error}); rows and tables are there: mend the "
-            "cause and run the same command again"
+            f"some figures could not be drawn ({type(error).__name__}: {error}); rows and tables are written: fix "
+            "the cause and run the same command again"
         )
 
 

@@ -47,12 +47,12 @@ def load_source(folder: Path) -> Source:
     reader = csv.DictReader(text.splitlines())
     columns = reader.fieldnames or []
     if missing := [name for name in SUMMARY_COLUMNS if name not in columns]:
-        raise UserError(f"'{path}' is no summary of a sweep: it has no column '{missing[0]}'")
+        raise UserError(f"'{path}' is not a summary of a sweep: it has no column '{missing[0]}'")
     further = [name for name in columns if name not in SUMMARY_COLUMNS and f"{name}_lo" in columns]
     try:
         points = [_point(line, (*METRICS, *further)) for line in reader]
     except (TypeError, ValueError) as error:
-        raise UserError(f"'{path}' line {reader.line_num}: {error}; let a sweep write it anew") from None
+        raise UserError(f"'{path}' line {reader.line_num}: {error}; run the sweep again to rewrite it") from None
     backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
     return Source(folder.resolve().name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}))
 
@@ -63,7 +63,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
     if not isinstance(meta, dict):
-        raise UserError(f"'{path}' is no record of a sweep; let a sweep write it anew")
+        raise UserError(f"'{path}' is not a record of a sweep; run the sweep again to rewrite it")
     return meta
 
 

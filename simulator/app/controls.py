@@ -75,7 +75,7 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray
         UserError: there is none, or none that can be sent.
     """
     if not picture or not picture.get("path"):
-        raise UserError("there is no picture; drop one in, or choose a sample")
+        raise UserError("no picture; drop one in, or choose a sample")
     return session.prepare(Path(picture["path"]), scale_down).rgb
 
 

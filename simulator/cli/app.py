@@ -11,13 +11,13 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "app",
-        help="open the playground: send a picture and look at it, in the browser",
-        description="Serve a page on 127.0.0.1: drop in a picture, choose scheme, SNR, CBR and channel, see what "
-        "arrives and what it cost. Pictures stay on this machine. Needs pip install -e '.[app]'.",
+        help="open the playground: send pictures from the browser",
+        description="Serve a page on 127.0.0.1: drop in a picture, choose scheme, SNR, CBR and channel, and see the "
+        "received picture and its cost. Pictures stay on this machine. Needs pip install -e '.[app]'.",
     )
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
-    text = "scheme to offer beside the installed ones, such as torch:codec.py:Codec or lrisc:weights=FOLDER"
+    text = "scheme to offer in addition to the installed ones, such as torch:codec.py:Codec or lrisc:weights=FOLDER"
     parser.add_argument("--scheme", type=name_list, action=ExtendUnique, default=(), metavar="NAME", help=text)
     add_device(parser)
     add_precision(parser)

@@ -1,4 +1,4 @@
-"""Types and groups of arguments that several verbs share; every refusal is one line."""
+"""Argument types and groups that several verbs share; every error is one line."""
 
 import argparse
 import math
@@ -22,7 +22,7 @@ _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """The parser as argparse wants it: what it refuses is said together with the option's name."""
+    """Wrap a parser for argparse, which then names the option in the error."""
 
     def parse_argument(text: str) -> T:
         try:
@@ -75,7 +75,7 @@ def _integer(text: str, minimum: int, expected: str) -> int:
 
 
 def device(text: str) -> str:
-    """Parse a torch device name; whether it is there is found out when it is used."""
+    """Parse a torch device name; the device is looked up when it is used."""
     if not _DEVICE.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a device; write cpu, cuda, cuda:0 or mps")
     return text
@@ -114,7 +114,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add --workers, --batch, --executor, --gpus-per-task and --timeout."""
-    text = "processes (default: one per core, or as many as a Ray cluster has room for); changes no result"
+    text = "number of processes (default: one per core, or as many as a Ray cluster has room for); changes no result"
     parser.add_argument("--workers", type=positive_int, metavar="N", help=text)
     text = "images per unit of work (default: 1); changes no result on a CPU"
     parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help=text)
@@ -124,12 +124,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", type=executor, default="local", metavar="KIND", help=text)
     text = "with --executor ray, the share of a GPU that a worker gets (default: 1 with --device cuda, else 0)"
     parser.add_argument("--gpus-per-task", type=positive_float, metavar="SHARE", help=text)
-    text = "end a unit of work that takes longer, try it once more, then give up (default: wait)"
+    text = "stop a unit of work that takes longer, retry it once, then end the sweep (default: no limit)"
     parser.add_argument("--timeout", type=positive_float, metavar="SECONDS", help=text)
 
 
 def execution(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_device` and `add_workers` collected, as a SweepConfig names it."""
+    """The options of `add_device` and `add_workers`, as keyword arguments of SweepConfig."""
     names = ("device", "precision", "workers", "batch", "executor", "gpus_per_task")
     return {name: getattr(args, name) for name in names} | {"timeout_s": args.timeout}
 
@@ -137,12 +137,12 @@ def execution(args: argparse.Namespace) -> dict[str, Any]:
 def executor(text: str) -> str:
     """Parse where workers run."""
     if text not in ("local", "ray") and not re.fullmatch(r"ray:\S+", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no executor; write local, ray, ray:auto or ray:HOST:PORT")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an executor; write local, ray, ray:auto or ray:HOST:PORT")
     return text
 
 
 def positive_number(refusal: str, below: float = math.inf) -> Callable[[str], float]:
-    """Make a parser of numbers between 0 and `below`; `refusal` says what other text is not."""
+    """Make a parser of numbers between 0 and `below`; errors read "'TEXT' is not `refusal`"."""
 
     def parse(text: str) -> float:
         try:
@@ -166,9 +166,9 @@ def add_lpips(parser: argparse.ArgumentParser) -> None:
 
 
 def add_keep_images(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Add --keep-images; without a default it is None, and the configuration decides."""
+    """Add --keep-images; without a default the value is None, and the experiment's setting applies."""
     text = "reconstructions to keep in OUT/images: all, the best of each image's realisations, or none"
-    said = "as the experiment says" if default is None else default
+    said = "the experiment's setting" if default is None else default
     parser.add_argument("--keep-images", choices=KEEP_IMAGES, default=default, help=f"{text} (default: {said})")
 
 
@@ -183,5 +183,5 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the user something in one line, on stderr."""
+    """Print a one-line note on stderr."""
     print(f"note: {in_one_line(text)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`check`: what this machine has, and whether its physics is right."""
+"""`check`: report the environment and compare the physics with theory."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor, threads, devices, folders, and what is there of Kodak and the LPIPS backbones."""
+    """Versions, processor, threads, devices, folders, and which Kodak images and LPIPS backbones are present."""
     import os
 
     import torch

@@ -1,4 +1,4 @@
-"""`compare`: every scheme of a results folder against one of them, image by image."""
+"""`compare`: compare every scheme of a results folder with one of them, image by image."""
 
 import argparse
 import json

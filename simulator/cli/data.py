@@ -12,9 +12,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     actions = verb.add_subparsers(dest="action", metavar="get", required=True)
     get = actions.add_parser(
         "get",
-        help="download one set; the same command resumes",
+        help="download one set; rerun the same command to resume",
         description="kodak: the 24 test images (16 MB). coco: COCO val2017, 5,000 photographs (0.8 GB) to train on. "
-        "coco-train: COCO train2017, 118,000 photographs (19 GB; train with --limit, as images stay in memory).",
+        "coco-train: COCO train2017, 118,000 photographs (19 GB; train with --limit, because images stay in memory).",
     )
     get.add_argument("name", choices=("coco", "coco-train", "kodak"), metavar="SET", help="coco, coco-train or kodak")
     text = "folder for the archive (COCO only; default: the program's cache)"
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.name == "kodak":
         if args.out:
-            raise UserError("Kodak has a place of its own; set KODAK_DIR or SIMULATOR_CACHE_DIR instead of --out")
+            raise UserError("--out does not apply to Kodak; set KODAK_DIR or SIMULATOR_CACHE_DIR instead")
         print(f"Kodak is in {get_kodak()}; use it with --images kodak")
         return 0
     print(f"COCO is in {_get_with_bar(args.name, args.out)}; train on it with --data")

@@ -1,4 +1,4 @@
-"""`list`: the schemes, channels, metrics, image sets and experiments that there are, with their options."""
+"""`list`: print the available schemes, channels, metrics, image sets and experiments with their options."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what there is."""
+    """Print the requested lists."""
     if args.cost:
         return _costs(args)
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
@@ -82,7 +82,7 @@ def _channels() -> "list[Declaration]":
     from simulator.channels.radio.options import RADIO
     from simulator.spec.options import Declaration
 
-    shared = Declaration("any of these", "with a transmitter and a receiver that are not ideal", RADIO)
+    shared = Declaration("any of these", "with a non-ideal transmitter and receiver", RADIO)
     return [*_plugins("simulator.channels"), shared]
 
 
@@ -115,7 +115,7 @@ FIND: "dict[str, Callable[[], list[Declaration]]]" = {
 
 
 def _lines(declared: "list[Declaration]") -> Iterator[str]:
-    """One line for each, and one for each of its options; several that share all options show them once."""
+    """One line per entry and one per option; entries that share all options show them once."""
     names = [f"{one.name}:{one.form}" if one.form else one.name for one in declared]
     column = max(14, *(len(name) + 2 for name in names if len(name) < 40)) if names else 0
     for one, name, after in zip(declared, names, [*declared[1:], None], strict=True):

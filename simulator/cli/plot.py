@@ -13,7 +13,7 @@ from simulator.errors import UserError
 if TYPE_CHECKING:
     from simulator.analysis.curves import Source
 
-# As simulator.analysis has them, which needs NumPy.
+# Copied from simulator.analysis, which imports NumPy.
 DIMENSIONS = ("channel", "snr", "cbr", "results")
 ROLES = ("lines", "panels", "figures")
 FORMATS = ("png", "pdf", "svg")
@@ -52,16 +52,14 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         )
     parser.add_argument("--snr", type=arguments.snr_grid, default=(), metavar="DB", help="draw only these SNRs")
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(), metavar="R", help="draw only these CBRs")
-    text = (
-        "what several values of channel, snr, cbr or results become: lines (line styles, the default), panels side by "
-    )
-    text += "side, or figures (a file each); repeat for several"
+    text = "how to show several values of channel, snr, cbr or results: as lines (line styles, the default), as panels "
+    text += "side by side, or as figures (one file each); repeat for several"
     parser.add_argument("--by", type=role, action="append", default=[], metavar="DIMENSION[=ROLE]", help=text)
     text = (
         "with a metric on the horizontal axis, what each curve connects: snr, cbr, or a scheme's option such as gamma"
     )
     parser.add_argument("--along", metavar="WHAT", help=text)
-    text = "what the legend calls a scheme; repeat for several"
+    text = "name of a scheme in the legend; repeat for several"
     parser.add_argument("--label", action="append", default=[], metavar="SPEC=TEXT", help=text)
     text = f"file formats with commas: {', '.join(FORMATS)} (default: png,pdf)"
     parser.add_argument("--format", type=formats, default=FORMATS[:2], metavar="KIND", help=text)
@@ -92,7 +90,7 @@ def formats(text: str) -> tuple[str, ...]:
     names = arguments.name_list(text)
     for name in names:
         if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"'{name}' is no format of figures; known: {', '.join(FORMATS)}")
+            raise argparse.ArgumentTypeError(f"'{name}' is not a figure format; known: {', '.join(FORMATS)}")
     return names
 
 
@@ -121,13 +119,13 @@ def run(args: argparse.Namespace) -> int:
         drawn = draw(sources, folder, choice, args.format, args.style, args.intervals, written.write)
         paths = [str(path) for path in drawn]
     if not paths:
-        raise UserError("nothing to draw: no curve has two points with both columns; it takes several SNRs or CBRs")
+        raise UserError("nothing to draw: no curve has two points with both columns; sweep several SNRs or CBRs")
     print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
     return 0
 
 
 def _label(text: str, sources: "Sequence[Source]") -> tuple[str, str]:
-    """Split at the `=` behind a scheme of the results, as options have that sign too."""
+    """Split at the `=` after a scheme of the results; options contain `=` too."""
     names = dict.fromkeys(point.scheme for source in sources for point in source.points)
     found = [name for name in names if text.startswith(f"{name}=") and len(text) > len(name) + 1]
     if not found:

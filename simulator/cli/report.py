@@ -1,4 +1,4 @@
-"""`report`: one page for a browser with everything that a sweep found."""
+"""`report`: write one HTML page with all results of a sweep."""
 
 import argparse
 import json
@@ -14,14 +14,14 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "report",
-        help="write an interactive page to look at, send and archive",
+        help="write an interactive HTML page to view, send and archive",
         description="Write one HTML file with curves, paired differences, pictures, the bill and provenance of one or "
         "more results folders. It works offline and loads nothing.",
     )
     parser.add_argument("results", type=arguments.path, nargs="+", metavar="RESULTS", help="folder that a sweep wrote")
     text = "the file to write (default: report.html)"
     parser.add_argument("--out", type=arguments.path, default=Path("report.html"), metavar="FILE", help=text)
-    parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: what was simulated)")
+    parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: a summary of the simulation)")
     text = f"size limit; pictures are chosen and compressed to fit (default: {MAX_MB:g})"
     parser.add_argument(
         "--max-mb",
@@ -35,7 +35,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     from simulator.report.page import write_report
     from simulator.results.store import load_results
     from simulator.results.written import written_in

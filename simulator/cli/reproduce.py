@@ -1,4 +1,4 @@
-"""`reproduce`: run the experiments behind the figures, from start to figure."""
+"""`reproduce`: run the experiments behind the figures, and draw the figures."""
 
 import argparse
 from dataclasses import replace
@@ -14,11 +14,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "reproduce",
         help="run the experiments behind the paper's figures",
         description="Run experiments and write OUT/NAME/ for each: numbers, comparisons, figures, provenance. "
-        "Stopped at any moment, the same command goes on where it was.",
+        "If interrupted, rerun the same command to resume.",
     )
     text = "figure4, figure5, figure6 or another file of experiments/ by name, a path to FILE.yaml, or all"
     parser.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help=text)
-    text = "folder for the folders of all experiments (default: results)"
+    text = "parent folder of the experiments' results (default: results)"
     parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     text = "image set in place of the experiment's: samples, kodak, or a file, folder or glob"
     parser.add_argument("--images", metavar="SET", help=text)
@@ -28,8 +28,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_precision(parser)
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, None)
-    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
-    text = "only draw the curves of earlier runs anew, from their database or summary.csv"
+    parser.add_argument("--fresh", action="store_true", help="discard the rows of earlier runs")
+    text = "only redraw the curves of earlier runs, from their database or summary.csv"
     parser.add_argument("--figures", action="store_true", help=text)
     arguments.add_json(parser)
     parser.set_defaults(run=run)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from simulator.experiments.run import check_experiment, redraw, run_experiment
 
     if args.out is None and (args.images or args.limit):
-        raise UserError("a smaller version must not take the place of the whole one; say where it goes with --out DIR")
+        raise UserError("a smaller version must not replace the full results; name another folder with --out DIR")
     if args.figures:
         paths = [
             str(p)

@@ -45,13 +45,11 @@ def run(args: argparse.Namespace) -> int:
         table = partial(tables.summary_table, directions=results.meta.get("directions"))
         _print(form, summarise(results.rows), Point.record, tables.summary_csv, table)
     if form == "table" and len(results.rows) < results.planned:
-        print(f"{len(results.rows)} of {results.planned} rows are there; the same sweep command goes on")
+        print(f"{len(results.rows)} of {results.planned} rows are finished; rerun the same sweep command to resume")
     if form == "table" and results.unplanned:
-        print(f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them")
+        print(f"{results.unplanned} rows of other sweeps are kept in this folder; rerun their commands to show them")
     if form == "table" and results.faults:
-        print(
-            f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); a sweep tries them again"
-        )
+        print(f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); a sweep retries them")
     return 0
 
 

@@ -22,7 +22,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "sweep",
         help="run a grid of schemes, channels, SNRs and bandwidth ratios",
         description="Send an image set over the air at every point of a grid; write numbers, figures and provenance. "
-        "Stopped at any moment, the same command goes on where it was.",
+        "If interrupted, rerun the same command to resume.",
     )
     text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list"
     parser.add_argument("--snr", type=arguments.snr_grid, required=True, metavar="0:15", help=text)
@@ -31,7 +31,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "(default: 1/16)"
     )
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)
-    text = "scheme NAME[:OPTION...], several with commas (default: every built-in one that is there)"
+    text = "scheme NAME[:OPTION...], several with commas (default: every built-in scheme)"
     _add_list(parser, "--scheme", (), text)
     _add_list(parser, "--channel", ("awgn",), "channel NAME[:OPTION...], several with commas (default: awgn)")
     _add_list(parser, "--metric", (), "further metric NAME[:OPTION...] or torch:FILE.py:CLASS, several with commas")
@@ -44,9 +44,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_lpips(parser)
     arguments.add_workers(parser)
     arguments.add_keep_images(parser, "none")
-    text = "results folder; an earlier sweep in it is resumed (default: sweep-results)"
+    text = "results folder; a sweep that it already has is resumed (default: sweep-results)"
     parser.add_argument("--out", type=arguments.path, default=Path("sweep-results"), metavar="DIR", help=text)
-    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier sweeps in the results folder")
+    parser.add_argument("--fresh", action="store_true", help="discard the rows of earlier sweeps in the results folder")
     arguments.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -89,17 +89,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_table(summary_table(points, results.meta.get("directions")))
         drawn = any((args.out / FIGURES).glob("*-vs-*"))  # a single SNR and CBR make no curve
-        figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, as they take several SNRs or CBRs"
+        figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, because they need several SNRs or CBRs"
         print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, {figures}")
         if results.unplanned:
             print(
-                f"{results.unplanned} rows of other sweeps are kept in this folder, not shown; their commands show them"
+                f"{results.unplanned} rows of other sweeps are kept in this folder; rerun their commands to show them"
             )
     return int(results.faults > 0)
 
 
 class Monitor:
-    """Tells on stderr how a sweep is going: a bar with ETA on a terminal, a line now and then elsewhere."""
+    """Report the progress of a sweep on stderr: a bar with ETA on a terminal, occasional lines elsewhere."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -108,7 +108,7 @@ class Monitor:
         self._bar: Progress | None = None
         self._told = time.monotonic()
         self._calls = 0
-        self._first = (self._told, 0)  # when the first rows came, and how many were there then
+        self._first = (self._told, 0)  # time and number of the first rows
 
     def __enter__(self) -> "Monitor":
         return self
@@ -124,14 +124,14 @@ class Monitor:
         self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, done: int, total: int) -> None:
-        """Take note that `done` of `total` rows are there."""
+        """Show that `done` of `total` rows are finished."""
         now = time.monotonic()
         if self._bar is None and self._console.is_terminal:
             self._bar = _bar(self._console)
             self._bar.add_task("rows", total=total, completed=done, speed="")
             self._bar.start()
         self._calls += 1
-        if self._calls <= 2:  # the time until the first rows come is that of imports
+        if self._calls <= 2:  # imports dominate the time until the first rows arrive
             self._first = (now, done)
         speed = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         if self._bar is not None:

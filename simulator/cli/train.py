@@ -1,4 +1,4 @@
-"""`train`: train a learned scheme from a YAML file, resume it, or release what was trained."""
+"""`train`: train a learned scheme from a YAML file, resume a run, or export its weights."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "train",
-        help="train lrisc or deepjscc; the same command resumes",
+        help="train lrisc or deepjscc; rerun the same command to resume",
         description="Train a learned scheme on one CPU, one GPU or (under accelerate launch or torchrun) several. "
-        "Stopped at any moment, the same command goes on where it was.",
+        "If interrupted, rerun the same command to resume.",
     )
     parser.add_argument("system", metavar="SYSTEM", help="lrisc, deepjscc, swinjscc, witt, ntscc or adjscc")
     text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
@@ -26,9 +26,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use the first N images only")
     parser.add_argument("--stage", type=positive_int, metavar="N", help="run this stage only (default: all in order)")
     minutes = positive_number("a number of minutes; write a positive number such as 20")
-    text = "wall-clock budget, in place of the file's; several stages share it in proportion to theirs"
+    text = "wall-clock budget that overrides the file's; several stages share it in proportion to their own"
     parser.add_argument("--minutes", type=minutes, metavar="M", help=text)
-    text = "auto: go on from the last checkpoint, if any; never: refuse a used folder (default: auto)"
+    text = "auto: continue from the last checkpoint, if any; never: refuse a used folder (default: auto)"
     parser.add_argument("--resume", choices=("auto", "never"), default="auto", help=text)
     parser.add_argument("--out", type=arguments.path, metavar="DIR", help="run folder (default: runs/NAME-OF-CONFIG)")
     text = "change an option of the file, such as loop.batch=4 or stages.2.loop.minutes=5; may be repeated"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.data:
         raise UserError(
-            "training needs images: --data with folders or .tar shards ('simulator data get coco' has some)"
+            "training needs images: give folders or .tar shards with --data ('simulator data get coco' downloads some)"
         )
     results = system.train(
         args.config,
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         limit=args.limit,
     )
-    if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one speaks
+    if os.environ.get("RANK", "0") != "0":  # of several processes only the first prints
         return 0
     for result in results:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in result.best.items())

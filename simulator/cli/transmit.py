@@ -1,4 +1,4 @@
-"""`transmit`: send one image and say what it cost and how it arrived."""
+"""`transmit`: send one image and print its cost and quality."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from simulator.cli import arguments
 from simulator.cli.arguments import add_device, add_json, add_lpips, add_precision, add_seed, cbr, seed, snr_db
 from simulator.errors import UserError
 
-# Formats without loss: the file shall be what was measured.
+# Lossless formats only: the file must contain the pixels that were measured.
 OUT_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm")
 
 
@@ -34,14 +34,14 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_precision(parser)
     text = f"where to write the received image ({', '.join(OUT_SUFFIXES)})"
     parser.add_argument("--out", type=arguments.path, metavar="FILE", help=text)
-    text = "where to write what the receiver got (.safetensors), enough to decode it in another process"
+    text = "file for everything that the receiver gets (.safetensors), enough to decode in another process"
     parser.add_argument("--save-reception", type=arguments.path, metavar="FILE", help=text)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Send the image; files appear only after all went well."""
+    """Send the image; write files only on success."""
     _check_target(args.out, OUT_SUFFIXES)
     _check_target(args.save_reception, (".safetensors",))
 

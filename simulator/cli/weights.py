@@ -1,4 +1,4 @@
-"""`weights import`, `list` and `reproduce`: checkpoints that others published, for the schemes that run them."""
+"""`weights import`, `list` and `reproduce`: published checkpoints for the schemes that run them."""
 
 import argparse
 from pathlib import Path
@@ -9,34 +9,34 @@ from simulator.cli.arguments import add_json, add_precision, positive_int
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
-    verb = subparsers.add_parser("weights", help="import published checkpoints, list them, hold them to papers")
+    verb = subparsers.add_parser("weights", help="import published checkpoints, list them, compare them with papers")
     actions = verb.add_subparsers(dest="action", metavar="import|list|reproduce", required=True)
     take = actions.add_parser(
         "import",
         help="check a checkpoint and convert it to safetensors with a card",
-        description="Reads tensors only, holds every key and shape to the network, and stores the weights in the "
-        "user's data folder (SIMULATOR_DATA_DIR in its place). Then run them with --scheme SYSTEM:weights=NAME.",
+        description="Read tensors only, check every key and shape against the network, and store the weights in the "
+        "user's data folder (or SIMULATOR_DATA_DIR). Then run them with --scheme SYSTEM:weights=NAME.",
     )
     take.add_argument("file", type=Path, metavar="FILE", help=".model, .pth, .pth.tar or .safetensors")
-    text = "swinjscc, witt, ntscc, adjscc or pdjscc-published; with :mode=base or :mode=sa where keys do not tell, "
-    text += "and :snr=DB where weights were trained for one SNR"
+    text = "swinjscc, witt, ntscc, adjscc or pdjscc-published; with :mode=base or :mode=sa if the keys fit both, "
+    text += "and :snr=DB if the weights were trained for one SNR"
     take.add_argument("--as", dest="kind", required=True, metavar="SYSTEM", help=text)
     take.add_argument("--name", metavar="NAME", help="name of the weights (default: the file's)")
     add_json(take)
     take.set_defaults(run=run)
     again = actions.add_parser(
         "reproduce",
-        help="run the points that a paper reports, and print ours beside them",
-        description="Sends Kodak over AWGN: SwinJSCC SA&RA at 5 SNRs and 5 rates, NTSCC at 10 dB.",
+        help="run the points that a paper reports, and print them next to ours",
+        description="Send Kodak over AWGN: SwinJSCC SA&RA at 5 SNRs and 5 rates, NTSCC at 10 dB.",
     )
     again.add_argument("name", metavar="NAME", help="imported weights, as 'weights list' shows them")
-    text = "which of equal scores SwinJSCC's mask keeps: as old GPU sorts did, or the lowest index (default: legacy)"
+    text = "order of equal scores in SwinJSCC's mask: as old GPU sorts, or lowest index first (default: legacy)"
     again.add_argument("--ties", choices=("legacy", "index"), default="legacy", help=text)
     again.add_argument("--limit", type=positive_int, metavar="N", help="take the first N images only")
     add_precision(again)
     add_json(again)
     again.set_defaults(run=run_reproduce)
-    show = actions.add_parser("list", help="show what is imported, and where it is")
+    show = actions.add_parser("list", help="show the imported weights")
     add_json(show)
     show.set_defaults(run=run)
 

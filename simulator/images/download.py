@@ -79,9 +79,7 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
             partial.unlink()
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(
-            f"cannot download {archive.url} ({reason}); the same command goes on where it stopped"
-        ) from None
+        raise UserError(f"cannot download {archive.url} ({reason}); rerun the same command to resume") from None
     except OSError as error:
         raise UserError(
             f"cannot write to '{folder}' ({error.strerror}); free some space or choose another --out"

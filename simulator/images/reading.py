@@ -65,7 +65,7 @@ def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
     """Bring an open image to uint8 [H, W, 3]."""
     # A phone's JPEG may carry a preview as second frame (MPO).
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UserError(f"{path}: holds several pictures; save the one you want as a file of its own")
+        raise UserError(f"{path}: has several pictures; save the one you want as a separate file")
     if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
         raise UserError(f"{path}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
     ImageOps.exif_transpose(image, in_place=True)

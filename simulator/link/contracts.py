@@ -108,7 +108,7 @@ class Reception:
             control = tuple(map(int, metadata.get("control", "").split()))
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"'{path}' is no saved reception ({error}); write one with transmit --save-reception"
+                f"'{path}' is not a saved reception ({error}); write one with transmit --save-reception"
             ) from None
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and math.isfinite(state.snr_db)):
             raise UserError(

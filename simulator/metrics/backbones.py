@@ -166,7 +166,7 @@ def _read_member(release: tarfile.TarFile, backbone: Backbone) -> dict[str, torc
     """The convolutions of one network under torchvision's names; kernels are stored as [h, w, in, out]."""
     stream = release.extractfile(backbone.member or "")
     if stream is None:
-        raise UserError(f"'{backbone.member}' is no file of the release")
+        raise UserError(f"the release has no file '{backbone.member}'")
     (trunk,) = (part for part in unpickle_arrays(stream).values() if len(part) > 1)
     state = {}
     for index, layer in enumerate(backbone.layers):

@@ -87,7 +87,7 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
         if one.faults
     ]
     notes += [
-        f"'{one.folder}' is unfinished: {len(one.rows)} of {one.planned} rows are there"
+        f"'{one.folder}' is unfinished: {len(one.rows)} of {one.planned} rows are finished"
         for one in results
         if len(one.rows) < one.planned
     ]

@@ -53,7 +53,7 @@ def check_content(connection: sqlite3.Connection) -> None:
     sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name in there)
     odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
     if (found := connection.execute(odd).fetchone()) is not None:
-        raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' holds a value that cannot be")
+        raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' has an impossible value")
 
 
 def _sound(name: str, kind: Any) -> str:
@@ -75,7 +75,7 @@ def check_further(row: Row) -> None:
     except (ValueError, TypeError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(type(one) in (int, float) and abs(one) < 1e15 for one in found.values()):
-        raise sqlite3.DatabaseError(f"row '{str(row.key)[:64]}' holds further metrics that cannot be")
+        raise sqlite3.DatabaseError(f"row '{str(row.key)[:64]}' has impossible further metrics")
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:

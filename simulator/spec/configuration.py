@@ -1,4 +1,4 @@
-"""Configurations: YAML files read safely, changed by `key=value`, held to their known keys and types."""
+"""Configurations: read YAML files safely, apply `key=value` overrides, and check keys and types."""
 
 import math
 import re
@@ -18,13 +18,13 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_CHARACTERS = 2**17  # of a file; the parser takes a second for this many
-MAX_VALUES = 10**6  # that a file stands for when its aliases are written out
-MAX_SIZE = 4096  # of anything that a network is made of
+MAX_VALUES = 10**6  # values of a file after expanding its aliases
+MAX_SIZE = 4096  # of any dimension of a network
 MAX_BLOCKS = 64
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader that reads 1e-3 as a number, as YAML 1.2 does; YAML 1.1 wants a point in it."""
+    """PyYAML's safe loader, reading 1e-3 as a number as YAML 1.2 does (YAML 1.1 requires a decimal point)."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
@@ -70,7 +70,7 @@ def override(config: dict[str, Any], text: str) -> None:
 
 
 def check_keys(section: Any, known: Sequence[str], where: str) -> None:
-    """Refuse a section that is no mapping, or has keys that are not known.
+    """Refuse a section that is not a mapping or has unknown keys.
 
     Raises:
         UserError: naming the first one.
@@ -82,7 +82,7 @@ def check_keys(section: Any, known: Sequence[str], where: str) -> None:
 
 
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass of a section; pydantic holds each value to the type of its field, lists become tuples.
+    """Build a dataclass from a section; pydantic checks each value's type, and lists become tuples.
 
     Args:
         kind: dataclass; its own checks may refuse values too.
@@ -98,10 +98,10 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def read_section(kind: type[Model], values: Any, where: str) -> Model:
-    """Make a pydantic model of a section, whose keys and values are held to it.
+    """Build a pydantic model from a section and check its keys and values.
 
     Raises:
-        UserError: `values` is no mapping, or has a key or value that the model refuses; the first one is named.
+        UserError: `values` is not a mapping, or the model refuses a key or value; the error names the first one.
     """
     check_keys(values, list(kind.model_fields), where)
     try:
@@ -137,7 +137,7 @@ def read_snr_range(value: Any, what: str) -> tuple[float, float]:
     """Lowest and highest Es/N0 in dB, from a list of two numbers.
 
     Raises:
-        UserError: `what` is no such list.
+        UserError: `value` is not such a list.
     """
     match value:
         case (int() | float() as low, int() | float() as high) if -30 <= low <= high <= 60:
@@ -146,7 +146,7 @@ def read_snr_range(value: Any, what: str) -> tuple[float, float]:
 
 
 def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
-    """What `key` is to the mapping or list at `path`."""
+    """The key or index that `key` means in the mapping or list at `path`."""
     if isinstance(place, dict):
         return key
     if not isinstance(place, list):
@@ -157,7 +157,7 @@ def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
 
 
 def check_sizes(config: Any, where: str) -> None:
-    """Refuse the sizes of a network (a dataclass of numbers and tuples of them) that no machine could hold.
+    """Refuse network sizes (a dataclass of numbers and tuples of numbers) that do not fit any machine.
 
     Raises:
         UserError: a number that is not positive, or too large; an empty or long list.
@@ -178,19 +178,19 @@ def _parse(text: str, what: str) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
     if _count(tree, {}) > MAX_VALUES:
-        raise UserError(f"{what} has aliases of aliases that stand for more than {MAX_VALUES} values; write them out")
+        raise UserError(f"{what} has nested aliases that expand to more than {MAX_VALUES} values; write them out")
     return _written_out(tree)
 
 
 def _written_out(value: Any) -> Any:
-    """A copy in which what an alias stands for is a section of its own: one may be changed without the other."""
+    """Copy a tree and expand its aliases, so that changing one section does not change another."""
     if isinstance(value, dict):
         return {key: _written_out(one) for key, one in value.items()}
     return [_written_out(one) for one in value] if isinstance(value, list) else value
 
 
 def _count(value: Any, known: dict[int, float]) -> float:
-    """How much a tree holds when its aliases are written out; infinitely much if it contains itself."""
+    """Size of a tree after expanding its aliases; infinite if it contains itself."""
     if isinstance(value, str | bytes):
         return 1 + len(value)
     if not isinstance(value, dict | list | tuple | set):

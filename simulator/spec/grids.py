@@ -1,4 +1,4 @@
-"""Axes of a grid as people write them: `0:15:2.5` for SNRs in dB, `1/48,1/16` for bandwidth ratios."""
+"""Parsers for the axes of a grid: `0:15:2.5` for SNRs in dB, `1/48,1/16` for bandwidth ratios."""
 
 import math
 import re
@@ -18,7 +18,7 @@ def parse_snr(text: str) -> float:
     """Parse one SNR in dB, such as `10` or `-2.5`.
 
     Raises:
-        UserError: it is no number of at most six decimals in -100..100.
+        UserError: the text is not a number in -100..100 with at most six decimals.
     """
     return float(_decimal(text))
 
@@ -27,7 +27,7 @@ def parse_snrs(text: str) -> tuple[float, ...]:
     """Parse SNRs in dB: `0:15` (inclusive, step 1), `0:15:0.5`, `0,5,10`, or a mix such as `0:4,10`; sorted.
 
     Raises:
-        UserError: not such a grid, or one of more than `MAX_GRID_POINTS`.
+        UserError: the text is not such a grid, or it has more than `MAX_GRID_POINTS`.
     """
     values = {value for part in text.split(",") for value in _span(part)}
     if len(values) > MAX_GRID_POINTS:
@@ -67,7 +67,7 @@ def parse_cbr(text: str) -> Fraction:
     """Parse one bandwidth ratio, channel uses per source value: `1/16` or `0.0625`.
 
     Raises:
-        UserError: it is no such number in (0, 1/2].
+        UserError: the text is not a number in (0, 1/2].
     """
     if not _RATIO.fullmatch(text.strip()):
         raise UserError(f"'{text}' is not a bandwidth ratio; write 1/16 or 0.0625, in (0, 1/2]")

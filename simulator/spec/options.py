@@ -1,4 +1,4 @@
-"""What schemes, channels and metrics declare of themselves: their options with kind, range, default and help.
+"""Declarations of schemes, channels and metrics: their options with kind, range, default and help.
 
 One declaration reads `tdl-c:delay_spread_ns=100:csi=lmmse`, spells the canonical name, explains what is wrong with an
 option, and feeds the verb `list`, the controls of the playground and the website. This module imports nothing heavy.
@@ -132,7 +132,7 @@ class Declaration:
                 raise UserError(f"'{self.name}': '{key}' is given twice; give it once")
             given[key] = self.options[key].read(text)
             if given[key] is None:
-                raise UserError(f"'{self.name}': {key}={text} cannot be; give {key} as {self.options[key]}")
+                raise UserError(f"'{self.name}': {key}={text} is not allowed; give {key} as {self.options[key]}")
         return {key: given.get(key, one.default) for key, one in self.options.items()}
 
     def spell(self, chosen: Mapping[str, Any], name: str = "") -> str:

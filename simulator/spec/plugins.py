@@ -1,4 +1,4 @@
-"""Schemes and channels are found by entry point: the built-in ones exactly like a stranger's.
+"""Find schemes, channels and metrics by entry point, both the built-in ones and those of other packages.
 
 A specification reads `name[:option[:option...]]`; of schemes, `torch:FILE.py:CLASS` and
 `keras:ENCODER.keras,DECODER.keras` name what is not installed (`simulator.codecs`). The entry
@@ -20,7 +20,7 @@ def plugin_names(group: str) -> list[str]:
 
 
 def plugin_module(group: str, spec: str) -> str | None:
-    """Dotted name of the module in which the plug-in's factory stands; None if nothing is registered by that name."""
+    """Dotted name of the module that defines the plug-in's factory; None if no plug-in has that name."""
     name = spec.partition(":")[0]
     return next((point.module for point in entry_points(group=group) if point.name == name), None)
 
@@ -45,7 +45,7 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
 
 
 def declarations(group: str) -> list[Declaration]:
-    """What the plug-ins of a group say of themselves, by name.
+    """Declarations of the plug-ins of a group, by name.
 
     One that declares nothing is described by the first line of its docstring, one that cannot be imported by the
     reason.
@@ -54,7 +54,7 @@ def declarations(group: str) -> list[Declaration]:
 
 
 def standard_schemes() -> list[str]:
-    """Schemes that declare a place among those to run when none is named, in that order."""
+    """Schemes to run when none is named, in the order that they declare."""
     standard = [one for one in declarations(SCHEMES) if one.standard is not None]
     return [one.name for one in sorted(standard, key=lambda one: (one.standard, one.name))]
 

@@ -40,7 +40,7 @@ class SweepConfig:
         keep_images: which reconstructions to keep as pictures: "all", "best" (of an image's realisations) or "none".
         executor: where workers run: "local", "ray" (a cluster on this machine) or "ray:ADDRESS".
         gpus_per_task: share of a GPU that a worker on a Ray cluster gets; None is 1 if the device is one, else 0.
-        timeout_s: seconds after which a unit of work is ended and tried once more; None waits.
+        timeout_s: seconds after which a unit of work is stopped and retried once; None waits.
     """
 
     snrs_db: tuple[float, ...]
@@ -73,17 +73,17 @@ class SweepConfig:
 
     def record(self) -> dict[str, Any]:
         """The configuration, JSON-serialisable."""
-        kind = self.executor.partition(":")[0]  # where the cluster stands is nobody's business
+        kind = self.executor.partition(":")[0]  # the address of the cluster is private
         by_cbr = {str(cbr): snrs for cbr, snrs in self.cbr_snrs_db.items()}
         return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "cbr_snrs_db": by_cbr, "executor": kind}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a configuration names, loaded and checked.
+    """The inputs of a configuration, loaded and checked.
 
     Attributes:
-        schemes, channels: by specification, which may differ from the name that results bear.
+        schemes, channels: by specification, which may differ from the name in results.
         images: in the order of the set.
         lpips: backbone, or "none".
         lpips_fingerprint: digest of its weights.
@@ -102,9 +102,9 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     """Load and check everything that a configuration names, before any work is done.
 
     Raises:
-        UserError: unknown scheme, channel or image set, a device that is not there, a CBR that a scheme lacks.
+        UserError: unknown scheme, channel or image set, a missing device, or a CBR that a scheme does not support.
     """
-    # On a cluster the workers compute; this machine, which may have no GPU, looks only at what there is to do.
+    # On a cluster the workers compute; this machine only plans and may have no GPU.
     config = config if config.executor == "local" else replace(config, device="cpu")
     check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
@@ -114,9 +114,9 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
 
 
 def choose_images(config: SweepConfig) -> list[NamedImage]:
-    """The images of the set that a configuration asks for, in the order of the set.
+    """The images that a configuration selects, in the order of the set.
 
-    What this program wrote into a results folder, reconstructions and figures, belongs to no set.
+    Reconstructions and figures that this program wrote to a results folder are never part of a set.
 
     Raises:
         UserError: no such set, or no such image in it.
@@ -160,7 +160,7 @@ def _load(spec: str, config: SweepConfig) -> Scheme | Bound:
 
 
 def _load_metrics(specs: Sequence[str]) -> dict[str, Metric]:
-    """The further metrics, each with a column of its own.
+    """Load the further metrics and check that their columns are distinct.
 
     Raises:
         UserError: what `load_metric` raises, or two columns of one name.
@@ -170,13 +170,13 @@ def _load_metrics(specs: Sequence[str]) -> dict[str, Metric]:
     for spec, metric in metrics.items():
         columns = {f"{metric.name}{suffix}" for suffix in ("", "_lo", "_hi")}
         if not taken.isdisjoint(columns):
-            raise UserError(f"metric '{spec}' is called '{metric.name}', a column that is there already; rename it")
+            raise UserError(f"metric '{spec}' is called '{metric.name}', a column that already exists; rename it")
         taken |= columns
     return metrics
 
 
 def _find_lpips(name: str, notify: Callable[[str], None]) -> tuple[str, str]:
-    """Backbone and fingerprint; ("none", "none") with a note when it cannot be had."""
+    """Backbone and fingerprint; ("none", "none") with a note if it is unavailable."""
     if name == "none":
         return ("none", "none")
     try:

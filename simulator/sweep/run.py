@@ -34,23 +34,23 @@ def run_sweep(
     progress: Callable[[int, int], None] = lambda done, total: None,
     outputs: Outputs = ROWS_ONLY,
 ) -> Results:
-    """Run what is missing of a sweep and write rows, pictures, provenance and `outputs` into `folder`.
+    """Run the missing rows of a sweep and write rows, pictures, provenance and `outputs` to `folder`.
 
     Args:
         config: what to simulate.
         folder: results folder; made when missing, resumed when not.
-        fresh: forget earlier rows, and their pictures.
-        notify: receives in one line what the user should know (a scheme or a metric left out).
+        fresh: discard earlier rows and their pictures.
+        notify: receives one-line notes for the user (such as a scheme or a metric that is left out).
         progress: receives (rows done, rows planned) at the start and whenever rows were stored.
-        outputs: what is made of the rows, such as `simulator.analysis.outputs.SUMMARY_AND_FIGURES`.
+        outputs: files to write from the rows, such as `simulator.analysis.outputs.SUMMARY_AND_FIGURES`.
 
     Raises:
         UserError: bad configuration, unusable folder, full disk, dead worker; finished rows are kept.
     """
     check_folder(folder)
-    # Here, once: the workers may be other kinds of machines.
+    # Resolved once, because the workers may be other kinds of machines.
     config = replace(config, precision=resolve_precision(config.precision, config.device))
-    choose_executor(config, 1, notify)  # a bad choice ends here, before any work
+    choose_executor(config, 1, notify)  # raises on a bad choice before any work
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
     with Store(folder, fresh) as store:
@@ -76,18 +76,18 @@ class _Sweep:
     progress: Callable[[int, int], None]
 
     def prepare(self, outputs: Outputs) -> list[PlannedRow]:
-        """Write the plan down and return the rows that are missing; outputs that will not show them go."""
+        """Store the plan, remove outdated outputs, and return the missing rows."""
         store, gallery, description = self.store, self.keeper.gallery, meta(self.config, self.inputs)
         store.set_plan([row.key for row in self.planned], description)
         with explained(store.folder):
             if self.keeper.wanted:
                 gallery.add_sources(self.inputs.images)
         finished = store.finished()
-        without_picture = finished & self._without_picture()  # faults are tried again anyway
+        without_picture = finished & self._without_picture()  # faults are retried anyway
         missing = [row for row in self.planned if row.key not in finished or row.key in without_picture]
         if finished:
-            again = f", {len(without_picture)} of which are computed again for their pictures" * bool(without_picture)
-            self.notify(f"{len(finished)} of {len(self.planned)} rows are there already{again}")
+            again = f"; {len(without_picture)} of them are computed again for their pictures" * bool(without_picture)
+            self.notify(f"{len(finished)} of {len(self.planned)} rows are finished already{again}")
         if missing:
             _note_small_images(self.inputs.images, self.notify)
         if missing or not describes(read_provenance(store.folder), description):
@@ -98,7 +98,7 @@ class _Sweep:
         return missing
 
     def execute(self, missing: list[PlannedRow]) -> None:
-        """Compute the missing rows and store them as they come."""
+        """Compute the missing rows and store them as they arrive."""
         config, total = self.config, len(self.planned)
         self.progress(total - len(missing), total)
         executor = choose_executor(config, len(missing), self.notify)
@@ -118,7 +118,7 @@ class _Sweep:
             finally:
                 if executor.retried > retried:
                     _record_retries(self.written, executor.retried, self.notify)
-            # Which realisation is the best may turn out only now, and it may be one of long ago.
+            # The best realisation is known only now, and it may be an earlier row without a picture.
             without_picture = self._without_picture()
             missing = [row for row in self.planned if row.key in without_picture]
 
@@ -127,7 +127,7 @@ class _Sweep:
         results = self.store.results()
         if results.faults:
             broken_rows = f"{results.faults} of {len(results.rows)} rows are faults, scored as outages"
-            self.notify(f"{broken_rows}; the same command tries them again")
+            self.notify(f"{broken_rows}; rerun the same command to retry them")
         with explained(self.store.folder):
             outputs.write(results, self.written)
         return results
@@ -141,15 +141,15 @@ class _Sweep:
 def _write_provenance(
     store: Store, written: Written, meta: dict[str, Any], kept: set[str], notify: Callable[[str], None]
 ) -> None:
-    """Write what makes the plan's rows now, and where those that are kept come from, if from elsewhere."""
+    """Record the environment of this run, and that of kept rows that another environment made."""
     now = environment()
     earlier = store.begin(now, read_provenance(store.folder), kept)
     record = meta | now | {"retried_tasks": 0, "earlier": earlier}
     written.write(store.folder / PROVENANCE, json_text(record).encode())
     if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):
         notify(
-            f"{others} of the rows were made by another commit or with other versions ({PROVENANCE} tells); "
-            "--fresh makes them anew"
+            f"{others} of the rows come from another commit or other versions (see {PROVENANCE}); "
+            "--fresh computes them again"
         )
 
 
@@ -165,37 +165,37 @@ def _write(outcomes: Sequence[Outcome], store: Store, keeper: Keeper) -> None:
 
 
 def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable[[str], None]) -> None:
-    """Tell the first fault of each scheme when it comes: who sees it may stop a sweep that is not worth its days."""
+    """Report the first fault of each scheme immediately, so that the user can stop a long sweep."""
     for row in (one.row for one in outcomes):
         if row.fault is not None and row.scheme not in broken:
             broken.add(row.scheme)
             where = f"{row.channel}, {row.snr_db:g} dB, image {row.image}, realisation {row.realisation}"
             notify(
-                f"'{row.scheme}' broke ({where}): {row.fault}; the sweep goes on, and `transmit` shows the traceback"
+                f"'{row.scheme}' broke ({where}): {row.fault}; the sweep continues, and `transmit` shows the traceback"
             )
 
 
 def _record_retries(written: Written, count: int, notify: Callable[[str], None]) -> None:
-    notify(f"{count} units of work were begun again, as their workers died or hung")
+    notify(f"{count} units of work were retried because their workers died or hung")
     with explained(written.folder):
         record = read_provenance(written.folder) | {"retried_tasks": count}
         written.write(written.folder / PROVENANCE, json_text(record).encode())
 
 
 def choose_executor(config: SweepConfig, num_rows: int, notify: Callable[[str], None]) -> Executor:
-    """A Ray cluster when it is asked for; else processes when they can help, this process when they cannot.
+    """Choose a Ray cluster if requested, else local processes if they help, else this process.
 
     Raises:
-        UserError: Ray is not installed, or a share of a GPU has nobody to share it out.
+        UserError: Ray is not installed, or a share of a GPU is requested without Ray.
     """
     kind, _, address = config.executor.partition(":")
     if kind == "ray":
         gpus = float(config.device.startswith("cuda")) if config.gpus_per_task is None else config.gpus_per_task
         return RayCluster(config.workers, address or None, gpus, config.timeout_s, notify)
     if config.gpus_per_task is not None:
-        raise UserError("--gpus-per-task shares out the GPUs of a Ray cluster; use it with --executor ray")
+        raise UserError("--gpus-per-task applies to the GPUs of a Ray cluster; use it with --executor ray")
     workers = min(config.workers or cores(), num_rows)
-    if workers > 1 or config.timeout_s is not None:  # only a process can be ended
+    if workers > 1 or config.timeout_s is not None:  # only a process can be stopped
         return LocalProcesses(workers, config.timeout_s, notify)
     return InProcess()
 

@@ -156,7 +156,7 @@ def test_one_metric_against_another():
     ]
     by_gamma = make_drawings([source_of(with_lpips)], Choice(x="psnr", along="gamma"))
     assert [[(curve.scheme, len(curve.points)) for curve in one.curves] for one in by_gamma] == [[("g", 3)]] * 2
-    with pytest.raises(UserError, match="no curve runs along 'delta'; known: snr, cbr, gamma"):
+    with pytest.raises(UserError, match="no curve varies 'delta'; known: snr, cbr, gamma"):
         make_drawings([source_of(with_lpips)], Choice(x="psnr", along="delta"))
 
 

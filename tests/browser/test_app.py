@@ -180,7 +180,7 @@ def test_controls_follow_the_scheme_without_the_server(page: "Page") -> None:
 
 def test_what_cannot_be_sent_is_refused_in_one_line(page: "Page", folder: Path) -> None:
     page.get_by_role("button", name="Send", exact=True).click()
-    page.get_by_role("alert").filter(has_text="there is no picture; drop one in, or choose a sample").first.wait_for()
+    page.get_by_role("alert").filter(has_text="no picture; drop one in, or choose a sample").first.wait_for()
     _upload(page, folder / "large.png")
     page.get_by_text(re.compile("exceed", re.IGNORECASE)).first.wait_for()
     _upload(page, folder / "notes.txt")

@@ -50,7 +50,7 @@ def test_the_guides_channel_is_a_channel_like_any_other() -> None:
     images = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     trip = transmit(load_scheme("toy"), images, Fraction(1, 16), channel, 20.0)
     assert trip.decoded.images.shape == images.shape
-    with pytest.raises(UserError, match=r"m=0 cannot be; give m as a number from 0\.5 to 100"):
+    with pytest.raises(UserError, match=r"m=0 is not allowed; give m as a number from 0\.5 to 100"):
         load_channel("nakagami:m=0")
 
 

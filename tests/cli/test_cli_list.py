@@ -49,7 +49,7 @@ def test_parsers_take_what_is_listed_and_refuse_what_lies_beyond(name):
         if isinstance(option, Number):
             inside, beyond = option.high if key != "subcarriers" else 300, option.high + 12
             assert load_channel(f"{name}:{key}={inside:g}").name.startswith(name)
-            with pytest.raises(UserError, match=f"'{name}': {key}={beyond:g} cannot be; give {key} as"):
+            with pytest.raises(UserError, match=f"'{name}': {key}={beyond:g} is not allowed; give {key} as"):
                 load_channel(f"{name}:{key}={beyond:g}")
 
 

@@ -73,7 +73,7 @@ def test_an_experiment_run_again_computes_nothing_and_gives_the_same_bytes(repro
     monkeypatch.setattr("simulator.link.delivery.measure", lambda *_: pytest.fail("computed again"))
     assert reproduce("--limit", "1", figures=[["psnr_db"]]) == 0
     assert outputs() == first
-    assert "9 of 9 rows are there already" in capsys.readouterr().err
+    assert "9 of 9 rows are finished already" in capsys.readouterr().err
 
 
 def test_figures_are_drawn_anew_from_the_summary_alone(reproduce, tmp_path, capsys):

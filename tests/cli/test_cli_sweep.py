@@ -116,7 +116,7 @@ BAD = {
     "ratio a scheme lacks": (["--scheme", "toy-picky", "--cbr", "1/8"], "cannot run at CBR 1/8"),
     "crop too large": (["--crop", "64"], "crop"),
     "no workers": (["--workers", "0"], "whole number of at least 1"),
-    "device": (["--device", "cuda:99"], "is not there"),
+    "device": (["--device", "cuda:99"], "does not exist"),
     "LPIPS network": (["--lpips", "resnet"], "alex"),
 }
 
@@ -268,7 +268,7 @@ def test_full_disk_stops_cleanly_and_keeps_rows(photographs, tmp_path, capsys):
     kept = rows_in(out)
     assert kept > 0
     finish(photographs, out, *arguments)
-    assert f"note: {kept} of 644 rows are there already" in capsys.readouterr().err
+    assert f"note: {kept} of 644 rows are finished already" in capsys.readouterr().err
 
 
 # Imports everything once, then forks sweeps and kills them: ten kills in the time of one start.

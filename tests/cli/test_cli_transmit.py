@@ -76,7 +76,7 @@ def test_an_outage_is_said(photo: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--snr", "loud"], "'loud' is not an SNR"),
         (["--out", "{folder}/out.gif"], "must end in .png"),
         (["--out", "{folder}/photo.png/out.png"], "cannot write"),
-        (["--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["--device", "cuda:99"], "device 'cuda:99' does not exist"),
         (["--save-reception", "{folder}/r.safetensors", "--scheme", "bpg-capacity"], "is a bound"),
     ],
 )

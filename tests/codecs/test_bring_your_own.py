@@ -155,7 +155,7 @@ def test_a_changed_file_never_shares_rows(here, photographs):
     file.write_text(PIXELS)
     notes = []
     third = sweep(spec, images=photographs, snrs=(10.0, 20.0), notes=notes)
-    assert notes[0] == "8 of 8 rows are there already"
+    assert notes[0] == "8 of 8 rows are finished already"
     assert third.rows == first.rows
 
 
@@ -520,7 +520,7 @@ BAD_METRICS = {
     ),
     "no measure": ("class Own: pass", "", "class Own lacks the method measure that a metric has"),
     "name": (METRIC.format(name="My metric", value="0"), "", "is called 'My metric'; a name is small letters"),
-    "taken": (METRIC.format(name="psnr_db", value="0"), "", "a column that is there already; rename it"),
+    "taken": (METRIC.format(name="psnr_db", value="0"), "", "a column that already exists; rename it"),
     "raises": (METRIC.format(name="own", value="1 / 0"), "", "metric 'own' failed: ZeroDivisionError"),
     "nan": (METRIC.format(name="own", value="float('nan')"), "", "metric 'own' gave nan; it must give a finite"),
 }
@@ -698,7 +698,10 @@ KERAS_BROKEN = {
     "lambda": (_lambda, "'lambda.keras' has a Lambda layer"),
     "custom": (_custom, "that is not registered; register it with keras.saving.register_keras_serializable"),
     "outputs": (_two_outputs, "has 1 inputs and 2 outputs"),
-    "option": (lambda: _pair("", "") + ":layout=odd", "layout=odd cannot be; give layout as interleaved or halves"),
+    "option": (
+        lambda: _pair("", "") + ":layout=odd",
+        "layout=odd is not allowed; give layout as interleaved or halves",
+    ),
     "unknown option": (lambda: _pair("", "") + ":a=1", "has no option 'a=1'; known: layout=, power="),
     "swapped": (lambda: "keras:decoder.keras,encoder.keras", "an encoder takes pictures as (None, H, W, 3)"),
     "strangers": (lambda: _pair("", "flat16"), "the two must belong together"),

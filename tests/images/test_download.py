@@ -61,7 +61,7 @@ def test_download_is_verified_and_done_once(site, tmp_path):
 
 
 def test_interrupted_download_goes_on(site, tmp_path):
-    with pytest.raises(UserError, match="goes on where it stopped"):
+    with pytest.raises(UserError, match="rerun the same command"):
         fetch(archive(f"{site}/short/data.zip"), tmp_path)
     assert (tmp_path / "data.zip.part").read_bytes() == CONTENT[: len(CONTENT) // 2]
     assert fetch(archive(f"{site}/short/data.zip"), tmp_path).read_bytes() == CONTENT

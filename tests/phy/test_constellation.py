@@ -109,5 +109,7 @@ def test_a_view_without_a_grid_is_the_reception_itself() -> None:
 
 @pytest.mark.parametrize("points", ["48", "0", "16.0", "8192", "all"])
 def test_other_sizes_are_refused_in_one_line(points: str) -> None:
-    with pytest.raises(UserError, match=f"constellation={points} cannot be; give constellation as none or 4 or 16"):
+    with pytest.raises(
+        UserError, match=f"constellation={points} is not allowed; give constellation as none or 4 or 16"
+    ):
         load_channel(f"awgn:constellation={points}")

@@ -181,5 +181,5 @@ def test_later_columns_are_held_to_their_kinds_too(tmp_path, change):
         store.set_plan(KEYS, {})
         store.add(ROWS)
         store._connection.execute(f"UPDATE rows SET {change}")
-    with pytest.raises(UserError, match="holds a value that cannot be"):
+    with pytest.raises(UserError, match="has an impossible value"):
         load_results(tmp_path)

@@ -78,7 +78,7 @@ def test_a_cluster_gives_the_same_rows_although_an_actor_is_killed(config, tmp_p
     assert (there / SUMMARY).read_bytes() == (tmp_path / "here" / SUMMARY).read_bytes()
     assert json.loads((there / PROVENANCE).read_text())["retried_tasks"] == 1
     assert any("a worker process died (SYSTEM_ERROR on " in note for note in watch.notes)
-    assert watch.notes[-1] == "1 units of work were begun again, as their workers died or hung"
+    assert watch.notes[-1] == "1 units of work were retried because their workers died or hung"
     assert not _actors()
 
 
@@ -97,7 +97,7 @@ def test_ray_that_is_not_installed_is_said(monkeypatch):
 
 
 def test_a_share_of_a_gpu_needs_ray(config):
-    with pytest.raises(UserError, match="--gpus-per-task shares out the GPUs of a Ray cluster"):
+    with pytest.raises(UserError, match="--gpus-per-task applies to the GPUs of a Ray cluster"):
         choose_executor(replace(config, gpus_per_task=0.25), 8, print)
 
 

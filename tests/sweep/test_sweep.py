@@ -165,7 +165,7 @@ def test_rows_from_elsewhere_are_told_as_long_as_they_are_there(config, tmp_path
     assert (record["commit"]["id"], record["config"]["channels"]) == ("second", ["awgn", "rayleigh"])
     assert earlier == [("first", "2.0", 24)]
     assert len(told) == 1
-    assert told[0].startswith("24 of the rows were made by another commit or with other versions")
+    assert told[0].startswith("24 of the rows come from another commit or other versions")
     elsewhere("third")
     assert grow(realisations=3)[1] == [("first", "2.0", 24), ("second", "2.1", 24)]
     assert grow(channels=("rayleigh",))[1] == [("second", "2.1", 24)]  # the others wait
@@ -241,10 +241,10 @@ def test_a_bug_in_a_scheme_is_a_fault_in_its_rows(config, tmp_path, monkeypatch)
         assert (row.payload, row.encode_s, row.snr_db_realised) == (0, None, None)
     broken = [note for note in notes if "broke" in note]
     assert broken == [
-        "'toy-raising' broke (awgn, 2 dB, image p0, realisation 0): ZeroDivisionError: a bug; the sweep goes on, "
+        "'toy-raising' broke (awgn, 2 dB, image p0, realisation 0): ZeroDivisionError: a bug; the sweep continues, "
         "and `transmit` shows the traceback"
     ]
-    assert notes[-1] == "16 of 96 rows are faults, scored as outages; the same command tries them again"
+    assert notes[-1] == "16 of 96 rows are faults, scored as outages; rerun the same command to retry them"
     import toy_schemes
 
     monkeypatch.setattr(toy_schemes.Raising, "encode", toy_schemes.Toy.encode)
@@ -319,7 +319,7 @@ def test_lpips_is_measured_and_part_of_keys(config, tmp_path, lpips_backbone_dir
 
 
 def test_device_that_is_not_there(config):
-    with pytest.raises(UserError, match="device 'cuda:99' is not there"):
+    with pytest.raises(UserError, match="device 'cuda:99' does not exist"):
         load_inputs(replace(config, device="cuda:99"), quietly)
 
 
@@ -329,7 +329,7 @@ def test_images_too_small_for_ms_ssim_are_said_when_there_is_work(config, tmp_pa
     assert notes == ["no MS-SSIM for 4 of 4 images: it needs sides of at least 161 pixels"]
     run_sweep(config, tmp_path, notify=notes.append)
     assert len(notes) == 2
-    assert "are there already" in notes[1]
+    assert "are finished already" in notes[1]
 
 
 def test_a_scheme_may_have_snrs_of_its_own(config):

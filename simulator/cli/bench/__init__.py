@@ -1,4 +1,4 @@
-"""`bench ldpc`, `bench mcs`, `bench channels` and others: figures that are ratios and thresholds, not only times."""
+"""`bench ldpc`, `bench mcs`, `bench channels` and others: measure ratios and thresholds, not only times."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(ldpc)
     ldpc.set_defaults(run=run, measure=_ldpc)
 
-    mcs = targets.add_parser("mcs", help="Es/N0 that each MCS needs; regenerates the threshold table (minutes)")
+    mcs = targets.add_parser("mcs", help="required Es/N0 of each MCS; regenerates the threshold table (minutes)")
     mcs.add_argument("--mcs", metavar="NAME,...", help="only these, such as 4qam-1/2,16qam-1/2 (default: all)")
     text = "effort: megabits simulated at the deepest point of each waterfall (default: 16)"
     mcs.add_argument("--megabits", type=positive_int, default=16, metavar="N", help=text)
@@ -34,12 +34,12 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(mcs)
     mcs.set_defaults(run=run, measure=_mcs)
 
-    channels = targets.add_parser("channels", help="symbols per second of each channel beside bare Sionna blocks")
+    channels = targets.add_parser("channels", help="symbols per second of each channel and of bare Sionna blocks")
     text = "channels to measure, separated by commas (default: one of each kind)"
     channels.add_argument("--channel", metavar="SPEC,...", help=text)
     text = "data symbols per realisation (default: 73728, a Kodak image at CBR 1/16)"
     channels.add_argument("--symbols", type=positive_int, default=73_728, metavar="N", help=text)
-    text = "realisations of which the fastest counts (default: 10)"
+    text = "number of realisations; the fastest counts (default: 10)"
     channels.add_argument("--repeats", type=positive_int, default=10, metavar="N", help=text)
     add_json(channels)
     channels.set_defaults(run=run, measure=_channels)
@@ -85,7 +85,7 @@ def _ldpc(args: argparse.Namespace) -> None:
             f"{low:.2%}-{high:.2%}",
             str(r.disagreements),
         )
-    table.caption = "speed-up: ours over this one; differ: blocks whose outcome is not ours"
+    table.caption = "speed-up: ours over this one; differ: blocks with another outcome than ours"
     Console().print(table)
 
 

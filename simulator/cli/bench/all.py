@@ -9,9 +9,9 @@ from simulator.cli import arguments
 def add_target(targets: argparse._SubParsersAction, run: object) -> None:
     """Add the target; `run` is the verb's."""
     parser = targets.add_parser("all", help="one table of ratios, measured in one run (minutes)")
-    text = "ldpc, demapper, schemes, workers, store, and what schemes bring, such as lrisc (default: all)"
+    text = "ldpc, demapper, schemes, workers, store, or a part that a scheme adds, such as lrisc (default: all)"
     parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
-    parser.add_argument("--quick", action="store_true", help="sizes that only show that everything runs")
+    parser.add_argument("--quick", action="store_true", help="small sizes that only show that everything runs")
     text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"
     parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     arguments.add_json(parser)
@@ -56,5 +56,5 @@ def _print(figures: list, load: float) -> None:
         other = "" if one.other is None else number(one.other)
         ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
         table.add_row(one.what, number(one.value), one.unit, one.against, other, ratio)
-    table.caption = "a ratio above 1 is in favour of the left; notes stand in the files of --out and in --json"
+    table.caption = "a ratio above 1 favours the left; the files of --out and --json have the notes"
     Console().print(table)

@@ -1,4 +1,4 @@
-"""`bench sweep` and `bench scale`: what parallel work and large results folders cost."""
+"""`bench sweep` and `bench scale`: the cost of parallel work and of large results folders."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ def add_targets(targets: argparse._SubParsersAction, run: object) -> None:
     sweep.add_argument(
         "--snr", type=arguments.snr_grid, default=tuple(map(float, range(16))), help=text, metavar="0:15"
     )
-    text = "how many are several (default: 2)"
+    text = "number of workers in the parallel runs (default: 2)"
     sweep.add_argument("--workers", type=arguments.positive_int, default=2, metavar="N", help=text)
     text = "runs of each kind, in turn (default: 3)"
     sweep.add_argument("--repeats", type=arguments.positive_int, default=3, metavar="N", help=text)
@@ -83,7 +83,7 @@ def _scale(args: argparse.Namespace) -> None:
 
 
 def _print(as_json: bool, records: list[dict], title: str) -> None:
-    """One line per record, and how busy the machine was besides."""
+    """Print one line per record, and the load of the machine."""
     import json
 
     from rich.console import Console

@@ -113,14 +113,14 @@ def test_names_are_canonical_and_defaults_are_the_plain_channel() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("awgn:constellation=48", "constellation=48 cannot be; give constellation as none or 4 or 16 or 64"),
-        ("awgn:pa=rapp:backoff_db=-3", "backoff_db=-3 cannot be; give backoff_db as a number from 0 to 40"),
+        ("awgn:constellation=48", "constellation=48 is not allowed; give constellation as none or 4 or 16 or 64"),
+        ("awgn:pa=rapp:backoff_db=-3", "backoff_db=-3 is not allowed; give backoff_db as a number from 0 to 40"),
         ("awgn:backoff_db=3", "backoff_db is an amplifier's; add pa=rapp"),
         ("awgn:phase_noise_hz=10", "channel 'awgn' has no pilots to follow phase_noise_hz or cfo with"),
         ("rayleigh:waveform=ofdm:cfo=0.01", "channel 'rayleigh' has no pilots"),
-        ("tdl-c:cfo=0.2", "cfo=0.2 cannot be"),
-        ("awgn:adc_bits=2.5", "adc_bits=2.5 cannot be; give adc_bits as a whole number from 1 to 16"),
-        ("awgn:pa=class-a", "pa=class-a cannot be; give pa as none or rapp or saleh"),
+        ("tdl-c:cfo=0.2", "cfo=0.2 is not allowed"),
+        ("awgn:adc_bits=2.5", "adc_bits=2.5 is not allowed; give adc_bits as a whole number from 1 to 16"),
+        ("awgn:pa=class-a", "pa=class-a is not allowed; give pa as none or rapp or saleh"),
         ("awgn:papr_db=4:papr_db=5", "'papr_db' is given twice"),
     ],
 )

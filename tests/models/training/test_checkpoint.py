@@ -36,9 +36,9 @@ def test_failed_write_leaves_the_old_checkpoint(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"garbage" * 10])
 def test_damaged_file_is_explained(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(UserError, match="no readable checkpoint"):
+    with pytest.raises(UserError, match="not a readable checkpoint"):
         load_checkpoint(tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="no readable checkpoint"):
+    with pytest.raises(UserError, match="not a readable checkpoint"):
         load_record(tmp_path / "x.safetensors")
 
 
