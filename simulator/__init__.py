@@ -3,21 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 from simulator.surroundings import drop_lost_backend
+from simulator.version import __version__
 
 if TYPE_CHECKING:
     from simulator.front import load_channel, load_image, load_results, load_scheme, send
 
 drop_lost_backend()
 
-__version__ = "0.1.0"
-
 # `sweep` is a folder as well, which is callable: `simulator.sweep("0:15", out="run")`.
-__all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]
+__all__ = ["__version__", "load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the front door when it is first used, so that `import simulator` stays instant."""
-    if name in __all__ and name != "sweep":
+    if name in __all__[1:-1]:
         from importlib import import_module
 
         return getattr(import_module("simulator.front"), name)

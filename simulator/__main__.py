@@ -14,9 +14,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
-from simulator import __version__
 from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.surroundings import own_settings
+from simulator.version import __version__
 
 # In the order of the help text. Each module has `configure(subparsers)`; none imports anything heavy.
 VERBS = (

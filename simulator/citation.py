@@ -1,6 +1,6 @@
 """How to cite the paper and this program."""
 
-from simulator import __version__
+from simulator.version import __version__
 
 PAPER = """@misc{chen2025lrisc,
   title         = {Latent Feature-Guided Conditional Diffusion for

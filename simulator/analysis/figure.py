@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.curves import AXES, Curve, Drawing
+from simulator.analysis.curves import AXES
+from simulator.analysis.drawings import Curve, Drawing
 from simulator.analysis.panel import draw_outages, draw_panel, label_abscissa, with_bands, with_intervals
 from simulator.analysis.statistics import CONFIDENCE
 from simulator.analysis.styles import STYLES, Style

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.curves import AXES, Curve, Drawing, estimate_of
+from simulator.analysis.curves import AXES, estimate_of
+from simulator.analysis.drawings import Curve, Drawing
 from simulator.analysis.statistics import Estimate, Point
 from simulator.analysis.words import cbr_label
 

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.curves import AXES, Choice, Drawing, Source, column_named, estimate_of, make_drawings, source_of
+from simulator.analysis.curves import AXES, column_named, estimate_of, make_drawings, source_of
+from simulator.analysis.drawings import Choice, Drawing, Source
 from simulator.analysis.figure import figure_of
 from simulator.analysis.statistics import METRICS, further_names
 from simulator.analysis.styles import STYLES

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from simulator.analysis.curves import Source, source_of
+from simulator.analysis.curves import source_of
+from simulator.analysis.drawings import Source
 from simulator.analysis.outputs import SUMMARY
 from simulator.analysis.statistics import METRICS, SUMMARY_COLUMNS, Estimate, Point
 from simulator.errors import UserError

@@ -51,11 +51,11 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
         # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        public = {"share": False, "footer_links": [], "run_history": False, "mcp_server": False, "pwa": False}
         try:
             page.launch(
                 server_name=HOST,
                 server_port=port,
-                share=False,
                 inbrowser=browser,
                 quiet=True,
                 prevent_thread_lock=True,
@@ -63,11 +63,8 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
                 theme=_theme(gr),
                 css=(files("simulator.app") / "style.css").read_text(),
                 app_kwargs={"middleware": [Middleware(OwnPageOnly)]},
-                footer_links=[],
-                run_history=False,
                 ssr_mode=False,
-                mcp_server=False,
-                pwa=False,
+                **public,
             )
             print(f"playground on http://{HOST}:{port} (Ctrl+C ends it); pictures stay on this machine", flush=True)
             threading.Event().wait()

@@ -85,9 +85,8 @@ class Received:
         """
         if not self.points:
             return self
-        mean, spread = posterior(
-            *(one.cpu().numpy() for one in (self.symbols, self.gain, self.noise_variance)), self.points
-        )
+        symbols, gains, variances = (one.cpu().numpy() for one in (self.symbols, self.gain, self.noise_variance))
+        mean, spread = posterior(symbols, gains, variances, self.points)
         quantisation = gaussian_quantiser(math.isqrt(self.points)).distortion
         error = (torch.from_numpy(spread) + quantisation).clamp(max=_LARGEST_ERROR)
         gain = torch.ones_like(self.gain)

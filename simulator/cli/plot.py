@@ -11,7 +11,7 @@ from simulator.cli.examples import add_examples
 from simulator.errors import UserError
 
 if TYPE_CHECKING:
-    from simulator.analysis.curves import Source
+    from simulator.analysis.drawings import Source
 
 # Copied from simulator.analysis, which imports NumPy.
 DIMENSIONS = ("channel", "snr", "cbr", "results")
@@ -96,7 +96,7 @@ def formats(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Draw, and print what was written."""
-    from simulator.analysis.curves import Choice
+    from simulator.analysis.drawings import Choice
     from simulator.analysis.plots import draw
     from simulator.analysis.sources import load_sources
     from simulator.results.store import explained

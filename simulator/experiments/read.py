@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.analysis.curves import ROLES, Choice
+from simulator.analysis.curves import ROLES
+from simulator.analysis.drawings import Choice
 from simulator.analysis.statistics import METRICS
 from simulator.analysis.words import BACKBONES
 from simulator.errors import UserError

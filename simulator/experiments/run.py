@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
-from simulator.analysis.curves import COSTS, Source, source_of
+from simulator.analysis.curves import COSTS, source_of
+from simulator.analysis.drawings import Source
 from simulator.analysis.outputs import FIGURES, SUMMARY
 from simulator.analysis.plots import Write, draw_panels, spared
 from simulator.analysis.sources import load_source

@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import Any
 
 from simulator.analysis.comparison import differences
-from simulator.analysis.curves import Curve, make_curves
+from simulator.analysis.curves import make_curves
+from simulator.analysis.drawings import Curve
 from simulator.analysis.grouping import group_by_point, image_means
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, further_names, value_of
 from simulator.analysis.words import BACKBONES, cbr_label

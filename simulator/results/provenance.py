@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from simulator import __version__
+from simulator.version import __version__
 
 PROVENANCE = "provenance.json"  # beside the results
 PACKAGES = (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from simulator.analysis.curves import Choice, make_curves, make_drawings, source_of
+from simulator.analysis.curves import make_curves, make_drawings, source_of
+from simulator.analysis.drawings import Choice
 from simulator.analysis.figure import figure_of
 from simulator.analysis.looks import LOOKS, looks_of
 from simulator.analysis.plots import draw, draw_panels

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis.bjontegaard import bd_quality, bd_rate
 from simulator.analysis.grouping import image_means
-from simulator.analysis.statistics import (
-    SUMMARY_COLUMNS,
-    bd_quality,
-    bd_rate,
-    bootstrap_mean,
-    outage_interval,
-    paired_difference,
-    summarise,
-)
+from simulator.analysis.statistics import SUMMARY_COLUMNS, bootstrap_mean, outage_interval, paired_difference, summarise
 from simulator.results.rows import Row
 
 # Four-point curves of the kind the literature shows, and what `bjontegaard` 1.3.0 (FAU-LMS, method "pchip", which its

@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from simulator.analysis.curves import Choice
+from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
 from simulator.experiments.read import choose_experiments, experiment_names, read_experiment, scaled_down
 

@@ -145,9 +145,9 @@ class RadioChannel:
         through = self._over_grid if isinstance(self._channel, OfdmChannel) else self._over_symbols
         received = through(sent, realisation.link, fill(gain), fill(variance))
         count = len(symbols)
-        parts = (one[:count] for one in (received.symbols, received.gain, received.noise_variance))
+        arrived, met, noise = (one[:count] for one in (received.symbols, received.gain, received.noise_variance))
         overhead = received.overhead if self._billed is None else self._billed.overhead(count)
-        return Received(*parts, overhead, points, {"evm_percent": evm, **sent.measured})
+        return Received(arrived, met, noise, overhead, points, {"evm_percent": evm, **sent.measured})
 
     def _over_symbols(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
         """Over a channel that is met as symbols in, symbols out."""

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from simulator import __version__
 from simulator.errors import UserError
 from simulator.sweep.executors.base import Answer, Event, Lost, Ready, Task, Work, attempt, single_threaded
 from simulator.sweep.executors.crew import Crew
+from simulator.version import __version__
 
 SECONDS_UNTIL_COMPLAINT = 30
 SECONDS_TO_ANSWER = 10
