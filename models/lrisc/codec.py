@@ -45,6 +45,7 @@ class Lrisc(nn.Module):
         self.encoder = JsccEncoder(config, variant.snr_module)  # f_e
         self.decoder = JsccDecoder(config, variant.snr_module)  # f_d
         self.denoiser = UNet(config)  # X_theta
+        self.lifelike = UNet(config, adapters=False) if config.own_denoiser else None  # that of the perception end
         self.register_buffer("levels", torch.tensor(config.rate_levels, dtype=torch.float32), persistent=False)
 
     def analyse(self, x: Tensor, aim: Aim, generator: torch.Generator | None = None) -> Latent:
@@ -90,14 +91,19 @@ class Lrisc(nn.Module):
         unsent = self.config.latent_channels - grid.shape[1]
         return LatentEstimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0), aim)
 
+    def denoiser_for(self, aim: Aim) -> UNet:
+        """X_theta of the end that all images of a batch ask for."""
+        return self.denoiser if self.lifelike is None or bool((aim.fidelity == 1).any()) else self.lifelike
+
     def condition(self, estimate: LatentEstimate) -> Condition:
-        """The denoiser's view of a received latent."""
-        return self.denoiser.condition(estimate, estimate.z / self.entropy.channel_scale)
+        """The denoiser's view of received latents, all for one end where each has its own denoiser."""
+        return self.denoiser_for(estimate.aim).condition(estimate, estimate.z / self.entropy.channel_scale)
 
     def generate(self, estimate: LatentEstimate, start: Tensor, steps: int) -> Tensor:
         """g_d: decode a latent to images [B, 3, H, W] in [-1, 1] in `steps` DDIM steps from x_N = `start`."""
-        guide = self.denoiser.guide(self.condition(estimate))
-        return sample(lambda x, time: self.denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)
+        denoiser = self.denoiser_for(estimate.aim)
+        guide = denoiser.guide(self.condition(estimate))
+        return sample(lambda x, time: denoiser.predict(x, guide, time), start, steps).clamp(-1, 1)
 
     def features(self, z: Tensor) -> Tensor:
         """z over its channel deviations, as a grid of vectors: [B, C, h, w] -> [B, h, w, C]."""
@@ -112,7 +118,9 @@ class Lrisc(nn.Module):
         """Make the untrained system a linear codec: principal axes, SoftCast, MMSE (images [B, 3, H, W])."""
         axes, deviations, mean = principal_axes(fold_blocks(images), self.config.latent_channels)
         self.transform.linear.start(axes, mean)
-        self.denoiser.condition.linear.start(axes, mean)
+        for denoiser in (self.denoiser, self.lifelike):
+            if denoiser is not None:
+                denoiser.condition.linear.start(axes, mean)
         self.entropy.log_channel_scale.copy_((deviations * self.config.latent_scale).log())
 
     @torch.no_grad()

@@ -57,6 +57,7 @@ class LriscConfig:
         unet_attention: which levels have an attention block.
         conditioned_levels: how many of the first levels receive a conditional map of z.
         condition_channels: channels of these maps.
+        own_denoiser: whether the perception end has a U-Net of its own; otherwise one serves both ends.
     """
 
     latent_channels: int = 192
@@ -76,6 +77,7 @@ class LriscConfig:
     unet_attention: tuple[bool, ...] = (False, False, True)
     conditioned_levels: int = 3
     condition_channels: int = 48
+    own_denoiser: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(self, "'model'")

@@ -39,22 +39,25 @@ class FidelityAdapter(nn.Module):
 class ResBlock(nn.Module):
     """x + conv(silu(conv(norm(x)) scaled and shifted by the time embedding)); starts as the identity.
 
-    Adapters precede the second nonlinearity and follow the sum.
+    Adapters precede the second nonlinearity and follow the sum; a network that serves one end alone has none.
     """
 
-    def __init__(self, channels: int, embedding: int = 0) -> None:
+    def __init__(self, channels: int, embedding: int = 0, adapters: bool = True) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulation = zeroed(nn.Linear(embedding, 2 * channels)) if embedding else None
         self.conv2 = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
-        self.faithful = nn.ModuleList(FidelityAdapter(nn.Conv2d(channels, channels, 1, bias=False)) for _ in range(2))
+        kernels = [nn.Conv2d(channels, channels, 1, bias=False) for _ in range(2 if adapters else 0)]
+        self.faithful = nn.ModuleList(FidelityAdapter(kernel) for kernel in kernels)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None, fidelity: Tensor | None = None) -> Tensor:
         h = self.conv1(self.norm(x))
         if self.modulation is not None:
             scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(shift, h, 1 + scale)
+        if not self.faithful:
+            return x + self.conv2(F.silu(h))
         inside, after = self.faithful
         return after(x + self.conv2(F.silu(inside(h, fidelity))), fidelity)
 

@@ -66,6 +66,7 @@ class LriscScheme:
             {key: None if value == defaults.get(key) else value for key, value in values.items()}
         )
         self._digest, self._trained_snr_db = card["sha256"], config["snr_db"]
+        self._fidelity = 1.0 if self.gamma == 0 else config["sent_fidelity"]
         self._variant = variant = Variant.from_mapping(config.get("variant") or {})
         self._frame = FRAMES[variant.rates]
         sizes = LriscConfig.from_mapping(config["model"])
@@ -94,6 +95,8 @@ class LriscScheme:
         parts = [self._digest, table[:16], _REVISION, self.steps, self.gamma, self.seed, self._trained_snr_db]
         if self._variant != Variant():
             parts.append(self._variant)
+        if 0 < self._fidelity < 1:
+            parts.append(self._fidelity)
         return ":".join(map(str, parts))
 
     def supports(self, cbr: Fraction) -> str | None:
@@ -169,7 +172,7 @@ class LriscScheme:
         """The aim of one image; its SNR is clamped to the range that the networks were trained for."""
         lowest, highest = self._trained_snr_db
         snr_db = torch.full((1,), min(max(state.snr_db, lowest), highest))
-        return Aim(snr_db.to(self.device), torch.full((1,), float(self.gamma == 0), device=self.device))
+        return Aim(snr_db.to(self.device), torch.full((1,), self._fidelity, device=self.device))
 
     def _analyse(self, image: Tensor, aim: Aim) -> Latent:
         return self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1), aim)
@@ -199,7 +202,10 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
             f"({options['gamma']}); export it again"
         )
     trained = read_snr_range(config.get("snr_db"), f"'snr_db' in the model card of '{weights}'")
-    return config | {"defaults": defaults, "snr_db": trained}
+    fidelity = config.get("sent_fidelity", 0.0)  # cards of before it was a choice lack it
+    if type(fidelity) not in (int, float) or not 0 <= fidelity < 1:
+        raise UserError(f"'sent_fidelity' in the model card of '{weights}' must be a number from 0 to below 1")
+    return config | {"defaults": defaults, "snr_db": trained, "sent_fidelity": fidelity}
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ class Aim:
 
     Attributes:
         snr_db: average Es/N0 in dB, float [B]; infinite where there is no channel.
-        fidelity: 1 for the PSNR end (least squared error, decoded from x_N = 0), 0 for the perception end, float [B].
+        fidelity: 1 for the PSNR end (least squared error, decoded from x_N = 0), below 1 for the perception end, float
+            [B]. There it says how far f_e and f_d lean towards the other end: 0 is not at all.
         adapt: whether the SNR modules take part; stage 2 of Algorithm 1 begins without them.
     """
 
@@ -125,5 +126,5 @@ class LatentEstimate:
         aim = Aim(snr_db, fidelity, parts[0].aim.adapt)
         return LatentEstimate(torch.cat([one.z for one in parts]), torch.cat([one.error for one in parts]), aim)
 
-    def __getitem__(self, images: slice) -> "LatentEstimate":
+    def __getitem__(self, images: slice | Tensor) -> "LatentEstimate":
         return LatentEstimate(self.z[images], self.error[images], self.aim[images])

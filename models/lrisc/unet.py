@@ -62,18 +62,19 @@ class Conditioner(nn.Module):
     The expected error of z enters too: per vector here, and as its mean over the picture in the time embedding.
     """
 
-    def __init__(self, config: LriscConfig, embedding: int) -> None:
+    def __init__(self, config: LriscConfig, embedding: int, adapters: bool) -> None:
         super().__init__()
         width = config.condition_channels
         self.doubt = zeroed(nn.Conv2d(config.latent_channels, width, 1))
         self.mean_doubt = zeroed(nn.Linear(config.latent_channels, embedding))
         self.linear = LinearSynthesis(config)
         strides = [config.unet_patch * 2**level for level in range(config.conditioned_levels)]
-        self.enter = nn.Sequential(nn.Conv2d(config.latent_channels, width, 3, padding=1), ResBlock(width))
+        first = nn.Conv2d(config.latent_channels, width, 3, padding=1)
+        self.enter = nn.Sequential(first, ResBlock(width, adapters=adapters))
         # Finest last: each step doubles the resolution until the first level's stride is reached.
         num_up = round(math.log2(STRIDE / strides[0]))
         self.up = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width))
+            nn.Sequential(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), ResBlock(width, adapters=adapters))
             for _ in range(num_up)
         )
         self.strides = strides
@@ -96,9 +97,11 @@ class Conditioner(nn.Module):
 class UNetLevel(nn.Module):
     """ResNet blocks, then attention, at one resolution."""
 
-    def __init__(self, channels: int, blocks: int, attention: bool, stride: int, embedding: int) -> None:
+    def __init__(
+        self, channels: int, blocks: int, attention: bool, stride: int, embedding: int, adapters: bool
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResBlock(channels, embedding) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResBlock(channels, embedding, adapters) for _ in range(blocks))
         kind = SpatialAttention if stride >= FULL_ATTENTION_STRIDE else LinearAttention
         self.attention = kind(channels) if attention else nn.Identity()
 
@@ -111,11 +114,12 @@ class UNetLevel(nn.Module):
 class UNet(nn.Module):
     """X_theta(x_n, z, n/N): x-prediction, on top of the linear reconstruction of z."""
 
-    def __init__(self, config: LriscConfig) -> None:
+    def __init__(self, config: LriscConfig, adapters: bool = True) -> None:
+        """adapters: whether it has those of the PSNR end; without them it serves the perception end alone."""
         super().__init__()
         widths, self.patch = config.unet_channels, config.unet_patch
         embedding = 2 * widths[0]
-        self.condition = Conditioner(config, embedding)
+        self.condition = Conditioner(config, embedding, adapters)
         self.time = nn.Sequential(nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
         self.enter = nn.Conv2d(6 * self.patch**2, widths[0], 3, padding=1)
         self.inject = nn.ModuleList(
@@ -124,7 +128,8 @@ class UNet(nn.Module):
 
         def make(level: int) -> UNetLevel:
             stride = self.patch * 2**level
-            return UNetLevel(widths[level], config.unet_blocks, config.unet_attention[level], stride, embedding)
+            attention = config.unet_attention[level]
+            return UNetLevel(widths[level], config.unet_blocks, attention, stride, embedding, adapters)
 
         levels = range(len(widths))
         self.down = nn.ModuleList(make(level) for level in levels)

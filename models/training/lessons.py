@@ -36,6 +36,7 @@ DENOISE_OWN_PSNR = Lesson(from_zeros=True, own=True)
 
 BOTH_ENDS = (*(PSNR_END, PERCEPTION_END) * 3, DENOISE_TRUE, DENOISE_OWN)
 BOTH_ENDS_OWN_PSNR = (*BOTH_ENDS[:-1], DENOISE_OWN_PSNR)  # in half of the batches
+PERCEPTION_END_ONLY = (*(PERCEPTION_END,) * 6, DENOISE_TRUE, DENOISE_OWN)
 PSNR_END_ONLY = (*(PSNR_END,) * 7, DENOISE_OWN_PSNR)  # no true x_n: at this end they are noiseless
 
 
@@ -47,16 +48,22 @@ class Lessons:
     at_start: Tensor
     own: Tensor
 
-    def __getitem__(self, images: slice) -> "Lessons":
+    def __getitem__(self, images: slice | Tensor) -> "Lessons":
         return Lessons(self.from_zeros[images], self.at_start[images], self.own[images])
 
 
-def draw_lessons(count: int, psnr_end_only: bool, generator: torch.Generator) -> Lessons:
-    """Deal out a table of lessons in turn, from a random place on; `count` images on the generator's device."""
+def draw_lessons(count: int, end: str, generator: torch.Generator) -> Lessons:
+    """Deal out a table of lessons in turn, from a random place on.
+
+    Args:
+        count: images, on the generator's device.
+        end: "psnr" or "perception" for lessons of that end alone, else "both".
+        generator: draws the place, and which table of both ends it is.
+    """
     device = generator.device
     first = int(len(BOTH_ENDS) * torch.rand((), generator=generator, device=device))
-    table = PSNR_END_ONLY
-    if not psnr_end_only:
+    table = PSNR_END_ONLY if end == "psnr" else PERCEPTION_END_ONLY
+    if end == "both":
         own_psnr = torch.rand(1, generator=generator, device=device).item() < 0.5
         table = BOTH_ENDS_OWN_PSNR if own_psnr else BOTH_ENDS
     dealt = [table[(first + index) % len(table)] for index in range(count)]

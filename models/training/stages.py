@@ -6,7 +6,7 @@ every bandwidth ratio.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from simulator.errors import UserError
+from simulator.metrics.backbones import BACKBONES
 from simulator.metrics.lpips import LpipsNet
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
@@ -22,6 +23,7 @@ from simulator.models.pretrained import find_weights
 from simulator.models.training.data import ImageStore, training_batch
 from simulator.models.training.identity import describe
 from simulator.models.training.learner import LoopConfig
+from simulator.models.training.perceptual import SMALLEST_CROP
 from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
 from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.randomness import derive_key
@@ -54,14 +56,16 @@ class LriscSystem(System):
         sizes, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
         defaults = config.get("defaults") or {}
         check_keys(defaults, ("steps", "gamma"), "'defaults'")
-        network = {
-            "model": sizes.to_mapping(),
-            "variant": asdict(variant),
-            "defaults": {"steps": 1, "gamma": 0.8, **defaults},
-        }
         stages: list[Stage] = []
         for number, options in enumerate(config["stages"], 1):
             entry = _parse(config, options, number)
+            if entry.loss.perception_end_only:
+                sizes = replace(sizes, own_denoiser=True)
+            network = {
+                "model": sizes.to_mapping(),
+                "variant": asdict(variant),
+                "defaults": {"steps": 1, "gamma": 0.8, **defaults},
+            }
             origin = find_weights(entry.start, "lrisc").card() if isinstance(entry.start, str) else None
             started = stages[entry.start - 1].card if isinstance(entry.start, int) else origin
             limits = known_limits(entry.algorithm, entry.loss, variant, (started or {}).get("known_limits", ()))
@@ -84,7 +88,7 @@ class LriscSystem(System):
 
 def _card(network: Mapping[str, Any], entry: _Entry, limits: Sequence[str]) -> dict[str, Any]:
     """What the model card says beside the training record."""
-    config = {**network, "snr_db": list(entry.loss.snr_db)}
+    config = {**network, "snr_db": list(entry.loss.snr_db), "sent_fidelity": entry.loss.sent_fidelity}
     return {"system": "lrisc", "config": config, "known_limits": list(limits)}
 
 
@@ -106,6 +110,9 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
     trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
     if loss.psnr_end_only and before:
         alone = f"its PSNR end went on alone, {trained}"
+        return [*(limit for limit in before if limit != alone), alone]
+    if loss.perception_end_only and before:
+        alone = f"its perception end went on alone, {trained}"
         return [*(limit for limit in before if limit != alone), alone]
     limits = [
         "trained without a channel: f_e and f_d are not"
@@ -130,10 +137,14 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
     if not isinstance(algorithm, int) or algorithm not in TRAINED_MODULES:
         raise UserError(f"'algorithm' of stage {number} must be 1, 2 or 3, the stages of Algorithm 1, not {algorithm}")
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
-    if loss.psnr_end_only and algorithm != 3:
+    if loss.end != "both" and algorithm != 3:
         raise UserError(
-            f"'psnr_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
+            f"'{loss.end}_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
         )
+    if unknown := set(loss.nets) - set(BACKBONES):
+        raise UserError(f"'nets' of 'loss' knows {', '.join(BACKBONES)}, not {', '.join(sorted(unknown))}")
+    if (loss.nets or loss.structure or loss.lattice) and loop.crop < SMALLEST_CROP:
+        raise UserError(f"'nets', 'structure' and 'lattice' need a 'crop' of at least {SMALLEST_CROP}, not {loop.crop}")
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
@@ -150,6 +161,7 @@ def _make(
     if isinstance(entry.start, str):
         weights, released = find_weights(entry.start, "lrisc").load()
         before = Variant.from_mapping(released["config"].get("variant") or {})
+    weights = None if weights is None else _grown(weights, sizes)
     if weights is None:
         model.start_linear(_statistics_images(store, 128))
     elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
@@ -160,7 +172,16 @@ def _make(
         model.start_jscc(_statistics_images(store, 256))
     elif before.rates != variant.rates:  # other vectors get each level now, with other variances
         model.measure_power(_statistics_images(store, 256))
-    return LriscTrainee(model, entry.algorithm, entry.loss, LpipsNet("alex"))
+    nets = {name: LpipsNet(name) for name in set(entry.loss.nets) or {"alex"}}
+    return LriscTrainee(model, entry.algorithm, entry.loss, [nets[name] for name in entry.loss.nets or nets])
+
+
+def _grown(weights: State, sizes: LriscConfig) -> State:
+    """Weights in which the perception end has its own denoiser, if `sizes` ask for one: a copy of the shared one."""
+    if not sizes.own_denoiser or any(name.startswith("lifelike.") for name in weights):
+        return weights
+    shared = [name for name in weights if name.startswith("denoiser.") and ".faithful." not in name]
+    return {**weights, **{"lifelike." + name.removeprefix("denoiser."): weights[name].clone() for name in shared}}
 
 
 def _statistics_images(store: ImageStore, crop: int) -> Tensor:

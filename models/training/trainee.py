@@ -1,14 +1,15 @@
 """LRISC as a trainee: the loss of eq. (11) in each stage of Algorithm 1."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from simulator.errors import UserError
-from simulator.metrics.lpips import LpipsNet
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE
 from simulator.models.lrisc.diffusion import add_noise, loss_weight
@@ -21,6 +22,7 @@ from simulator.models.training.channel import cross
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.lessons import Lessons, draw_lessons
 from simulator.models.training.muon import parameter_groups
+from simulator.models.training.perceptual import LpipsBatch, ShiftedLpips, dissimilarity, lattice_energy
 from simulator.models.training.validation import Validation
 from simulator.spec.configuration import read_snr_range
 
@@ -30,11 +32,15 @@ OUTER_LAYERS = (
     *("branch.0.", "denoiser.enter.", "denoiser.leave.", "time.", "modulation.", "doubt.", "attention.bias"),
     *("entropy.", ".snr.", ".tokens."),
 )
-PSNR_END_PARTS = (".faithful.", "fidelity")  # in the names of parameters that the perception end does not use
+END_PARTS = {  # in the names of parameters that one end alone uses; the empty name is in all
+    "psnr": (".faithful.", "fidelity"),
+    "perception": ("lifelike.",),
+    "both": ("",),
+}
 TRAINED_MODULES = {
-    1: ("transform", "entropy", "denoiser"),
+    1: ("transform", "entropy", "denoiser", "lifelike"),
     2: ("encoder", "decoder"),
-    3: ("transform", "entropy", "encoder", "decoder", "denoiser"),
+    3: ("transform", "entropy", "encoder", "decoder", "denoiser", "lifelike"),
 }
 
 
@@ -58,6 +64,12 @@ class StageConfig:
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
         psnr_end_only: train only what the PSNR end alone uses (adapters, tokens), on squared error; images of the
             perception end stay the same, bit for bit.
+        perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
+            of the PSNR end stay the same, bit for bit.
+        sent_fidelity: how far f_e and f_d lean towards the PSNR end for images of the perception end (`Aim.fidelity`).
+        nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
+        structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
+        lattice: what the energy of regular patterns weighs beside LPIPS.
     """
 
     rate_weight: float = 0.05
@@ -73,6 +85,11 @@ class StageConfig:
     maps_as_sent: bool = False
     fading: float = 0.0
     psnr_end_only: bool = False
+    perception_end_only: bool = False
+    sent_fidelity: float = 0.0
+    nets: tuple[str, ...] = ()
+    structure: float = 0.0
+    lattice: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("clean_share", "coarse_maps", "fading"):
@@ -87,35 +104,50 @@ class StageConfig:
             raise UserError(f"'snr_skew' of 'loss' is {self.snr_skew}; it must be above 0, and 1 draws all alike")
         if not 0 < self.cbr[0] <= self.cbr[1] <= 0.5:
             raise UserError(f"'cbr' of 'loss' is {self.cbr}; it must be [lowest, highest] within 0 < CBR <= 0.5")
+        if self.psnr_end_only and self.perception_end_only:
+            raise UserError("'psnr_end_only' and 'perception_end_only' of 'loss' exclude each other; set one of them")
+        if not 0 <= self.sent_fidelity < 1:
+            raise UserError(f"'sent_fidelity' of 'loss' is {self.sent_fidelity}; it must be from 0 to below 1")
+        for name in ("structure", "lattice"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be 0 or more")
+
+    @property
+    def end(self) -> str:
+        """Which end the stage trains: "psnr", "perception" or "both"."""
+        return "psnr" if self.psnr_end_only else "perception" if self.perception_end_only else "both"
 
 
 class LriscTrainee:
     """One stage of Algorithm 1 for the training loop."""
 
-    def __init__(self, model: Lrisc, stage: int, config: StageConfig, lpips: LpipsNet) -> None:
+    def __init__(self, model: Lrisc, stage: int, config: StageConfig, nets: Sequence[LpipsBatch]) -> None:
+        """nets: those of `config.nets`, or AlexNet alone."""
         if stage not in TRAINED_MODULES:
             raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
-        self.model, self.stage, self.config, self.lpips = model, stage, config, lpips
-        self.validation = Validation(stage != 1, config.gamma, self._perceptual)
+        self.model, self.stage, self.config = model, stage, config
+        self._aligned, self._shifted = nets[0], ShiftedLpips(nets)
+        alone = config.end == "perception"
+        self.validation = Validation(stage != 1, config.gamma, config.sent_fidelity, self._measured, alone)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The modules that this stage does not freeze."""
         trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
-        if self.config.psnr_end_only:
-            trained = [(name, parameter) for name, parameter in trained if any(part in name for part in PSNR_END_PARTS)]
+        parts = END_PARTS[self.config.end]
+        trained = [(name, parameter) for name, parameter in trained if any(part in name for part in parts)]
         return parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
-        x, only = images * 2 - 1, self.config.psnr_end_only
-        lessons = draw_lessons(len(x), only, generator)
-        aim = Aim.clean(lessons.from_zeros.to(x))
+        x, end = images * 2 - 1, self.config.end
+        lessons = draw_lessons(len(x), end, generator)
+        aim = Aim.clean(torch.where(lessons.from_zeros, 1.0, self.config.sent_fidelity).to(x))
         latent = self.model.analyse(x, aim, generator)
         bpp = bits_per_pixel(latent.element_bits, latent.hyper_bits, x)
         eta = self.config.perception * min(1.0, max(0.0, progress - self.config.perception_from) / 0.2)
         figures = {"bpp": float(bpp.detach())}
         loss = x.new_zeros(())
-        if self.stage != 2 and not only:  # g_e and the entropy model learn the rate, and the bar terms of eq. (11)
+        if self.stage != 2 and end == "both":  # g_e and the entropy model learn the rate, and the bar terms of eq. (11)
             loss = self.config.rate_weight * bpp
             clean = len(x) if self.stage == 1 else max(1, round(self.config.clean_share * len(x)))
             exact = LatentEstimate.exact(latent.quantised[:clean], aim[:clean])
@@ -152,16 +184,30 @@ class LriscTrainee:
         self, x: Tensor, estimate: LatentEstimate, lessons: Lessons, eta: float, generator: torch.Generator
     ) -> Tensor:
         """Distortion and perception of X_theta(x_n, z, n/N) at random n, per image [B]."""
+        ends = [lessons.from_zeros, ~lessons.from_zeros]
+        if self.model.lifelike is None or not all(bool(end.any()) for end in ends):
+            return self._one_denoisers_loss(x, estimate, lessons, eta, generator)
+        loss = x.new_zeros(len(x))
+        for end in ends:
+            own = end.nonzero()[:, 0]
+            terms = self._one_denoisers_loss(x[own], estimate[own], lessons[own], eta, generator)
+            loss = loss.index_add(0, own, terms.to(loss.dtype))
+        return loss
+
+    def _one_denoisers_loss(
+        self, x: Tensor, estimate: LatentEstimate, lessons: Lessons, eta: float, generator: torch.Generator
+    ) -> Tensor:
+        """`_reconstruction_loss` of images that one denoiser serves."""
         batch, sampler_made = len(x), lessons.at_start | lessons.own
         time = torch.where(lessons.at_start, 1.0, 1 - _uniform(batch, 0, 1, generator))
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         size = torch.where(lessons.from_zeros, 0.0, torch.where(sampler_made, self.config.gamma, 1.0))
         noise, condition = noise * size[:, None, None, None], self.model.condition(estimate)
         clean = self._own_images(x, noise, condition, lessons.own)
-        image = self.model.denoiser(add_noise(clean, noise, time), condition, time)
+        image = self.model.denoiser_for(estimate.aim)(add_noise(clean, noise, time), condition, time)
         weight = torch.where(sampler_made, 1.0, loss_weight(time))
         perception = torch.where(lessons.from_zeros, 0.0, torch.full_like(weight, eta))
-        return distortion_perception(x, image, weight, perception, self._perceptual)
+        return distortion_perception(x, image, weight, perception, partial(self._perceptual, generator=generator))
 
     @torch.no_grad()
     def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
@@ -169,11 +215,29 @@ class LriscTrainee:
         some = own.nonzero()[:, 0]
         if not len(some):
             return x
-        shown = self.model.denoiser(noise[some], condition[some], torch.ones(len(some), device=x.device))
+        shown = self.model.denoiser_for(condition.aim)(
+            noise[some], condition[some], torch.ones(len(some), device=x.device)
+        )
         return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
 
-    def _perceptual(self, image: Tensor, estimate: Tensor) -> Tensor:
-        return self.lpips.to(image.device).batch_distance(image, estimate.to(image.dtype))
+    def _perceptual(self, image: Tensor, estimate: Tensor, generator: torch.Generator) -> Tensor:
+        """d_p of eq. (11), [B]."""
+        config = self.config
+        if config.nets:
+            distance = self._shifted.distance(image, estimate, generator)
+        else:
+            distance = self._aligned.to(image.device).batch_distance(image, estimate.to(image.dtype))
+        if config.structure:
+            distance = distance + config.structure * dissimilarity(image, estimate)
+        if config.lattice:
+            distance = distance + config.lattice * lattice_energy(estimate - image)
+        return distance
+
+    def _measured(self, image: Tensor, estimate: Tensor) -> Tensor:
+        """LPIPS as validation has it, [B]: without randomness."""
+        if self.config.nets:
+            return self._shifted.off_phase(image, estimate)
+        return self._aligned.to(image.device).batch_distance(image, estimate)
 
     @property
     def measure(self) -> str:

@@ -18,13 +18,23 @@ SCORE_PER_LPIPS = 50  # a decibel counts as much as 0.02 of LPIPS: about how the
 class Validation:
     """Sends held-out images over AWGN, or (stage 1) over no channel, and measures what arrives."""
 
-    def __init__(self, channel: bool, gamma: float, perceptual: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        channel: bool,
+        gamma: float,
+        sent_fidelity: float,
+        perceptual: Callable[[Tensor, Tensor], Tensor],
+        perception_end_only: bool,
+    ) -> None:
         """Args:
         channel: whether f_e, channel and f_d take part.
         gamma: size of x_N at the perception end.
+        sent_fidelity: `Aim.fidelity` of the perception end.
         perceptual: LPIPS of images in [-1, 1], [B, 3, H, W] twice -> [B].
+        perception_end_only: let the PSNR of the perception end count in the score: the other end cannot change.
         """
-        self.gamma, self.perceptual = gamma, perceptual
+        self.gamma, self.sent_fidelity, self.perceptual = gamma, sent_fidelity, perceptual
+        self._counted = "psnr_db_perceptual" if perception_end_only else "psnr_db"
         self.snrs_db = SNRS_DB if channel else ()
 
     @property
@@ -33,7 +43,8 @@ class Validation:
         if not self.snrs_db:
             return "PSNR - 50 LPIPS without a channel"
         points = ", ".join(f"{snr_db:g}" for snr_db in self.snrs_db)
-        return f"PSNR - 50 LPIPS, mean over AWGN at {points} dB and CBR {Fraction(CBR)}"
+        measured = f"PSNR - 50 LPIPS, mean over AWGN at {points} dB and CBR {Fraction(CBR)}"
+        return f"{measured}, of the perception end" if self._counted == "psnr_db_perceptual" else measured
 
     def figures(self, model: Lrisc, images: Tensor) -> dict[str, float]:
         """Means over images [N, 3, H, W] in [0, 1] and points, and the figures of each SNR."""
@@ -41,14 +52,16 @@ class Validation:
         bits = 0.0
         for index, image in enumerate(images):
             x = image[None] * 2 - 1
-            (sharp_bits, sharp), (_, plain) = (self._shown(model, x, index, fidelity) for fidelity in (0.0, 1.0))
+            (sharp_bits, sharp), (_, plain) = (
+                self._shown(model, x, index, fidelity) for fidelity in (self.sent_fidelity, 1.0)
+            )
             x = x.expand(len(sharp), -1, -1, -1)
             figures["psnr_db"].append(_psnr_db(x, plain))
             figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
             figures["lpips"].append(self.perceptual(x, sharp))
             bits += sharp_bits / x[0, 0].numel() / len(images)
         means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
-        means["score"] = means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"]
+        means["score"] = means[self._counted] - SCORE_PER_LPIPS * means["lpips"]
         overall = {name: float(means[name].mean()) for name in ("score", "psnr_db", "lpips", "psnr_db_perceptual")}
         each = {
             f"{name}_at_{snr_db:g}_db": float(means[name][place])
@@ -62,7 +75,7 @@ class Validation:
         columns = []
         for index, image in enumerate(images[:4]):
             x = image[None] * 2 - 1
-            columns.append(torch.cat([x[0], *self._shown(model, x, index, 0.0)[1]], dim=1))
+            columns.append(torch.cat([x[0], *self._shown(model, x, index, self.sent_fidelity)[1]], dim=1))
         return torch.cat(columns, dim=2) / 2 + 0.5
 
     def _shown(self, model: Lrisc, x: Tensor, index: int, fidelity: float) -> tuple[float, Tensor]:
@@ -76,7 +89,7 @@ class Validation:
             received = LatentEstimate.exact(latent.quantised, Aim.clean(x.new_full((1,), fidelity)))
         noise = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(index)).to(x)
         start = self.gamma * noise.expand(len(received.z), -1, -1, -1)
-        return float(latent.bits.sum()), model.generate(received, (1 - fidelity) * start, steps=1)
+        return float(latent.bits.sum()), model.generate(received, float(fidelity < 1) * start, steps=1)
 
 
 def _over_awgn(model: Lrisc, z: Tensor, levels: Tensor, aim: Aim, seed: int) -> LatentEstimate:

@@ -41,3 +41,11 @@ def test_adapters_of_a_block_serve_the_images_that_ask():
         assert torch.equal(adapted[0], plain[0])
         assert not torch.allclose(adapted[1], plain[1])
         nn.init.zeros_(adapter.layer.weight)
+
+
+def test_a_block_of_one_end_has_no_adapters():
+    torch.manual_seed(0)
+    block, x = ResBlock(6, adapters=False), torch.randn(2, 6, 4, 5)
+    nn.init.normal_(block.conv2.weight)
+    assert not [name for name, _ in block.named_parameters() if "faithful" in name]
+    assert torch.equal(block(x, fidelity=torch.ones(2)), block(x))

@@ -1,5 +1,6 @@
 """The scheme `lrisc` with random weights of miniature size: budget, bill, receiver."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -328,3 +329,37 @@ def test_networks_are_told_no_snr_beyond_their_training(exported, image, monkeyp
     trip = transmit(scheme, image, Fraction(1, 24), load_channel("awgn"), snr_db)
     assert trip.decoded.outage == [False]
     assert seen == [told, told]  # at either end
+
+
+def test_each_end_has_its_own_denoiser_and_is_sent_as_the_card_says(model, tmp_path, image):
+    """The PSNR end is that of weights with one denoiser, bit for bit."""
+    torch.manual_seed(1)
+    sizes = dataclasses.replace(model.config, own_denoiser=True)
+    both = Lrisc(sizes)
+    both.load_state_dict(model.state_dict(), strict=False)
+    config = {"defaults": {"steps": 1, "gamma": 0.5}, "snr_db": (0, 20)}
+    for name, network, said in (("one", model, {}), ("two", both, {"sent_fidelity": 0.3})):
+        card = {"system": "lrisc", "config": config | said | {"model": network.config.to_mapping()}}
+        release(tmp_path / name, name, network.state_dict(), card)
+
+    def shown(name: str, *options: str) -> tuple[torch.Tensor, torch.Tensor]:
+        scheme = LriscScheme(f"weights={tmp_path / name}", *options)
+        trip = transmit(scheme, image, Fraction(1, 12), load_channel("awgn"), 10.0)
+        return trip.transmission.symbols[0], trip.decoded.images
+
+    for sent, same in zip(shown("one", "gamma=0"), shown("two", "gamma=0"), strict=True):
+        assert torch.equal(sent, same)
+    for sent, other in zip(shown("one"), shown("two"), strict=True):
+        assert not torch.equal(sent, other)
+    fingerprints = {
+        LriscScheme(f"weights={tmp_path / 'two'}", *options).fingerprint() for options in ((), ("gamma=0",))
+    }
+    assert len(fingerprints) == 2
+
+
+@pytest.mark.parametrize("fidelity", [1, -0.1, "0.3", True])
+def test_a_card_with_no_such_fidelity_is_refused(model, tmp_path, fidelity):
+    config = {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.5}, "snr_db": (0, 20)}
+    release(tmp_path, "mine", model.state_dict(), {"system": "lrisc", "config": config | {"sent_fidelity": fidelity}})
+    with pytest.raises(UserError, match="'sent_fidelity' in the model card"):
+        LriscScheme(f"weights={tmp_path}")

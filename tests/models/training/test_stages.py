@@ -23,8 +23,8 @@ from simulator.models.training.data import ImageStore, training_batch
 from simulator.models.training.learner import LoopConfig
 from simulator.models.training.loop import CHECKPOINT, run
 from simulator.models.training.session import read_config
-from simulator.models.training.stages import LriscSystem, known_limits
-from simulator.models.training.trainee import PSNR_END_PARTS, TRAINED_MODULES, LriscTrainee, StageConfig
+from simulator.models.training.stages import LriscSystem, _grown, known_limits
+from simulator.models.training.trainee import END_PARTS, TRAINED_MODULES, LriscTrainee, StageConfig
 
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
 LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
@@ -32,6 +32,8 @@ LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
 
 class BlurDistance:
     """Stands in for LPIPS: the distance of local means."""
+
+    name = "blur"
 
     def to(self, device: torch.device) -> "BlurDistance":
         return self
@@ -85,7 +87,7 @@ def trainee(started) -> Callable[..., Dying]:
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.add_(0.03 * torch.randn(parameter.shape))
-        return Dying(model, stage, loss, BlurDistance())
+        return Dying(model, stage, loss, [BlurDistance()])
 
     return make
 
@@ -243,6 +245,11 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.loss.snr_skew=0", "'snr_skew' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
         ("stages.2.loss.psnr_end_only=true", "needs 'algorithm: 3', not 2"),
+        ("stages.2.loss.perception_end_only=true", "'perception_end_only' of stage 2 needs 'algorithm: 3', not 2"),
+        ("stages.11.loss.perception_end_only=true", "exclude each other"),
+        ("stages.1.loss.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1.0; it must be from 0 to below 1"),
+        ("stages.1.loss.lattice=-1", "'lattice' of 'loss' is -1.0; it must be 0 or more"),
+        ("stages.1.loss.nets=[resnet]", "'nets' of 'loss' knows alex, .*, not resnet"),
         ("loop.crop=100", "must be multiples of 16"),
         ("stages.1.loop.minutes=-1", "'minutes' is -1.0; it must be positive"),
         ("stages.1.algorithm=4", "must be 1, 2 or 3"),
@@ -340,7 +347,7 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
     run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
     state = one.model.state_dict()
     changed = {name for name, weight in before.state_dict().items() if not torch.equal(weight, state[name])}
-    own = {name for name in state if any(part in name for part in PSNR_END_PARTS)}
+    own = {name for name in state if any(part in name for part in END_PARTS["psnr"])}
     assert changed <= own
     transmitter = ("transform.branch", "transform.faithful", "encoder.blocks", "encoder.snr", "encoder.faithful")
     for part in (*transmitter, "decoder.blocks", "decoder.snr", "denoiser.down"):
@@ -350,6 +357,90 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
     assert {key: after[key] for key in ("lpips", "psnr_db_perceptual")} == {
         key: figures[key] for key in ("lpips", "psnr_db_perceptual")
     }
+
+
+def grown(one: Dying, loss: StageConfig) -> Dying:
+    """The trainee of a stage for the perception end, from another one's weights."""
+    sizes = dataclasses.replace(one.model.config, own_denoiser=True)
+    model = Lrisc(sizes)
+    model.load_state_dict(_grown(one.model.state_dict(), sizes))
+    return Dying(model, 3, loss, [BlurDistance()])
+
+
+EYES = dataclasses.replace(
+    LOSS, perception_end_only=True, sent_fidelity=0.3, perception_from=-1.0, structure=0.3, lattice=1.0
+)
+
+
+def test_training_the_perception_end_only_leaves_the_other_end_as_it_was(trainee, store, tmp_path):
+    shared = trainee(3)
+    one = grown(shared, EYES)
+    images = training_batch(store, 0, 0, 4, 64)
+    figures = one.validate(one.model, images)
+    assert figures["psnr_db"] == shared.validate(shared.model, images)["psnr_db"]
+    before = copy.deepcopy(one.model.state_dict())
+    loop = LoopConfig(
+        steps=20, batch=8, crop=64, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
+    )
+    run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
+    changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
+    assert changed
+    assert all(name.startswith("lifelike.") for name in changed)
+    after = one.validate(one.model, images)
+    assert after["psnr_db"] == figures["psnr_db"]
+    assert after["psnr_db_perceptual"] > figures["psnr_db_perceptual"] + 0.1
+    assert after["score"] == pytest.approx(after["psnr_db_perceptual"] - 50 * after["lpips"], rel=1e-5)
+    assert one.measure != shared.measure
+
+
+def test_images_of_the_perception_end_are_sent_as_asked(trainee, store, monkeypatch):
+    one, told = grown(trainee(3), EYES), []
+    send = one.model.send
+
+    def spy(z, levels, aim):
+        told.append(aim.fidelity)
+        return send(z, levels, aim)
+
+    monkeypatch.setattr(one.model, "send", spy)
+    backward(one, store, progress=1.0, steps=1)
+    assert torch.equal(torch.cat(told), torch.full((8,), 0.3))
+
+
+def test_a_joint_stage_trains_both_denoisers_each_on_its_images(trainee, store, monkeypatch):
+    one, served = grown(trainee(3), dataclasses.replace(LOSS, sent_fidelity=0.3)), {}
+    for name, other in (("denoiser", 0.3), ("lifelike", 1.0)):
+        denoise = getattr(one.model, name).forward
+
+        def spy(x, condition, time, denoise=denoise, name=name, other=other):
+            assert not (condition.aim.fidelity == other).any()
+            served[name] = served.get(name, 0) + len(x)
+            return denoise(x, condition, time)
+
+        monkeypatch.setattr(getattr(one.model, name), "forward", spy)
+    freeze(one)
+    backward(one, store, progress=1.0)
+    assert min(served.values()) > 0
+    for name, parameter in one.model.named_parameters():
+        if name.split(".")[0] in TRAINED_MODULES[3]:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_stage_for_the_perception_end_grows_its_denoiser(tmp_path):
+    """From released weights with one denoiser to a card and weights with two."""
+    config = {
+        "system": "lrisc",
+        "name": "eyes",
+        "stages": [
+            {"algorithm": 3, "start": "lrisc-compact", "loss": {"perception_end_only": True, "sent_fidelity": 0.3}}
+        ],
+        "loop": {"steps": 1},
+    }
+    (stage,) = LriscSystem().stages(config)
+    assert stage.card["config"]["model"]["own_denoiser"] is True
+    assert stage.card["config"]["sent_fidelity"] == 0.3
+    assert stage.card["known_limits"][-1].startswith("its perception end went on alone")
+    assert LriscConfig.from_mapping(stage.card["config"]["model"]).own_denoiser
 
 
 def test_psnr_end_alone_never_sees_the_true_image(trainee, store, monkeypatch):
