@@ -51,7 +51,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
         # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        public = {"share": False, "footer_links": [], "run_history": False, "mcp_server": False, "pwa": False}
+        public: dict[str, Any] = {"share": False, "footer_links": [], "run_history": False, "mcp_server": False, "pwa": False}
         try:
             page.launch(
                 server_name=HOST,
