@@ -51,7 +51,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
         # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        public: dict[str, Any] = {"share": False, "footer_links": [], "run_history": False, "mcp_server": False, "pwa": False}
+        closed: dict[str, Any] = {"share": False, "run_history": False, "mcp_server": False, "pwa": False}
         try:
             page.launch(
                 server_name=HOST,
@@ -64,7 +64,8 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
                 css=(files("simulator.app") / "style.css").read_text(),
                 app_kwargs={"middleware": [Middleware(OwnPageOnly)]},
                 ssr_mode=False,
-                **public,
+                footer_links=[],
+                **closed,
             )
             print(f"playground on http://{HOST}:{port} (Ctrl+C ends it); pictures stay on this machine", flush=True)
             threading.Event().wait()
