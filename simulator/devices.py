@@ -4,13 +4,9 @@ A scheme that has a choice has a method `compute_in("fp32" | "bf16")`. `auto` de
 it came out at belongs to the keys of rows and to the provenance of results.
 """
 
-from typing import TypeVar
-
 import torch
 
 from simulator.errors import UserError
-
-Anything = TypeVar("Anything")
 
 PRECISIONS = ("auto", "fp32", "bf16")
 # As /proc/cpuinfo names them. Elsewhere bfloat16 is emulated, slower than float32; other devices were not measured.
@@ -55,16 +51,3 @@ def check_device(device: str) -> None:
     if int(index or 0) >= present.get(kind, 0):
         there = ", ".join(name for name, count in present.items() if count)
         raise UserError(f"device '{device}' does not exist; this machine has: {there}")
-
-
-def on_device(scheme: Anything, device: str, precision: str = "auto") -> Anything:
-    """Move a scheme that can be moved (one with a method `to`), and choose the arithmetic of one that has a choice.
-
-    The others compute on the CPU, in what they are written in.
-    """
-    resolved = resolve_precision(precision, device)
-    if (move := getattr(scheme, "to", None)) is not None:
-        move(device)
-    if (compute_in := getattr(scheme, "compute_in", None)) is not None:
-        compute_in(resolved)
-    return scheme

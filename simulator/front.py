@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device, on_device
+from simulator.devices import check_device
 from simulator.errors import UserError
 from simulator.images import load_image as read_image
 from simulator.images import to_float
 from simulator.images.reading import MIN_SIDE
-from simulator.link import Bound, Scheme, check_supported
+from simulator.link import Bound, Scheme, check_supported, on_device
 from simulator.link import load_scheme as find_scheme
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from simulator import devices as precision
-from simulator.devices import on_device, resolve_precision
-from simulator.link import load_scheme, transmit
+from simulator.devices import resolve_precision
+from simulator.link import load_scheme, on_device, transmit
 from simulator.sweep import plan
 from simulator.sweep.inputs import SweepConfig, load_inputs
 

@@ -14,7 +14,7 @@ from simulator.baselines.published.library import imported
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.link import bandwidth_ratio, load_scheme, transmit
+from simulator.link import bandwidth_ratio, load_scheme, on_device, transmit
 
 SWINJSCC_RATES = (32, 64, 96, 128, 192)
 SWINJSCC_SA_RA = {
@@ -96,9 +96,7 @@ def _plan(
 def _measure(
     spec: str, cbr: Fraction, snr_db: float, paper: tuple[float, float] | None, precision: str, limit: int | None
 ) -> Point:
-    scheme, channel = load_scheme(spec), load_channel("awgn")
-    if hasattr(scheme, "compute_in"):
-        scheme.compute_in(precision)
+    scheme, channel = on_device(load_scheme(spec), "cpu", precision), load_channel("awgn")
     psnrs, payload, total = [], [], []
     for one in load_image_set("kodak")[:limit]:
         trip = transmit(scheme, one.pixels[None], cbr, channel, snr_db)

@@ -13,11 +13,10 @@ import torch
 from PIL import Image
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import on_device
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
 from simulator.images.pixels import to_float, to_uint8
-from simulator.link import Bound, Scheme, check_supported, load_scheme
+from simulator.link import Bound, Scheme, capabilities, check_supported, load_scheme, on_device
 from simulator.link.delivery import Delivery, deliver
 from simulator.metrics.backbones import backbone_file
 from simulator.metrics.lpips import LpipsNet
@@ -199,8 +198,8 @@ def warm_up(machine: Machine) -> None:
 
 def supported_cbrs(scheme: Scheme | Bound | None) -> list[str]:
     """Which of the usual bandwidth ratios a scheme runs at; all of them if there is none to ask."""
-    supports = getattr(scheme, "supports", lambda cbr: None)
-    return [text for text in USUAL_CBRS if not supports(Fraction(text))]
+    can = capabilities(scheme)
+    return [text for text in USUAL_CBRS if not can.supports(Fraction(text))]
 
 
 def specification(name: str, options: str) -> str:

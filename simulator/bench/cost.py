@@ -15,7 +15,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from simulator.channels import load_channel
 from simulator.codecs.held import networks
 from simulator.images import load_image_set
-from simulator.link import Bound, Decoded, LinkState, Reception, Scheme, Transmission, load_scheme, transmit
+from simulator.link import (
+    Bound,
+    Decoded,
+    LinkState,
+    Reception,
+    Scheme,
+    Transmission,
+    capabilities,
+    load_scheme,
+    transmit,
+)
 
 SNR_DB = 10.0
 CBR = Fraction(1, 16)
@@ -93,7 +103,7 @@ class _Meter:
     """A scheme whose two halves are measured by an instrument each."""
 
     def __init__(self, scheme: Scheme, instrument: Callable[[], Any]) -> None:
-        self.name, self.genie = scheme.name, getattr(scheme, "genie", False)
+        self.name, self.genie = scheme.name, capabilities(scheme).genie
         self.found: list[tuple[float, ...]] = []
         self._scheme, self._instrument = scheme, instrument
 

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from simulator.devices import on_device
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.link import LinkState, Scheme, channel_uses, load_scheme, transmit
+from simulator.link import LinkState, Scheme, channel_uses, load_scheme, on_device, transmit
 from simulator.results.provenance import environment
 from simulator.spec.plugins import plugin_names, standard_schemes
 

@@ -4,10 +4,20 @@ from simulator.channels.base import (
     Channel,
     Realisation,
     Received,
-    channel_identity,
     fade,
     noise_variance,
 )
+from simulator.channels.contract import ChannelCapabilities, capabilities, channel_identity
 from simulator.channels.load import load_channel
 
-__all__ = ["Channel", "Realisation", "Received", "channel_identity", "fade", "load_channel", "noise_variance"]
+__all__ = [
+    "Channel",
+    "ChannelCapabilities",
+    "Realisation",
+    "Received",
+    "capabilities",
+    "channel_identity",
+    "fade",
+    "load_channel",
+    "noise_variance",
+]

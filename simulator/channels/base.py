@@ -1,18 +1,14 @@
 """The channel contract: what is drawn, what is received, and who a channel is."""
 
-import hashlib
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from simulator.phy.constellation import gaussian_quantiser, posterior
 from simulator.randomness import sionna_seeded
-from simulator.spec.plugins import plugin_module
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
@@ -100,13 +96,7 @@ class Channel(Protocol):
 
     The name is the full specification, such as `rician:K=6`: link adaptation loads the channel by it.
 
-    Some methods are optional. `survey(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link
-    adaptation what it would find in `count` realisations faster than drawing them does: |h|^2 as float32 [count, S, n],
-    n samples which the symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses;
-    and the symbols per stretch. `fingerprint() -> str` is all that changes results beside the name and the file of the
-    class, such as a table that it reads. `announce(snr_db) -> tuple[str, float]` gives the channel's name and average
-    SNR as both ends believe them to be, where that is not the truth; link adaptation then goes by that channel's
-    statistics, and its draws are those of that name.
+    `simulator.channels.ChannelCapabilities` lists the methods that are optional.
     """
 
     name: str
@@ -121,22 +111,6 @@ class Channel(Protocol):
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         """Send complex64 [K] symbols (mean power <= 1) through a realisation of at least K uses."""
         ...
-
-
-def channel_identity(channel: Channel) -> str:
-    """What a row knows a channel by: its name, its fingerprint if it has one, and a stranger's code by its hash.
-
-    That code is the file of its class and the file that its entry point names. The program's own channels are told
-    apart by name and options alone.
-    """
-    parts = [channel.name]
-    if hasattr(channel, "fingerprint"):
-        parts.append(channel.fingerprint())
-    modules = {type(channel).__module__, plugin_module("simulator.channels", channel.name)}
-    for module in sorted(one for one in modules if one and one.partition(".")[0] != "simulator"):
-        source = getattr(sys.modules.get(module), "__file__", None)
-        parts.append(module if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest())
-    return " ".join(parts)
 
 
 def noise_variance(snr_db: float) -> float:

@@ -1,12 +1,68 @@
 """A channel held to its contract: what breaks in it must not look like a scheme's failure."""
 
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from simulator.channels.base import Channel, Realisation, Received
 from simulator.errors import UserError, in_one_line, is_the_machines
+from simulator.spec.plugins import plugin_module
+
+
+@dataclass(frozen=True)
+class ChannelCapabilities:
+    """The optional methods and attributes of a channel, by name. Those that it lacks have the defaults here.
+
+    Attributes:
+        survey: `(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation what it would
+            find in `count` realisations, faster than drawing them: |h|^2 as float32 [count, S, n], n samples which the
+            symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses; and the
+            symbols per stretch.
+        fingerprint: all that changes results beside the name and the file of the class, such as a table that it reads.
+        announce: from the SNR in dB, the channel's name and average SNR as both ends believe them to be, where that is
+            not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
+        draws_as: name whose draws the channel meets, where it is not the announced one.
+        distortion: what transmitter and receiver make of |h|^2 / no, an array, on average.
+        most_points: of the largest constellation that the transmitter can send; 0 for no limit.
+        streams: symbols per channel use.
+    """
+
+    survey: Callable[[int, int, int], tuple[torch.Tensor, int]] | None = None
+    fingerprint: Callable[[], str] | None = None
+    announce: Callable[[float], tuple[str, float]] | None = None
+    draws_as: str | None = None
+    distortion: Callable[[Any], Any] = lambda snr: snr
+    most_points: int = 0
+    streams: int = 1
+
+
+def capabilities(channel: Channel) -> ChannelCapabilities:
+    """What a channel can do beyond its contract."""
+    found = {one.name: getattr(channel, one.name, None) for one in fields(ChannelCapabilities)}
+    return ChannelCapabilities(**{name: one for name, one in found.items() if one is not None})
+
+
+def channel_identity(channel: Channel) -> str:
+    """What a row knows a channel by: its name, its fingerprint if it has one, and a stranger's code by its hash.
+
+    That code is the file of its class and the file that its entry point names. The program's own channels are told
+    apart by name and options alone.
+    """
+    parts = [channel.name]
+    fingerprint = capabilities(channel).fingerprint
+    if fingerprint is not None:
+        parts.append(fingerprint())
+    modules = {type(channel).__module__, plugin_module("simulator.channels", channel.name)}
+    for module in sorted(one for one in modules if one and one.partition(".")[0] != "simulator"):
+        source = getattr(sys.modules.get(module), "__file__", None)
+        parts.append(module if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    return " ".join(parts)
 
 
 def draw(channel: Channel, num_symbols: int, snr_db: float, key: int) -> Realisation:
@@ -50,7 +106,7 @@ def announce(channel: Channel, snr_db: float) -> tuple[str, float]:
     Raises:
         UserError: that raised, or returned something else.
     """
-    if not hasattr(channel, "announce"):
+    if capabilities(channel).announce is None:
         return channel.name, float(snr_db)
     match _ask(channel, "announce", snr_db):
         case (str(name), int() | float() as believed_db) if isfinite(believed_db):

@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     _check_target(args.save_reception, (".safetensors",))
 
     from simulator.channels import load_channel
-    from simulator.devices import check_device, on_device
+    from simulator.devices import check_device
     from simulator.images import load_image
     from simulator.images.pixels import to_float
-    from simulator.link import Bound, check_supported, load_scheme
+    from simulator.link import Bound, check_supported, load_scheme, on_device
     from simulator.link.delivery import deliver
 
     check_device(args.device)

@@ -12,10 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from simulator.analysis.plots import Write
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
-from simulator.devices import on_device
 from simulator.disk import write_atomically
 from simulator.images.pixels import to_uint8
-from simulator.link import Bound, Scheme, load_scheme, transmit
+from simulator.link import Bound, Scheme, load_scheme, on_device, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images

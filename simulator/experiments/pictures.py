@@ -11,9 +11,8 @@ from simulator.analysis.plots import Write, save
 from simulator.analysis.styles import STYLES
 from simulator.analysis.words import cbr_label, file_words
 from simulator.channels import load_channel
-from simulator.devices import on_device
 from simulator.disk import write_atomically
-from simulator.link import load_scheme, transmit
+from simulator.link import capabilities, load_scheme, on_device, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -78,7 +77,7 @@ def _strip(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Any) -> S
     cbr = next(one for one in config.cbrs if float(one) == row.cbr_target)
     with torch.inference_mode():
         trip = transmit(scheme, image[None], cbr, load_channel(row.channel), row.snr_db, row.realisation, config.seed)
-        inside = scheme.inspect(image, trip.reception) if trip.reception and hasattr(scheme, "inspect") else {}
+        inside = capabilities(scheme).inspect(image, trip.reception) if trip.reception else {}
     lpips = "" if row.lpips is None else f", LPIPS {row.lpips:.3f}"
     caption = "outage" if row.outage else f"{row.psnr_db:.2f} dB{lpips}, CBR {row.cbr:.4f}"
     pictures = {"source": image, **inside, "output": trip.decoded.images[0].cpu()}

@@ -8,16 +8,17 @@ from simulator.link.contracts import (
     Reception,
     Scheme,
     Transmission,
-    check_supported,
     load_scheme,
     outage_image,
 )
 from simulator.link.ledger import SymbolLedger, bandwidth_ratio, channel_uses, describe
+from simulator.link.optional import Capabilities, capabilities, check_supported, on_device
 from simulator.link.trip import Trip, channel_key, transmit
 
 __all__ = [
     "OUTAGE_GREY",
     "Bound",
+    "Capabilities",
     "Decoded",
     "LinkState",
     "Reception",
@@ -26,11 +27,13 @@ __all__ = [
     "Transmission",
     "Trip",
     "bandwidth_ratio",
+    "capabilities",
     "channel_key",
     "channel_uses",
     "check_supported",
     "describe",
     "load_scheme",
+    "on_device",
     "outage_image",
     "transmit",
 ]

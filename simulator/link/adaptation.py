@@ -13,7 +13,7 @@ from math import log2, log10
 import numpy as np
 import torch
 
-from simulator.channels import Channel, Realisation, load_channel, noise_variance
+from simulator.channels import Channel, Realisation, capabilities, load_channel, noise_variance
 from simulator.phy.mcs import MCS_TABLE, Mcs, select_mcs
 from simulator.phy.miesm import effective_snr_db, mean_lost_bits
 from simulator.phy.qam import BITS_PER_SYMBOL
@@ -122,9 +122,9 @@ def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
 @lru_cache(maxsize=32)
 def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     channel, loss = load_channel(name), estimation_loss(name, snr_db)
-    bits, distort = _bits_per_symbol(channel), getattr(channel, "distortion", lambda snr: snr)
-    if hasattr(channel, "survey"):
-        power, stretch = _survey(name, num_symbols)
+    bits, distort = _bits_per_symbol(channel), capabilities(channel).distortion
+    if (surveyed := _survey(name, num_symbols)) is not None:
+        power, stretch = surveyed
         samples = power.shape[-1]
         if num_symbols <= _SHORT:  # a short code block may by chance meet more of the bad samples than of the good
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
@@ -159,8 +159,12 @@ def _flat_power(name: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int]:
-    power, stretch = load_channel(name).survey(num_symbols, DRAWS, derive_key("outlook", name))  # type: ignore[attr-defined]
+def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int] | None:
+    """What the channel's own survey tells; None if it has none."""
+    survey = capabilities(load_channel(name)).survey
+    if survey is None:
+        return None
+    power, stretch = survey(num_symbols, DRAWS, derive_key("outlook", name))
     return power.numpy(), stretch
 
 
@@ -199,7 +203,7 @@ def _power(realisation: Realisation) -> np.ndarray:
 
 def _bits_per_symbol(channel: Channel) -> int:
     """Of the largest constellation in the table that the channel's transmitter can send."""
-    points = getattr(channel, "most_points", 0)
+    points = capabilities(channel).most_points
     return max(bits for bits in BITS_PER_SYMBOL if not points or 2**bits <= points)
 
 

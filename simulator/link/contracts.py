@@ -6,7 +6,6 @@ The decoder gets a `Reception` and nothing else.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -156,13 +155,7 @@ class Decoded:
 class Scheme(Protocol):
     """A way to send images. The name is the full specification, such as `bpg-ldpc:16qam-1/2`.
 
-    Four methods are optional: `supports(cbr: Fraction) -> str | None` gives the reason why the scheme cannot run at a
-    bandwidth ratio (a sweep asks before it starts), `to(device: str)` moves its networks and returns the scheme,
-    `compute_in(precision: str)` chooses "fp32" or "bf16" for whatever the two ends need not agree on, and
-    `inspect(image, reception) -> dict[str, Tensor]` makes pictures of what is inside for one image [3, H, W] and what
-    was received of it: float32 [3, h, w] in [0, 1] each, of any size, by title. No result depends on it.
-
-    A scheme with the attribute `genie = True` is told by `LinkState.realisations` what every image is about to meet.
+    `simulator.link.Capabilities` lists the methods and attributes that are optional.
     """
 
     name: str
@@ -204,17 +197,6 @@ def load_scheme(spec: str) -> Scheme | Bound:
         UserError: no such scheme, or an option it does not know.
     """
     return load_plugin("simulator.schemes", "scheme", spec)
-
-
-def check_supported(scheme: Scheme | Bound, cbr: Fraction) -> None:
-    """Ask a scheme that is made for some bandwidth ratios only (it has a method `supports`).
-
-    Raises:
-        UserError: it cannot run at this one, and why.
-    """
-    supports = getattr(scheme, "supports", None)
-    if supports and (reason := supports(cbr)):
-        raise UserError(f"scheme '{scheme.name}' cannot run at CBR {cbr}: {reason}")
 
 
 def outage_image(image_size: tuple[int, int]) -> torch.Tensor:

@@ -9,7 +9,18 @@ from typing import Any
 import torch
 
 from simulator.channels import Channel
-from simulator.link import Bound, Decoded, LinkState, Reception, Scheme, Transmission, Trip, describe, transmit
+from simulator.link import (
+    Bound,
+    Decoded,
+    LinkState,
+    Reception,
+    Scheme,
+    Transmission,
+    Trip,
+    capabilities,
+    describe,
+    transmit,
+)
 from simulator.metrics import LpipsNet, Metrics, measure
 
 
@@ -79,7 +90,7 @@ class _Stopwatch:
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
         self.name = scheme.name
-        self.genie = getattr(scheme, "genie", False)
+        self.genie = capabilities(scheme).genie
         self._spent = [0.0, 0.0]
 
     def fingerprint(self) -> str:

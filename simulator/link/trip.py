@@ -6,11 +6,13 @@ from fractions import Fraction
 import torch
 
 from simulator.channels import Channel, Realisation
+from simulator.channels import capabilities as channel_capabilities
 from simulator.channels.contract import announce, cross, draw
 from simulator.images.pixels import image_digest
 from simulator.link.audit import check_bill, check_control, check_shown, check_transmission
 from simulator.link.contracts import Bound, Decoded, LinkState, Reception, Scheme, Transmission
 from simulator.link.ledger import SymbolLedger, channel_uses
+from simulator.link.optional import capabilities
 from simulator.randomness import derive_key
 
 
@@ -64,9 +66,10 @@ def transmit(
     budget = channel_uses(cbr, size)
     state = LinkState(*announce(channel, snr_db))
     # By the name that both ends believe: what a wrong belief costs is told from draws that are otherwise the same.
-    draws_as = getattr(channel, "draws_as", state.channel)
+    carries = channel_capabilities(channel)
+    draws_as = carries.draws_as or state.channel
     keys = [channel_key(image, draws_as, snr_db, realisation, seed) for image in images]
-    genie = getattr(scheme, "genie", False)
+    genie = capabilities(scheme).genie
     if isinstance(scheme, Bound):
         draws = [draw(channel, budget, snr_db, key) for key in keys]
         decoded, ledgers = scheme.reconstruct(images.clone(), budget, tuple(one.without_noise() for one in draws))
@@ -84,8 +87,7 @@ def transmit(
     realised = [draw(channel, len(symbols), snr_db, key) for symbols, key in pairs]
     received = [cross(channel, symbols, one) for symbols, one in zip(transmission.symbols, realised, strict=True)]
     bills = zip(transmission.ledgers, received, strict=True)
-    streams = getattr(channel, "streams", 1)
-    ledgers = [ledger.over_streams(streams) + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
+    ledgers = [ledger.over_streams(carries.streams) + SymbolLedger(pilots=one.overhead) for ledger, one in bills]
     measured = [dict(one.measured) for one in received]
     received = [replace(one, measured={}) for one in received]
     reception = Reception(received, size, state, transmission.control)
@@ -97,4 +99,4 @@ def transmit(
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:
     """The bill of a bound, with what the channel spends beside as many symbols."""
     sent = cross(channel, torch.zeros(bill.total, dtype=torch.complex64), realisation)
-    return bill.over_streams(getattr(channel, "streams", 1)) + SymbolLedger(pilots=sent.overhead)
+    return bill.over_streams(channel_capabilities(channel).streams) + SymbolLedger(pilots=sent.overhead)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device, on_device
+from simulator.devices import check_device
 from simulator.errors import UserError
 from simulator.images import NamedImage, load_image_set
-from simulator.link import Bound, Scheme, check_supported, load_scheme
+from simulator.link import Bound, Scheme, check_supported, load_scheme, on_device
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.results.written import is_listed

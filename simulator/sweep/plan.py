@@ -13,7 +13,7 @@ from simulator.channels import channel_identity
 from simulator.devices import resolve_precision
 from simulator.errors import UserError
 from simulator.images import NamedImage, group_by_size
-from simulator.link import Bound, Scheme
+from simulator.link import Bound, Scheme, capabilities
 from simulator.results.rows import ROW_FORMAT
 from simulator.sweep.inputs import Inputs, SweepConfig
 from simulator.sweep.trials import Task
@@ -71,8 +71,9 @@ def row_key(*parts: object) -> str:
 
 def _identity(scheme: Scheme | Bound, config: SweepConfig) -> str:
     """Fingerprint of a scheme; learned ones compute other last bits on another kind of device, or in bfloat16."""
-    kind = config.device.partition(":")[0] if hasattr(scheme, "to") else "cpu"
-    if hasattr(scheme, "compute_in") and resolve_precision(config.precision, config.device) == "bf16":
+    can = capabilities(scheme)
+    kind = "cpu" if can.to is None else config.device.partition(":")[0]
+    if can.compute_in is not None and resolve_precision(config.precision, config.device) == "bf16":
         kind += " bf16"
     return f"{scheme.fingerprint()} {kind}"
 

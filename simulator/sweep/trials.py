@@ -9,11 +9,21 @@ from typing import Any
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device, on_device
+from simulator.devices import check_device
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
 from simulator.images import NamedImage
 from simulator.images.pixels import to_uint8
-from simulator.link import Bound, Scheme, SymbolLedger, channel_uses, describe, load_scheme, outage_image
+from simulator.link import (
+    Bound,
+    Scheme,
+    SymbolLedger,
+    capabilities,
+    channel_uses,
+    describe,
+    load_scheme,
+    on_device,
+    outage_image,
+)
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet, load_metric, measure, measure_further
 from simulator.results.gallery import encode_png
@@ -74,7 +84,7 @@ class Worker:
         """One outcome per image of the task."""
         scheme, channel = self._scheme(task.scheme, task.fingerprint), self._channel(task.channel)
         # On a CPU a batch gains nothing, and would change last bits: images go one at a time.
-        step = 1 if self._device == "cpu" or not hasattr(scheme, "to") else len(task.images)
+        step = 1 if self._device == "cpu" or capabilities(scheme).to is None else len(task.images)
         starts = range(0, len(task.images), step)
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]
 

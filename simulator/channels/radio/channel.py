@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from simulator.channels.base import Channel, Realisation, Received
+from simulator.channels.contract import capabilities
 from simulator.channels.grid import PILOT_SYMBOLS, ResourceGrid
 from simulator.channels.ofdm import OfdmChannel, OfdmRealisation
 from simulator.channels.radio.converter import Converter
@@ -94,19 +95,19 @@ class RadioChannel:
         in_time = radio.ofdm or radio.adc_bits is not None or not radio.transmits_ideally
         self._transmitter = Transmitter(radio, over_grid if in_time else None)
         self._converter = None if radio.adc_bits is None else Converter(radio.adc_bits, over_grid)
-        self.draws_as = channel.announce(0.0)[0] if hasattr(channel, "announce") else channel.name
-        if hasattr(channel, "survey"):
-            self.survey = channel.survey
+        self._can = capabilities(channel)
+        self.draws_as = self._can.announce(0.0)[0] if self._can.announce else channel.name
+        self.survey = self._can.survey
 
     def fingerprint(self) -> str:
         """That of the channel."""
-        return self._channel.fingerprint() if hasattr(self._channel, "fingerprint") else ""
+        return self._can.fingerprint() if self._can.fingerprint else ""
 
     def announce(self, snr_db: float) -> tuple[str, float]:
         """What both ends believe of the channel, and their own parts, which they know."""
-        if not hasattr(self._channel, "announce"):
+        if self._can.announce is None:
             return self.name, float(snr_db)
-        name, believed_db = self._channel.announce(snr_db)
+        name, believed_db = self._can.announce(snr_db)
         return name + self._suffix, believed_db
 
     @property
