@@ -49,6 +49,7 @@ class BpgLdpc:
         },
         bare="mcs",
         standard=1,
+        opening=2,
     )
 
     def __init__(self, *options: str) -> None:

@@ -33,6 +33,7 @@ class DeepJscc:
         "SNR-adaptive DeepJSCC: one convolutional net per bandwidth ratio",
         {"weights": Text("FOLDER", "folder with weights of your own (default: the released ones)")},
         standard=2,
+        opening=3,
     )
 
     def __init__(self, *options: str) -> None:

@@ -44,6 +44,7 @@ class LriscScheme:
             "seed": Number(0, 0, 2**53, whole=True, help="seed of x_N"),
         },
         standard=3,
+        opening=1,
     )
 
     def __init__(self, *options: str) -> None:

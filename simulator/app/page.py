@@ -19,7 +19,7 @@ from simulator.app.controls import (
 )
 from simulator.app.session import Machine, Outcome
 from simulator.errors import SchemeError, UserError, in_one_line
-from simulator.spec.plugins import standard_schemes
+from simulator.spec.plugins import opening_schemes
 
 CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
 INTRODUCTION = """# Wireless image simulator
@@ -172,11 +172,11 @@ def _split(values: tuple[Any, ...], *groups: PictureControls | LinkControls | Co
 
 
 def _favourites(schemes: tuple[str, ...]) -> list[str]:
-    """Schemes to open with: the standard ones among those offered, else whatever there is.
+    """Schemes to open with: those that declare it among those offered, else whatever there is.
 
     Raises:
         UserError: there is none at all.
     """
     if not schemes:
         raise UserError("no scheme is installed; install the package again (pip install -e .)")
-    return [name for name in standard_schemes() if name in schemes] or list(schemes)
+    return [name for name in opening_schemes() if name in schemes] or list(schemes)

@@ -98,9 +98,10 @@ class Declaration:
         options: by key, in the order in which the canonical name spells them.
         bare: key of the `Choice` that is written without `key=`.
         form: what follows the name before any option, such as `FILE.py:CLASS`.
-        standard: place among the schemes that a sweep runs and the playground opens with when none is named; None
-            leaves a scheme out of them.
+        standard: place among the schemes that a sweep runs when none is named; None leaves a scheme out of them.
+        opening: place among the schemes that the playground opens with; None leaves a scheme out of them.
         declared: False if the plug-in declares nothing itself, so that its options are unknown.
+        broken: why the plug-in cannot be imported; empty if it can.
     """
 
     name: str
@@ -109,7 +110,9 @@ class Declaration:
     bare: str = ""
     form: str = ""
     standard: int | None = None
+    opening: int | None = None
     declared: bool = True
+    broken: str = ""
 
     def read(self, options: Sequence[str]) -> dict[str, Any]:
         """Read options as written after the name; what is not given takes its default.

@@ -55,8 +55,12 @@ def declarations(group: str) -> list[Declaration]:
 
 def standard_schemes() -> list[str]:
     """Schemes to run when none is named, in the order that they declare."""
-    standard = [one for one in declarations(SCHEMES) if one.standard is not None]
-    return [one.name for one in sorted(standard, key=lambda one: (one.standard, one.name))]
+    return _in_order("standard")
+
+
+def opening_schemes() -> list[str]:
+    """Schemes with which the playground opens, in the order that they declare."""
+    return _in_order("opening")
 
 
 def find_declaration(group: str, name: str) -> Declaration | None:
@@ -65,12 +69,17 @@ def find_declaration(group: str, name: str) -> Declaration | None:
     return found if found is not None and found.declared else None
 
 
+def _in_order(place: str) -> list[str]:
+    found = [(getattr(one, place), one.name) for one in declarations(SCHEMES)]
+    return [name for number, name in sorted(one for one in found if one[0] is not None)]
+
+
 def _declaration(point: EntryPoint) -> Declaration:
     try:
         factory = point.load()
     except Exception as error:  # another package's, which may break in any way; using it says more
-        reason = in_one_line(f"{type(error).__name__}: {error}")
-        return Declaration(point.name, f"cannot be imported ({reason})", declared=False)
+        reason = in_one_line(str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}")
+        return Declaration(point.name, f"cannot be imported ({reason})", declared=False, broken=reason)
     declaration = getattr(factory, "declaration", None)
     if isinstance(declaration, Declaration):
         return declaration

@@ -14,7 +14,7 @@ from simulator.link import Bound, Scheme, check_supported, load_scheme, on_devic
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
 from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.results.written import is_listed
-from simulator.spec.plugins import standard_schemes
+from simulator.spec.plugins import SCHEMES, declarations, standard_schemes
 
 Named = TypeVar("Named", Channel, Scheme | Bound)
 
@@ -141,6 +141,9 @@ def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[st
     """The schemes asked for, else the standard ones that have their weights and support every CBR."""
     if config.schemes:
         return {spec: _load(spec, config) for spec in config.schemes}
+    for one in declarations(SCHEMES):
+        if one.broken:  # it may be a standard one
+            notify(f"left out {one.name}: {one.broken}")
     schemes = {}
     for name in standard_schemes():
         try:
