@@ -12,6 +12,7 @@ import os
 import re
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 from simulator.errors import SchemeError, UserError, in_one_line
@@ -19,6 +20,7 @@ from simulator.surroundings import own_settings
 from simulator.version import __version__
 
 # In the order of the help text. Each module has `configure(subparsers)`; none imports anything heavy.
+# Further ones are found by entry point: the group `simulator.verbs` names such modules.
 VERBS = (
     "sweep",
     "transmit",
@@ -31,7 +33,6 @@ VERBS = (
     "compare",
     "check",
     "bench",
-    "bpg",
     "train",
     "data",
     "weights",
@@ -59,6 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         import_module(f"simulator.cli.{verb}").configure(subparsers)
+    for point in sorted(entry_points(group="simulator.verbs"), key=lambda point: point.name):
+        try:
+            point.load().configure(subparsers)
+        except Exception as error:  # another package's, which may break in any way; the other verbs work
+            reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            print(in_one_line(f"warning: verb '{point.name}' is left out: {reason}"), file=sys.stderr)
     return parser
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from simulator.baselines import bpg
-from simulator.cli import bpg as cli
+from simulator.baselines import bpg_verb as cli
 from simulator.errors import UserError
 
 
@@ -81,6 +81,8 @@ def test_bad_options_end_with_exit_2(options: list[str]) -> None:
 
 
 def test_configuring_imports_nothing_heavy() -> None:
-    script = "import sys, simulator.cli.bpg; print(sorted({'av', 'numpy', 'torch', 'PIL'} & set(sys.modules)))"
+    script = (
+        "import sys, simulator.baselines.bpg_verb; print(sorted({'av', 'numpy', 'torch', 'PIL'} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

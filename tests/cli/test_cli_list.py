@@ -1,6 +1,7 @@
 """`list` shows what is there; its options are those that the parsers take."""
 
 import json
+from fractions import Fraction
 
 import pytest
 
@@ -9,7 +10,16 @@ from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.experiments.read import experiment_names
 from simulator.spec.options import Declaration, Number
-from simulator.spec.plugins import CHANNELS, METRICS, SCHEMES, declarations, plugin_names, standard_schemes
+from simulator.spec.plugins import (
+    CHANNELS,
+    METRICS,
+    SCHEMES,
+    declarations,
+    opening_schemes,
+    plugin_names,
+    standard_schemes,
+)
+from simulator.sweep.inputs import SweepConfig, load_inputs
 
 
 def _listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
@@ -60,16 +70,44 @@ def test_plugin_of_a_stranger_without_declaration_is_described_by_its_docstring(
     assert "toy" not in standard_schemes()
 
 
-def test_plugin_that_cannot_be_imported_is_listed_with_the_reason(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """An installed package whose scheme and verb cannot be imported."""
     folder = tmp_path / "broken-1.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (folder / "entry_points.txt").write_text("[simulator.schemes]\nbroken = no_such_module_at_all:Scheme\n")
+    groups = "[simulator.schemes]\nbroken = no_such_module_at_all:Scheme\n"
+    groups += "[simulator.verbs]\nshatter = no_such_module_at_all\n"
+    (folder / "entry_points.txt").write_text(groups)
     monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_plugin_that_cannot_be_imported_is_listed_with_the_reason(broken, capsys):
     found = {one["name"]: one for one in _listed(capsys, "schemes")["schemes"]}
     assert "cannot be imported" in found["broken"]["summary"]
     assert "no_such_module_at_all" in found["broken"]["summary"]
     assert "bpg-ldpc" in found
+
+
+def test_sweep_says_that_it_left_out_what_cannot_be_imported(broken):
+    notes = []
+    wanted = SweepConfig((10.0,), (Fraction(1, 16),), limit=1, lpips="none")
+    assert "broken" not in load_inputs(wanted, notes.append).schemes
+    assert "left out broken: No module named 'no_such_module_at_all'" in notes
+
+
+def test_order_of_standard_and_opening_schemes():
+    assert standard_schemes() == ["bpg-ldpc", "deepjscc", "lrisc", "bpg-capacity"]
+    assert opening_schemes() == ["lrisc", "bpg-ldpc", "deepjscc"]
+
+
+def test_verb_that_cannot_be_imported_is_one_warning(broken, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    out, err = capsys.readouterr()
+    assert "bpg" in out
+    assert err == "warning: verb 'shatter' is left out: No module named 'no_such_module_at_all'\n"
 
 
 def test_unknown_kind_is_refused(capsys):
