@@ -38,8 +38,8 @@ def test_noise_on_each_real_dimension_is_seen(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_gain_of_the_wrong_power_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = flat._rayleigh
-    monkeypatch.setattr(flat, "_rayleigh", lambda count, key: right(count, key) * 2**0.5)
+    right = flat.rayleigh_gains
+    monkeypatch.setattr(flat, "rayleigh_gains", lambda count, key: right(count, key) * 2**0.5)
     assert [check.passed for check in selftest.check_channel("rayleigh-fast")] == [True, False]
 
 
