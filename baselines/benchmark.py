@@ -1,4 +1,4 @@
-"""The classical chain as a sweep runs it, beside the loop that one would write on Sionna's blocks."""
+"""The classical chain as a sweep runs it, compared with a plain loop over Sionna's blocks."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 The budget is filled by one transport block per image: the length of the BPG file, the file, zeros. The receiver
 derives the block's format from the number of symbols and, with adaptive MCS, channel and average SNR; nothing is
-signalled. Only with `adaptation=genie` the MCS comes beside the channel.
+signalled. Only `adaptation=genie` gets the MCS without crossing the channel.
 """
 
 import hashlib
@@ -114,7 +114,7 @@ class BpgLdpc:
         return Decoded(torch.stack(shown), outage)
 
     def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
-        """The MCS that both ends know without being told."""
+        """The MCS that both ends derive without signalling."""
         return self._mcs or adaptation.choose_mcs(state.channel, state.snr_db, num_symbols)
 
     def _compress(self, rgb: np.ndarray, form: TransportFormat) -> bytes:
@@ -139,7 +139,7 @@ def _header_bytes(form: TransportFormat) -> int:
 
 
 def _frame(file: bytes, form: TransportFormat) -> bytes:
-    """Length, file, zeros: `form.payload_bytes` bytes. Length 0 says that there is no image."""
+    """Length, file, zeros: `form.payload_bytes` bytes. Length 0 means no image."""
     header = len(file).to_bytes(_header_bytes(form), "big")
     return (header + file).ljust(form.payload_bytes, b"\0")
 

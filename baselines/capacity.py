@@ -14,7 +14,7 @@ from simulator.spec.options import Choice, Declaration
 class BpgCapacity:
     """The finest BPG file of at most floor(C) bits, C the Shannon capacity of the channel uses that the image meets.
 
-    The code is told the realisation, needs no header and never fails; an outage is a C below BPG's coarsest file. Power
+    The code knows the realisation, needs no header and never fails; an outage is a C below BPG's coarsest file. Power
     is the same on every symbol, as in the schemes that send BPG files: without water-filling over subcarriers.
     """
 

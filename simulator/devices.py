@@ -14,7 +14,7 @@ _NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """What `auto` comes out at: "bf16" on processors with native bfloat16, "fp32" on all other devices.
+    """Resolve `auto`: "bf16" on processors with native bfloat16, "fp32" on all other devices.
 
     Args:
         precision: one of `PRECISIONS`.
@@ -24,7 +24,7 @@ def resolve_precision(precision: str, device: str) -> str:
         "fp32" or "bf16".
 
     Raises:
-        UserError: bf16 is asked for on a GPU that lacks it.
+        UserError: bf16 is requested on a GPU that lacks it.
     """
     if precision == "auto":
         return "bf16" if device == "cpu" and has_native_bf16() else "fp32"
@@ -44,7 +44,7 @@ def check_device(device: str) -> None:
     """Refuse a torch device that this machine lacks.
 
     Raises:
-        UserError: it is not there.
+        UserError: the device does not exist.
     """
     kind, _, index = device.partition(":")
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}

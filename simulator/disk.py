@@ -15,7 +15,7 @@ def user_path(text: str) -> Path:
     """A path as a user writes it: `~` and `~NAME` are home folders, but `~tmp.png` is a file's name.
 
     Raises:
-        UserError: it lies in the home folder of nobody.
+        UserError: the user of a `~` path does not exist.
     """
     expanded = os.path.expanduser(text)
     first, separator, _ = text.partition("/")
@@ -39,7 +39,7 @@ def cache_dir() -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it, creating its folder; the last of several writers wins.
+    """Write a file atomically, creating its folder; the last of several writers wins.
 
     Raises OSError, for example on a full disk, and then leaves nothing behind.
     """

@@ -21,7 +21,7 @@ RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 
 
 class DeepJscc:
-    """`deepjscc`, or `deepjscc:weights=FOLDER` with weights of one's own.
+    """`deepjscc`, or `deepjscc:weights=FOLDER` with your own weights.
 
     A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed
     as side information). An image whose sides are no multiples of 16 is padded at its right and bottom edge; as the

@@ -49,7 +49,7 @@ class Lrisc(nn.Module):
         self.register_buffer("levels", torch.tensor(config.rate_levels, dtype=torch.float32), persistent=False)
 
     def analyse(self, x: Tensor, aim: Aim, generator: torch.Generator | None = None) -> Latent:
-        """g_e, h_e and h_d: what images [B, 3, H, W] become, and what each latent vector is worth.
+        """g_e, h_e and h_d: the latents of images [B, 3, H, W] and the information in each latent vector.
 
         Args:
             x: images.
@@ -80,7 +80,7 @@ class Lrisc(nn.Module):
         return Sent(self.encoder(self.features(z), levels, self.allocation, power, aim), mask, levels)
 
     def receive(self, received: Equalised, aim: Aim) -> LatentEstimate:
-        """The linear receiver and f_d: what the latents were, and how far the estimate can be trusted."""
+        """The linear receiver and f_d: estimate the latents and their expected error."""
         levels = received.levels
         mask = sent_mask(levels.flatten(1), self.levels)
         power = self.allocation.power(levels, mask, aim.snr_db)

@@ -1,4 +1,4 @@
-"""How an image is framed on the air: header and rate map before the latents, or (an ablation) a header alone."""
+"""Framing of an image on the air: header and rate map before the latents, or (an ablation) a header alone."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +22,7 @@ from simulator.models.lrisc.signals import Equalised
 
 @dataclass(frozen=True)
 class Head:
-    """What a receiver reads before the latents.
+    """The data that a receiver reads before the latents.
 
     Attributes:
         levels: index into V of every vector, int64 [h, w].

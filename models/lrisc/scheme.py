@@ -24,7 +24,7 @@ from simulator.spec.configuration import read_snr_range
 from simulator.spec.options import Declaration, Number, Text
 
 WEIGHTS = "lrisc-compact"
-_REVISION = 6  # of what this file and airframe.py put on the air and take from it
+_REVISION = 6  # of the signal format of this file and airframe.py
 
 
 class LriscScheme:
@@ -49,7 +49,7 @@ class LriscScheme:
 
     def __init__(self, *options: str) -> None:
         """Options: `weights=W` (as `find_weights` takes them), `steps=N` (DDIM steps), `gamma=G` (size of x_N; 0 is
-        the PSNR end, of which the transmitter is told), `seed=S` (of x_N). Steps and gamma default to the model card's.
+        the PSNR end, which the transmitter also uses), `seed=S` (of x_N). Steps and gamma default to the model card's.
 
         Raises:
             UserError: an option or value it does not know, or no such weights.
@@ -187,7 +187,7 @@ class LriscScheme:
 
 
 def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """What a model card says of the network and its sampler.
+    """The network and sampler settings of a model card.
 
     Raises:
         UserError: it does not say it.

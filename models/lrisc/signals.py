@@ -1,4 +1,4 @@
-"""What the parts of Fig. 1 hand on to each other."""
+"""The values that the parts of Fig. 1 exchange."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Aim:
-    """What both ends know about every image of a batch.
+    """Knowledge of both ends about every image of a batch.
 
     Attributes:
         snr_db: average Es/N0 in dB, float [B]; infinite where there is no channel.
@@ -38,7 +38,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Latent:
-    """What the transmitter knows of its images.
+    """The latent at the transmitter.
 
     Attributes:
         z: g_e's output, [B, C, h, w].
@@ -60,7 +60,7 @@ class Latent:
 
 @dataclass(frozen=True)
 class Sent:
-    """What f_e puts on the air, before normalisation.
+    """Output of f_e before power normalisation.
 
     Attributes:
         components: real components, [B, h * w, V_max]; zero where nothing is sent.
@@ -81,7 +81,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Equalised:
-    """What f_d gets: components with the channel and the transmit scale undone.
+    """Input of f_d: components with the channel and the transmit scale undone.
 
     Attributes:
         components: in f_e's own scale, [B, h * w, V_max]; zero where nothing was sent.
@@ -102,7 +102,7 @@ class Equalised:
 
 @dataclass(frozen=True)
 class LatentEstimate:
-    """What a receiver knows of a latent.
+    """The latent at the receiver.
 
     Attributes:
         z: estimate of it, [B, C, h, w].

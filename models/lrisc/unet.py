@@ -18,7 +18,7 @@ FULL_ATTENTION_STRIDE = 16  # finer levels use attention whose cost is linear in
 
 @dataclass(frozen=True)
 class Condition:
-    """What the received latent tells the U-Net; computed once per image, used at every step.
+    """The U-Net's inputs from the received latent; computed once per image, used at every step.
 
     Attributes:
         linear: linear reconstruction, [B, 3, H, W].

@@ -1,4 +1,4 @@
-"""Released weights: half-precision safetensors, each beside a model card that holds its hash. Nothing is unpickled."""
+"""Released weights: half-precision safetensors, each with a model card that has its hash. Nothing is unpickled."""
 
 import hashlib
 import json
@@ -84,7 +84,7 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
         float32 state dict (integer tensors keep their type), and the card.
 
     Raises:
-        UserError: there is no such file, or it is not what its card says.
+        UserError: the file does not exist or does not match its card.
     """
     card = read_card(name, folder)
     data = _read(f"{name}.safetensors", folder)

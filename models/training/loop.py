@@ -58,7 +58,7 @@ def run(
         config: budget and hyper-parameters.
         run_dir: folder of this stage.
         resume: "auto" continues from the folder's checkpoint if there is one; "never" refuses to touch it.
-        identity: what the trainee optimises, to be recorded and held to by a continuation.
+        identity: what the trainee optimises; recorded, and checked when the run is resumed.
 
     Raises:
         UserError: the checkpoint is of another configuration or trainee, the run diverged, or it collapsed to grey.
@@ -78,7 +78,7 @@ def run(
 
 
 def check_continuation(run_dir: Path, config: LoopConfig, resume: str, identity: Identity) -> bool:
-    """Whether a run folder holds a checkpoint to go on from; arguments as in `run`.
+    """Whether a run folder has a checkpoint to resume from; arguments as in `run`.
 
     Raises:
         UserError: it holds one of another configuration or trainee, or one although `resume` is "never".

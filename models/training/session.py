@@ -170,7 +170,7 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
 
 
 def _check_run(stages: Sequence[Stage], run_dir: Path) -> None:
-    """Hold all that is in a run folder to the configuration: cards tell of a stage with those that led there.
+    """Check a whole run folder against the configuration: a card describes a stage and all earlier ones.
 
     Raises:
         UserError: a stage was trained as something else.

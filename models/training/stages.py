@@ -87,7 +87,7 @@ class LriscSystem(System):
 
 
 def _card(network: Mapping[str, Any], entry: _Entry, limits: Sequence[str]) -> dict[str, Any]:
-    """What the model card says beside the training record."""
+    """The part of a model card other than the training record."""
     config = {**network, "snr_db": list(entry.loss.snr_db), "sent_fidelity": entry.loss.sent_fidelity}
     return {"system": "lrisc", "config": config, "known_limits": list(limits)}
 

@@ -80,7 +80,7 @@ def differences(rows: Iterable[Row], reference: str, metrics: Sequence[str] = ()
         metrics: names of their columns; empty takes all that there are.
 
     Raises:
-        UserError: the reference is not there, or nothing can be compared with it.
+        UserError: the results lack the reference, or nothing can be compared with it.
     """
     rows = list(rows)
     cells, metrics = _cells(rows, reference), metrics or metric_names(rows)
@@ -125,7 +125,7 @@ def bd_rates(
         directions: of metrics that the program does not know, by name: whether higher is better.
 
     Raises:
-        UserError: the reference is not there.
+        UserError: the results lack the reference.
     """
     rows = list(rows)
     cells, metrics = _cells(rows, reference), metrics or metric_names(rows)

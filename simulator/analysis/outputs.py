@@ -1,4 +1,4 @@
-"""What a sweep leaves for people beside its rows: a summary and figures."""
+"""The outputs of a sweep for people: a summary and figures."""
 
 from simulator.analysis.plots import draw, spared
 from simulator.analysis.statistics import summarise

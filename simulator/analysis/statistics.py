@@ -89,7 +89,7 @@ def metric_names(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def further_names(points: Iterable[Point]) -> list[str]:
-    """Names of the metrics beside the built-in ones."""
+    """Names of the further metrics."""
     return list(dict.fromkeys(name for point in points for name in point.metrics if name not in METRICS))
 
 

@@ -1,4 +1,4 @@
-"""Answers nobody but the page itself: a server on 127.0.0.1 can be asked by any website that its user has open."""
+"""Reject requests that do not come from the page itself: any open website can send requests to 127.0.0.1."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any

@@ -20,7 +20,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
 
     Args:
         port: TCP port.
-        schemes: specifications to offer beside the installed ones.
+        schemes: specifications to offer in addition to the installed ones.
         device, precision: where and how learned schemes compute.
         browser: open the page in a browser.
 

@@ -43,7 +43,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything beside the picture that an outcome depends on.
+    """Everything except the picture that an outcome depends on.
 
     Attributes:
         scheme, channel: specifications, `name[:option...]`.
@@ -83,7 +83,7 @@ class Outcome:
     """What became of the picture.
 
     Attributes:
-        settings: what was asked for.
+        settings: the requested settings.
         scheme, channel: canonical names.
         source, received: uint8 [H, W, 3].
         record: quality, outage and bill, with the column names of `simulator.results.rows.Row`.

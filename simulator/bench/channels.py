@@ -1,4 +1,4 @@
-"""How fast channels are, beside the bare Sionna blocks that they wrap."""
+"""Speed of channels compared with the bare Sionna blocks that they wrap."""
 
 import time
 from collections.abc import Callable, Iterator

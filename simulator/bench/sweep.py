@@ -39,7 +39,7 @@ def measure_speeds(
         workers: how many are several.
         executors: "local" or both "local" and "ray".
         repeats: how often each way is run, into a new folder each time.
-        notify: is told what runs.
+        notify: receives the name of each run.
 
     Raises:
         UserError: what `run_sweep` raises.

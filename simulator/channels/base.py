@@ -46,7 +46,7 @@ class Realisation:
 
     @property
     def snr_db(self) -> float:
-        """What Es/N0 came out at: 10 log10(mean |gain|^2 / no) over the K channel uses; NaN when K = 0."""
+        """Realised Es/N0 in dB: 10 log10(mean |gain|^2 / no) over the K channel uses; NaN when K = 0."""
         power = float(self.gain.abs().double().square().mean())
         return 10 * math.log10(power / self.noise_variance) if power else -math.inf
 
@@ -59,7 +59,7 @@ class Received:
         symbols: complex64 [K].
         gain: complex64 [K], the receiver's estimate of the gain (exact with perfect CSI).
         noise_variance: float32 [K], variance of what remains around gain * s.
-        overhead: channel uses spent on pilots, guards and prefixes beside the K data symbols.
+        overhead: channel uses spent on pilots, guards and prefixes in addition to the K data symbols.
         points: of the QAM grid that the transmitter restricts symbols to (`simulator.phy.constellation`); 0 for none.
         measured: what the channel measured of the transmission, such as its EVM, by the name of a column in results.
             No receiver sees it: the link takes it out.

@@ -1,4 +1,4 @@
-"""A channel held to its contract: what breaks in it must not look like a scheme's failure."""
+"""Checks of a channel's contract, so that an error in a channel does not look like a scheme's failure."""
 
 import hashlib
 import sys
@@ -69,7 +69,7 @@ def draw(channel: Channel, num_symbols: int, snr_db: float, key: int) -> Realisa
     """`channel.realise`.
 
     Raises:
-        UserError: it raised, or returned what is no realisation of `num_symbols` uses.
+        UserError: it raised, or did not return a realisation of `num_symbols` uses.
     """
     realisation = _ask(channel, "realise", num_symbols, snr_db, key)
     if not isinstance(realisation, Realisation):
@@ -85,7 +85,7 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
     """`channel.send`.
 
     Raises:
-        UserError: it raised, or returned what is no reception of these symbols.
+        UserError: it raised, or did not return a reception of these symbols.
     """
     received = _ask(channel, "send", symbols, realisation)
     if not isinstance(received, Received):

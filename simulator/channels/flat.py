@@ -38,7 +38,7 @@ class FlatChannel:
         return Realisation(gain, noise_variance(snr_db), derive_key(key, "noise"))
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
-        """Multiply by the gain and add noise with Sionna's AWGN block; the receiver is told gain and variance."""
+        """Multiply by the gain and add noise with Sionna's AWGN block; the receiver knows gain and variance."""
         gain = realisation.gain[: len(symbols)]
         received = fade(symbols, gain, realisation.noise_variance, realisation.noise_key)
         variance = torch.full((len(symbols),), realisation.noise_variance)

@@ -1,4 +1,4 @@
-"""The OFDM resource grid: where data and pilots lie, how long a slot takes, and what it costs beside its data."""
+"""The OFDM resource grid: positions of data and pilots, duration of a slot, and its overhead."""
 
 import math
 from dataclasses import dataclass

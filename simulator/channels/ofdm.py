@@ -41,7 +41,7 @@ class OfdmChannel:
         name: how the channel is called in results.
         model: draws the paths.
         grid: where symbols and pilots lie.
-        estimator: the receiver's; None if the receiver is told the gains.
+        estimator: the receiver's; None if the receiver knows the gains.
         """
         self.name = name
         self.model = model
@@ -91,7 +91,7 @@ class OfdmChannel:
 
     @property
     def estimates(self) -> bool:
-        """Does the receiver estimate the gains, instead of being told them?"""
+        """Whether the receiver estimates the gains instead of knowing them."""
         return self._estimator is not None
 
     def carry(self, symbols: torch.Tensor, realisation: Realisation) -> torch.Tensor:
@@ -122,7 +122,7 @@ class OfdmChannel:
         Args:
             realisation: of this channel.
             count: data symbols.
-            pilots: as received, [slots, P]; None where the receiver is told the gains.
+            pilots: as received, [slots, P]; None if the receiver knows the gains.
             noise_variance: of each pilot and data symbol.
         """
         variance = torch.full((count,), noise_variance)

@@ -1,4 +1,4 @@
-"""Codecs of one's own, without packaging: `torch:FILE.py:CLASS` and `keras:ENCODER.keras,DECODER.keras`."""
+"""Your own codecs, without packaging: `torch:FILE.py:CLASS` and `keras:ENCODER.keras,DECODER.keras`."""
 
 from simulator.codecs.symbol import CodecScheme, SymbolCodec
 

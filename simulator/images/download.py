@@ -48,7 +48,7 @@ COCO = {
 
 
 def get_coco(name: str, folder: Path | None = None, progress: Callable[[int, int], None] = lambda a, b: None) -> Path:
-    """Download one of `COCO`, unless it is there; returns the archive, which training reads as it is."""
+    """Download one of `COCO` if it is missing; returns the archive, which training reads directly."""
     return fetch(COCO[name], folder or cache_dir() / "coco", progress)
 
 
@@ -58,7 +58,7 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
     Args:
         archive: what to download.
         folder: where to; made when missing.
-        progress: is told (bytes there, bytes in all).
+        progress: receives (bytes downloaded, bytes in total).
 
     Returns:
         The file, whose checksum is right.

@@ -1,4 +1,4 @@
-"""The 24 Kodak images: found or downloaded, and held to the pixels of the originals."""
+"""The 24 Kodak images: find or download them, and verify their pixels."""
 
 import csv
 import hashlib
@@ -54,7 +54,7 @@ def load_kodak() -> list[tuple[Path, np.ndarray]]:
 
 
 def _download(entry: _KodakEntry, path: Path) -> None:
-    """Fetch one verified file; what is complete is kept, so that a broken download goes on where it stopped."""
+    """Fetch one verified file; complete files are kept, so an interrupted download resumes."""
     data = _fetch(entry)
     try:
         write_atomically(path, data)
@@ -78,6 +78,6 @@ def _fetch(entry: _KodakEntry) -> bytes:
 
 
 def get_kodak() -> Path:
-    """Download and verify the 24 Kodak images, unless they are there; returns their folder."""
+    """Download the missing Kodak images and verify all 24; returns their folder."""
     load_kodak()
     return kodak_folder()

@@ -1,4 +1,4 @@
-"""One trip over the air: what a scheme is, what it pays, what arrives."""
+"""One trip over the air: the contract of a scheme, its bill and its result."""
 
 from simulator.link.contracts import (
     OUTAGE_GREY,

@@ -1,4 +1,4 @@
-"""Link adaptation over any channel: what a transmitter that knows the channel's statistics can expect of it.
+"""Link adaptation over any channel, for a transmitter that knows only the channel's statistics.
 
 The transmitter draws realisations of its own (seeded by the channel's name, never by an image) and asks of every MCS
 how often a transport block would be lost: a realisation carries a transport block if every code block, each of which
@@ -19,7 +19,7 @@ from simulator.phy.miesm import effective_snr_db, mean_lost_bits
 from simulator.phy.qam import BITS_PER_SYMBOL
 from simulator.randomness import derive_key
 
-REVISION = 1  # of how this file chooses; part of the fingerprint of every scheme that asks it
+REVISION = 1  # of the selection rule; part of the fingerprint of every scheme that uses it
 # The operating point of LTE and NR links. Fewer outages would cost more quality in all other images than they save.
 OUTAGE_TARGET = 0.1
 FIRST_DRAWS = 32  # enough where every transmission meets all that the channel has
@@ -69,7 +69,7 @@ class Outlook:
         return float(1 - (np.prod(1 - errors, axis=1) ** (num_blocks / apart)).mean())
 
     def choose(self, num_symbols: int, target: float = OUTAGE_TARGET) -> Mcs:
-        """The MCS of most expected quality whose outage is at most `target`, or else the one of least outage.
+        """The MCS with the highest expected quality among those with outage at most `target`, else the safest.
 
         Args:
             num_symbols: channel uses of the transport block.
@@ -99,7 +99,7 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
 
 
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:
-    """The MCS of most expected quality in a realisation that the transmitter is told; the most robust if none works."""
+    """The MCS with the highest expected quality in a known realisation; the most robust one if none works."""
     if channel == "awgn":
         return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may not be what both ends believe
     loss = estimation_loss(channel, snr_db)
@@ -109,7 +109,7 @@ def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: R
 
 
 def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
-    """What to expect of at least the first `num_symbols` uses of a channel; kept in memory.
+    """Expected information over at least the first `num_symbols` uses of a channel; cached.
 
     Raises:
         UserError: no channel has that name.
@@ -145,7 +145,7 @@ def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
 
 
 def _is_flat(channel: Channel, num_symbols: int) -> bool:
-    """Does a transmission of `num_symbols` meet a single gain?"""
+    """Whether one gain applies to a whole transmission of `num_symbols`."""
     draws = (_power(channel.realise(num_symbols, 0.0, derive_key("flat", index))) for index in range(2))
     return all(np.ptp(snr) <= 1e-4 * snr.max() for snr in draws)
 
@@ -170,7 +170,7 @@ def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int] | None:
 
 @lru_cache(maxsize=256)
 def estimation_loss(name: str, snr_db: float) -> float:
-    """By which factor the receiver's channel estimate lowers the SNR: 1 with perfect knowledge, more with pilots.
+    """Factor by which the receiver's channel estimate lowers the SNR: 1 with perfect knowledge, more with pilots.
 
     Found by sending known symbols s. With u = (estimated gain) s, the part a u of what arrives, where a is fitted by
     least squares, is signal to the receiver and the rest is noise. |u|^2 alone would not do: a noisy estimate is
@@ -219,12 +219,12 @@ def _outlook(lost: list[np.ndarray], stretch: int, bits_per_symbol: int) -> Outl
 
 
 def _stretch(num_symbols: int) -> int:
-    """Symbols over which information is averaged at once: short beside any code block."""
+    """Number of symbols to average information over: short compared with any code block."""
     return max(16, num_symbols // _MAX_STRETCHES)
 
 
 def _ergodic(lost: list[np.ndarray]) -> bool:
-    """Do all realisations offer about the same?"""
+    """Whether all realisations offer about the same information."""
     return bool((np.stack(lost).mean(axis=2).std(axis=0) < _ERGODIC_DEVIATION).all())
 
 

@@ -1,4 +1,4 @@
-"""What the link demands of a scheme: its symbols, its bill and what it shows. No scheme's own accounting is trusted.
+"""Checks of a scheme's symbols, bill and images. The link trusts no scheme's own accounting.
 
 Everything here raises SchemeError.
 """
@@ -16,7 +16,7 @@ CONTROL_VALUES = 32  # the five bits in which NR's downlink control information 
 
 
 def check_transmission(name: str, transmission: Transmission, num_images: int, budget: int) -> None:
-    """Symbols within power and budget, and a bill that adds up to them."""
+    """Check that symbols keep power and budget, and that the bill sums to their number."""
     if not len(transmission.symbols) == len(transmission.ledgers) == num_images:
         raise SchemeError(f"{name}: {num_images} images in, {len(transmission.symbols)} transmissions out")
     for symbols, ledger in zip(transmission.symbols, transmission.ledgers, strict=True):
@@ -34,7 +34,7 @@ def check_transmission(name: str, transmission: Transmission, num_images: int, b
 
 
 def check_bill(name: str, ledger: SymbolLedger, budget: int) -> None:
-    """Whole numbers of channel uses (numpy's would not survive a database), and no more than the budget."""
+    """Check that a bill has ints (a database cannot store numpy's) and does not exceed the budget."""
     for item, uses in asdict(ledger).items():
         if type(uses) is not int or uses < 0:
             raise SchemeError(f"{name}: billed {uses!r} channel uses as {item}; it must be an int, 0 or more")
@@ -43,18 +43,16 @@ def check_bill(name: str, ledger: SymbolLedger, budget: int) -> None:
 
 
 def check_control(name: str, transmission: Transmission, genie: bool) -> None:
-    """Nothing but an MCS index goes beside the channel, and only from a genie."""
+    """Check that only a genie sends control numbers, one MCS index per image."""
     control = transmission.control
     if len(control) != (len(transmission.symbols) if genie else 0):
-        raise SchemeError(
-            f"{name}: {len(control)} numbers beside the channel; a genie sends one per image, others none"
-        )
+        raise SchemeError(f"{name}: {len(control)} control numbers; a genie sends one per image, other schemes none")
     if not all(isinstance(one, int) and 0 <= one < CONTROL_VALUES for one in control):
-        raise SchemeError(f"{name}: what goes beside the channel must be whole numbers in 0..{CONTROL_VALUES - 1}")
+        raise SchemeError(f"{name}: control numbers must be whole numbers in 0..{CONTROL_VALUES - 1}")
 
 
 def check_shown(name: str, decoded: Decoded, images: torch.Tensor) -> None:
-    """As many pictures as went in, of their size and finite, with an outage flag each."""
+    """Check that there is one finite image of the right size, and one outage flag, per image sent."""
     if decoded.images.shape != images.shape or not decoded.images.isfinite().all():
         raise SchemeError(f"{name}: decoded images must be finite and {tuple(images.shape)}")
     if len(decoded.outage) != len(images):

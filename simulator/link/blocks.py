@@ -1,4 +1,4 @@
-"""Side information on the air: a few bytes as one transport block that must arrive, whatever the link adaptation risks.
+"""Side information on the air: a few bytes as one transport block that must arrive reliably.
 
 Both ends know the format from the length and the link's state. Where the lowest rate is not safe the block is repeated,
 and the receiver adds up the LLRs.
@@ -33,7 +33,7 @@ REPEATS = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Protection:
-    """How a block of side information is sent: as one transport block of an MCS, `repeats` times."""
+    """Format of a block of side information: one transport block of an MCS, sent `repeats` times."""
 
     mcs: Mcs
     form: TransportFormat
@@ -46,7 +46,7 @@ class Protection:
 
 
 def protect(num_bytes: int, state: LinkState, start: int, room: int) -> Protection:
-    """The shortest safe way to send `num_bytes`, or else the safest there is: always 4-QAM, of power exactly one.
+    """The shortest safe format for `num_bytes`, else the safest one: always 4-QAM, of power exactly one.
 
     It depends on the length because short codes are weak: a header of 5 bytes needs 2 dB more than a long block.
 

@@ -1,4 +1,4 @@
-"""What passes between the two ends of a link, and what a scheme is.
+"""The contracts of a link: schemes, bounds, and the data that they exchange with the link.
 
 The decoder gets a `Reception` and nothing else.
 """
@@ -22,12 +22,12 @@ from simulator.spec.plugins import load_plugin
 OUTAGE_GREY = 0.449
 
 
-MAX_SIDE = 2**15  # in pixels, of an image that a saved reception speaks of
+MAX_SIDE = 2**15  # in pixels, of an image in a saved reception
 
 
 @dataclass(frozen=True)
 class LinkState:
-    """What both ends know before anything is sent: the channel's name and its average Es/N0.
+    """Knowledge of both ends before transmission: the channel's name and its average Es/N0.
 
     Over a channel with `announce` they only believe it.
 
@@ -43,12 +43,12 @@ class LinkState:
 
 @dataclass(frozen=True)
 class Transmission:
-    """What a scheme puts on the air.
+    """Symbols and bill of a batch, as a scheme returns them from `encode`.
 
     Attributes:
         symbols: one complex64 [K_b] tensor per image, mean power <= 1 each.
         ledgers: what the K_b symbols of each image were spent on; `ledger.total == K_b`.
-        control: one number in 0..31 per image that reaches the receiver beside the channel, neither lost nor billed, as
+        control: one number in 0..31 per image that bypasses the channel, neither lost nor billed, as
             NR's control channel brings the MCS; for genie schemes alone, empty for all others.
     """
 
@@ -59,13 +59,13 @@ class Transmission:
 
 @dataclass(frozen=True)
 class Reception:
-    """All that a decoder gets: what crossed the channel, and what it may know for free (link state, image size).
+    """Everything that a decoder gets: received symbols, and what it knows for free (link state, image size).
 
     Attributes:
         received: per image: symbols, gain estimate and noise variance.
         image_size: (H, W) of the images of this batch.
         state: channel name and average SNR.
-        control: what came beside the channel from a genie scheme, one number per image.
+        control: control numbers of a genie scheme, one per image.
     """
 
     received: list[Received]
@@ -94,7 +94,7 @@ class Reception:
         """Read what `save` wrote.
 
         Raises:
-            UserError: there is no such file, or it is no sound reception.
+            UserError: the file does not exist or is not a valid reception.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -117,7 +117,7 @@ class Reception:
 
 
 def _read_received(file: Any, index: int) -> Received:
-    """One image's part of a saved reception, held to what `Received` promises.
+    """Read one image's part of a saved reception, and check it against the contract of `Received`.
 
     Raises:
         ValueError: it does not keep it.
@@ -140,7 +140,7 @@ def _read_received(file: Any, index: int) -> Received:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the receiver shows.
+    """Images that the receiver shows.
 
     Attributes:
         images: float32 [B, 3, H, W] in [0, 1].
@@ -161,7 +161,7 @@ class Scheme(Protocol):
     name: str
 
     def fingerprint(self) -> str:
-        """Identify everything beside the name that changes results (weights, tables, versions)."""
+        """Identify everything besides the name that changes results (weights, tables, versions)."""
         ...
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
@@ -175,18 +175,18 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class Bound(Protocol):
-    """A limit rather than a system: told the capacity of each realisation, it sends nothing and decodes nothing."""
+    """A limit rather than a system: it knows the capacity of each realisation, and sends and decodes nothing."""
 
     name: str
 
     def fingerprint(self) -> str:
-        """Identify everything beside the name that changes results."""
+        """Identify everything besides the name that changes results."""
         ...
 
     def reconstruct(
         self, images: torch.Tensor, budget: int, realisations: Sequence[Realisation]
     ) -> tuple[Decoded, list[SymbolLedger]]:
-        """Return what an ideal code over `budget` uses of each image's realisation would deliver, and its bill."""
+        """Return the images that an ideal code over `budget` uses of each realisation would deliver, and the bills."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A trip over the air, timed and measured: what a sweep writes down, `transmit` prints and the playground shows."""
+"""A trip over the air with its times and quality, for `sweep`, `transmit` and the playground."""
 
 import math
 import time
@@ -26,7 +26,7 @@ from simulator.metrics import LpipsNet, Metrics, measure
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of a batch of images.
+    """The outcome of a batch of images.
 
     Attributes:
         trip: what was sent, received and billed.
@@ -42,7 +42,7 @@ class Delivery:
     decode_s: float | None
 
     def measured(self, index: int) -> dict[str, float]:
-        """What the channel measured of one image's transmission, such as its EVM: further columns of results."""
+        """Measurements of the channel for one image, such as EVM: further columns of results."""
         return self.trip.measured[index] if self.trip.measured else {}
 
     def record(self, index: int) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def deliver(
     seed: int = 0,
     lpips: LpipsNet | None = None,
 ) -> Delivery:
-    """Send a batch with `simulator.link.transmit`, whose arguments these are, and measure what arrives.
+    """Send a batch with `simulator.link.transmit`, which has the same arguments, and measure the received images.
 
     Args:
         lpips: network for LPIPS; None leaves it out.
@@ -85,7 +85,7 @@ def deliver(
 
 
 class _Stopwatch:
-    """A scheme that takes the time of its two halves."""
+    """A scheme wrapped to time `encode` and `decode`."""
 
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme

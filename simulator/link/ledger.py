@@ -1,4 +1,4 @@
-"""The bill: what an image's channel uses were spent on, and bandwidth ratios (CBR)."""
+"""The bill of an image, item by item in channel uses, and bandwidth ratios (CBR)."""
 
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
@@ -22,12 +22,12 @@ class SymbolLedger:
 
     @property
     def total(self) -> int:
-        """All channel uses that were spent."""
+        """All channel uses."""
         return sum(asdict(self).values())
 
     @property
     def data(self) -> int:
-        """The channel uses that the budget limits: all but what the channel spends around them."""
+        """The channel uses that the budget limits: everything except the channel's overhead."""
         return self.total - self.pilots
 
     def over_streams(self, streams: int) -> "SymbolLedger":

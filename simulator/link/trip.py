@@ -21,8 +21,8 @@ class Trip:
     """The outcome of one batch. A bound has no transmission and no reception.
 
     Attributes:
-        snr_db: what Es/N0 came out at for each image: mean |gain|^2 / no over its symbols; NaN if none were sent.
-        measured: what the channel measured of each transmission (`Received.measured`); empty for a bound.
+        snr_db: realised Es/N0 of each image: mean |gain|^2 / no over its symbols; NaN if none were sent.
+        measured: the channel's measurements of each transmission (`Received.measured`); empty for a bound.
     """
 
     decoded: Decoded
@@ -34,7 +34,7 @@ class Trip:
 
 
 def channel_key(image: torch.Tensor, channel: str, snr_db: float, realisation: int, seed: int) -> int:
-    """Seed of the channel that one image meets; the scheme is not part of it, so all schemes meet the same."""
+    """Seed of the channel for one image; it does not depend on the scheme, so all schemes see the same channel."""
     return derive_key(image_digest(image), channel, float(snr_db), int(realisation), int(seed))
 
 
@@ -50,10 +50,10 @@ def transmit(
     """Send a batch of images of one size over independent realisations of a channel.
 
     Args:
-        scheme: what encodes and decodes.
+        scheme: encodes and decodes.
         images: float32 [B, 3, H, W] in [0, 1], H and W >= 16.
         cbr: complex channel uses allowed per source value (3 H W of them).
-        channel: what is between the two ends.
+        channel: carries the symbols.
         snr_db: average Es/N0 per complex symbol, in dB.
         realisation: number of the channel draw.
         seed: seed of the whole experiment.
@@ -65,7 +65,7 @@ def transmit(
     size = (images.shape[-2], images.shape[-1])
     budget = channel_uses(cbr, size)
     state = LinkState(*announce(channel, snr_db))
-    # By the name that both ends believe: what a wrong belief costs is told from draws that are otherwise the same.
+    # Keyed by the assumed channel, so that a wrong assumption is compared with a right one over the same draws.
     carries = channel_capabilities(channel)
     draws_as = carries.draws_as or state.channel
     keys = [channel_key(image, draws_as, snr_db, realisation, seed) for image in images]
@@ -79,7 +79,7 @@ def transmit(
         ledgers = [_with_overhead(bill, channel, one) for bill, one in zip(ledgers, draws, strict=True)]
         return Trip(decoded, ledgers, [one.snr_db for one in draws])
     known = tuple(draw(channel, budget, snr_db, key).without_noise() for key in keys) if genie else ()
-    # A copy: who normalises in place would be scored against what it made of the images.
+    # A copy, because a scheme that normalises in place would change the images that it is scored against.
     transmission = scheme.encode(images.clone(), budget, replace(state, realisations=known))
     check_transmission(scheme.name, transmission, len(images), budget)
     check_control(scheme.name, transmission, genie)
@@ -97,6 +97,6 @@ def transmit(
 
 
 def _with_overhead(bill: SymbolLedger, channel: Channel, realisation: Realisation) -> SymbolLedger:
-    """The bill of a bound, with what the channel spends beside as many symbols."""
+    """Add the channel's overhead for as many symbols to the bill of a bound."""
     sent = cross(channel, torch.zeros(bill.total, dtype=torch.complex64), realisation)
     return bill.over_streams(channel_capabilities(channel).streams) + SymbolLedger(pilots=sent.overhead)

@@ -58,7 +58,7 @@ class Axes:
 
 
 def check_comparable(results: Sequence[Results]) -> list[str]:
-    """Refuse results that cannot stand in one report.
+    """Refuse results that cannot share a report.
 
     Returns:
         What a reader should know, in one line each.

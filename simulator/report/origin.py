@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: command, versions, machine, weights, as written down beside the results."""
+"""Provenance of the numbers in a report: command, versions, machine and weights, from the results folder."""
 
 import shlex
 from collections.abc import Sequence

@@ -41,14 +41,14 @@ def write_report(
         out: the file.
         title: heading; None names schemes, channels and images.
         max_mb: megabytes that the file may have; pictures are chosen and compressed to fit.
-        notify: is told in one line what the reader should know.
+        notify: receives one-line notes for the user.
         write: writes the file.
 
     Returns:
         Size of the file in bytes.
 
     Raises:
-        UserError: results that cannot stand in one report, numbers that do not fit, or an unwritable file.
+        UserError: results that cannot share a report, numbers that do not fit, or an unwritable file.
     """
     if out.is_dir():
         raise UserError(f"'{out}' is a folder; give --out a file such as report.html")

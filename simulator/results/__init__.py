@@ -1,1 +1,1 @@
-"""What is on disk: rows, their database, pictures beside them, and where they come from."""
+"""Results on disk: rows, their database, pictures and provenance."""

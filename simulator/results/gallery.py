@@ -1,4 +1,4 @@
-"""Pictures beside results: the reconstructions that a sweep kept, as PNG by row key, and their sources once each.
+"""Pictures of a results folder: kept reconstructions as PNG by row key, and each source once.
 
 A picture holds the very 8-bit samples that were scored, so its row's numbers can be measured from it again. It is
 written before its row: a row that was asked for with its picture is never there without it.
@@ -35,15 +35,15 @@ class Gallery:
         self.folder, self._written = results / FOLDER, written
 
     def path(self, key: str) -> Path:
-        """Where the picture of a row is, if it was kept."""
+        """Path of a row's picture, if it was kept."""
         return self.folder / f"{key}.png"
 
     def source_path(self, digest: str) -> Path:
-        """Where the source image with this SHA-256 is, if anything of it was kept."""
+        """Path of the source image with this SHA-256, if any of its pictures was kept."""
         return self.folder / SOURCES / f"{digest}.png"
 
     def keys(self) -> set[str]:
-        """Keys of all rows whose picture is there."""
+        """Keys of all rows that have a picture."""
         return {path.stem for path in self.folder.glob("*.png")}
 
     def add(self, key: str, png: bytes) -> None:
@@ -51,7 +51,7 @@ class Gallery:
         self._writing.write(self.path(key), png)
 
     def add_sources(self, images: Iterable[NamedImage]) -> None:
-        """Write the sources that are not there yet."""
+        """Write the missing sources."""
         for image in images:
             if not (path := self.source_path(image.digest)).exists():
                 self._writing.write(path, encode_png(image.rgb))

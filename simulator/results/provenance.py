@@ -1,4 +1,4 @@
-"""Where results come from: versions, commit, command, machine."""
+"""Provenance of results: versions, commit, command, machine."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from typing import Any
 
 from simulator.version import __version__
 
-PROVENANCE = "provenance.json"  # beside the results
+PROVENANCE = "provenance.json"  # in the results folder
 PACKAGES = (
     *("torch", "torchvision", "sionna-no-rt", "numpy", "scipy", "numba", "av", "pillow", "scikit-image"),
     *("lpips", "pytorch-msssim", "constriction", "safetensors", "matplotlib"),
 )
 VERSIONS = ("program", "commit", "python", "packages")
-ENVIRONMENT = (*VERSIONS, "machine", "command", "date")  # what `environment` tells
+ENVIRONMENT = (*VERSIONS, "machine", "command", "date")  # keys of `environment`
 HOW_IT_IS_RUN = {"workers", "batch", "executor", "gpus_per_task", "timeout_s"}  # of a configuration; no result changes
 
 
@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What was written down beside results; nothing if there is no such file, or none that can be read."""
+    """Read the provenance of a results folder; empty if there is no readable file."""
     try:
         record = json.loads((folder / PROVENANCE).read_text())
     except (OSError, ValueError, RecursionError):
@@ -53,7 +53,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def describes(record: dict[str, Any], meta: dict[str, Any]) -> bool:
-    """Whether a provenance is of the sweep that `meta` tells of, however that is run.
+    """Whether a provenance describes the sweep of `meta`; execution options do not count.
 
     What only one of them tells is no difference: an older program wrote down less.
     """

@@ -1,4 +1,4 @@
-"""What a sweep writes down of one image on one trip: the columns of its results."""
+"""The columns of results: one row per image and trip."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old o
 
 @dataclass(frozen=True, slots=True)  # slots: a million rows fit into 1 GB
 class Row:
-    """What became of one image on one trip. Column names are public.
+    """The outcome of one image on one trip. Column names are public.
 
     Attributes:
         key: hash of everything that determines the row.
@@ -75,5 +75,5 @@ def write_further(values: Mapping[str, float]) -> str | None:
 
 
 def further_metrics(row: Row) -> dict[str, float]:
-    """The values of metrics beside the built-in ones, by name."""
+    """The values of further metrics, by name."""
     return {} if row.further is None else json.loads(row.further)

@@ -1,4 +1,4 @@
-"""Is a results database sound? What is read may come from anywhere, and is held to what `Store` writes."""
+"""Validation of a results database, which may be untrusted, against the format that `Store` writes."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 from simulator.errors import UserError
 from simulator.results.rows import COLUMNS, Row
 
-APPLICATION_ID = 0x4C524953  # "LRIS": tells our databases from others
+APPLICATION_ID = 0x4C524953  # "LRIS": marks our databases
 LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
 _READABLE = (1, 2, LAYOUT)
 LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
@@ -38,7 +38,7 @@ def columns(connection: sqlite3.Connection) -> set[str]:
 
 
 def check_content(connection: sqlite3.Connection) -> None:
-    """Hold a database that may come from anywhere to what `Store` writes.
+    """Check an untrusted database against the format that `Store` writes.
 
     Raises:
         sqlite3.DatabaseError: a view in place of a table (it could compute for ever), or a value of another kind.

@@ -1,4 +1,4 @@
-"""Results on disk: one SQLite database per results folder, one writer, rows kept whatever happens to the process.
+"""Results on disk: one SQLite database per folder, one writer, and rows that survive a killed process.
 
 Rows are found by key, a hash of all that determines them. A sweep first writes down the keys of its plan; readers
 see exactly the rows of the latest plan, in its order, while rows of earlier plans wait to be reused.
@@ -32,19 +32,19 @@ from simulator.results.soundness import (
 from simulator.results.written import DATABASE, TABLE, Written, remove_listed
 
 LOCK = ".lock"
-ORIGIN = "origin"  # a further column, for `Store.begin`; older programs do without
+ORIGIN = "origin"  # a further column, for `Store.begin`; older databases lack it
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """The rows of the latest plan that are finished, in the plan's order, and what was written down with them.
+    """The finished rows of the latest plan, in the plan's order, and their metadata.
 
     Attributes:
         folder: where they are.
         meta: what they need beside them.
         rows: of the plan.
         planned: rows that the plan has.
-        unplanned: rows that are there for other plans.
+        unplanned: number of rows of other plans.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Results:
 
     @property
     def faults(self) -> int:
-        """How many of the rows are there only because a scheme broke."""
+        """Number of rows in which the scheme broke."""
         return sum(row.fault is not None for row in self.rows)
 
     def __repr__(self) -> str:
@@ -117,7 +117,7 @@ class Store:
         os.close(self._lock)
 
     def written(self, notify: Callable[[str], None]) -> Written:
-        """The folder's files that this program wrote; `notify` is told when another's had to make room."""
+        """The folder's files that this program wrote; `notify` receives a note when a user's file is renamed."""
         return Written(self.folder, self._connection, notify)
 
     def set_plan(self, keys: Sequence[str], meta: dict[str, Any]) -> None:
@@ -131,17 +131,17 @@ class Store:
             connection.executemany("INSERT INTO meta VALUES (?, ?)", entries)
 
     def finished(self) -> set[str]:
-        """Keys of the plan's rows that are already there, faults left out: those are worth another try."""
+        """Keys of the plan's finished rows, without faults, which are retried."""
         with explained(self.folder):
             # Reading all keys and matching them here takes a fifth of the time of a join, which seeks each in the tree.
             there = {key for (key,) in self._connection.execute("SELECT key FROM rows WHERE fault IS NULL")}
             return {key for (key,) in self._connection.execute("SELECT key FROM plan") if key in there}
 
     def begin(self, now: dict[str, Any], before: dict[str, Any], kept: Set[str]) -> list[dict[str, Any]]:
-        """Note in which environment rows are made from now on.
+        """Record the environment of the rows that follow.
 
         Args:
-            now: this environment, as `simulator.results.provenance.environment` tells.
+            now: this environment, as `simulator.results.provenance.environment` returns it.
             before: that of the rows of which none was noted; what it does not tell is None.
             kept: keys of rows that are not computed again.
 
@@ -157,7 +157,7 @@ class Store:
             return [record | {"rows": count[one]} for one, record in _origins(connection) if count[one]]
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Write finished rows; they survive whatever comes next."""
+        """Commit finished rows."""
         names, marks = ", ".join((*COLUMNS, ORIGIN)), ", ".join("?" * (len(COLUMNS) + 1))
         values = attrgetter(*COLUMNS)
         with self._transaction() as connection:
@@ -219,7 +219,7 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn failures of disk and database inside the block into one line.
+    """Turn disk and database errors inside the block into a one-line error.
 
     Raises:
         UserError: disk full, read-only, corrupt database, and the like.
@@ -254,7 +254,7 @@ def _in_use(folder: Path) -> str:
 
 
 def _lock(folder: Path) -> int:
-    """Take the folder's lock; the kernel releases it when the process ends, however it ends."""
+    """Take the folder's lock; the kernel releases it when the process ends, even if killed."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

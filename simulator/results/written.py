@@ -1,4 +1,4 @@
-"""Which files of a results folder this program wrote: only those may it delete or replace.
+"""List of the files that this program wrote to a results folder; it deletes and replaces no others.
 
 The database lists every file by its path in the folder and the SHA-256 of its content. A file whose content is not
 listed belongs to somebody else, or was changed by somebody: it is never deleted, and it keeps its content under another
@@ -40,7 +40,7 @@ class Written:
         self._connection = connection
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a file whole or not at all; another's file of this name is renamed first, not lost."""
+        """Write a file atomically; a user's file of this name is renamed first."""
         digest = hashlib.sha256(data).hexdigest()
         if os.path.lexists(path):
             there = _sha256(path)
@@ -118,7 +118,7 @@ def listed_files(folder: Path) -> dict[str, set[str]]:
 
 
 def remove_listed(folder: Path) -> None:
-    """Delete every file that the folder's database lists and that nobody has changed since."""
+    """Delete every unchanged file that the folder's database lists."""
     for name, digests in listed_files(folder).items():
         if _sha256(folder / name) in digests:
             (folder / name).unlink()
@@ -142,7 +142,7 @@ def is_listed(path: Path, known: dict[Path, dict[str, set[str]]]) -> bool:
 
 
 def _sha256(path: Path) -> str | None:
-    """Of a file's content, in hex; None for what is no file, and for one that cannot be read."""
+    """SHA-256 of a file's content, in hex; None if it is not a readable file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -151,6 +151,6 @@ def _sha256(path: Path) -> str | None:
 
 
 def _stays_inside(name: str) -> bool:
-    """Whether a listed path leads nowhere but into its folder: a database may come from anywhere."""
+    """Whether a listed path stays inside its folder; the database may be untrusted."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and "\\" not in name and name != ""

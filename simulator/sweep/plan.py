@@ -1,6 +1,6 @@
-"""The plan of a sweep: its rows, each with a key that hashes all that determines it, and the units of work.
+"""The plan of a sweep: its rows, each with a key that hashes everything that determines it, and the units of work.
 
-A changed configuration never meets old rows, and a larger grid reuses a smaller one.
+A changed configuration never reuses old rows, and a larger grid reuses the rows of a smaller one.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ MAX_ROWS = 5_000_000
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """Identity of one row: where on the grid it stands, and its key."""
+    """Identity of one row: its point on the grid, and its key."""
 
     scheme: str
     channel: str
@@ -65,7 +65,7 @@ def plan(config: SweepConfig, inputs: Inputs) -> list[PlannedRow]:
 
 
 def row_key(*parts: object) -> str:
-    """SHA-256 (hex) of all that determines a row."""
+    """SHA-256 (hex) of everything that determines a row."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
 
 
@@ -100,7 +100,7 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
 
 
 def meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
-    """What results need beside their rows, JSON-serialisable."""
+    """Metadata of the results, JSON-serialisable."""
     schemes = inputs.schemes.values()
     return {
         "config": config.record(),

@@ -1,4 +1,4 @@
-"""The work of one process: send images over the air at one point of the grid, and measure what arrives."""
+"""The work of one process: send images at one point of the grid, and measure the received images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,7 +61,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: its row, and the reconstruction as a PNG file if it is wanted."""
+    """The outcome of one image: its row, and the reconstruction as a PNG file if requested."""
 
     row: Row
     picture: bytes | None = None
@@ -89,7 +89,7 @@ class Worker:
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]
 
     def _load(self, spec: str, fingerprint: str | None) -> Scheme | Bound:
-        """A scheme, refused if it is not the one that the keys of its rows tell of."""
+        """Load a scheme; refuse it if its fingerprint differs from that in the keys of its rows."""
         scheme = on_device(load_scheme(spec), self._device, self._precision)
         if fingerprint is not None and scheme.fingerprint() != fingerprint:
             cause = "its files changed meanwhile, or it draws random weights without a seed"
@@ -97,10 +97,10 @@ class Worker:
         return scheme
 
     def _send(self, task: Task, scheme: Scheme | Bound, channel: Channel, part: slice) -> list[Outcome]:
-        """Outcomes of some of a task's images; what breaks in the scheme is written into the row that it concerns.
+        """Outcomes of some of a task's images; an error in the scheme becomes a fault in the row of its image.
 
         Raises:
-            UserError: bad input, or what is no property of a row.
+            UserError: bad input, or an error that does not belong to one row.
         """
         named, keys = task.images[part], task.keys[part]
         images = torch.stack([one.pixels for one in named])
@@ -153,7 +153,7 @@ class Worker:
         record: dict[str, Any],
         measured: dict[str, float] | None = None,
     ) -> Outcome:
-        """What a row says of where it stands on the grid, and `record` of what became of it."""
+        """Build the outcome from a row's point on the grid and its measured `record`."""
         row = Row(
             key=key,
             scheme=scheme.name,
@@ -169,5 +169,5 @@ class Worker:
 
 
 def _explain(error: Exception) -> str:
-    """A scheme's failure as a row has it: a broken contract in its own words, else with the error's type."""
+    """A scheme's failure as text for its row: a broken contract's message, else the error with its type."""
     return in_one_line(str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}")

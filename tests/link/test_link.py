@@ -291,7 +291,7 @@ def test_unknown_schemes_and_options_are_one_line(spec: str, expected: str) -> N
 
 
 class Curious(Analog):
-    """Notes down what it is told, and says something beside the channel."""
+    """Record the link state, and send control numbers."""
 
     name = "curious"
 
@@ -333,7 +333,7 @@ def test_a_genie_is_told_what_the_image_meets_and_its_receiver_is_not(images: to
 
 @pytest.mark.parametrize(("genie", "control"), [(False, (1, 2, 3)), (True, ()), (True, (1, 2)), (True, (1, 2, 32))])
 def test_nothing_but_an_mcs_index_goes_beside_the_channel(images: torch.Tensor, genie: bool, control) -> None:
-    with pytest.raises(SchemeError, match=r"curious: .*beside the channel"):
+    with pytest.raises(SchemeError, match=r"curious: .*control numbers"):
         transmit(Curious(genie, *control), images, Fraction(1, 8), load_channel("awgn"), 7.0)
 
 

@@ -27,7 +27,7 @@ class Executor(Protocol):
     """Runs tasks somewhere.
 
     Attributes:
-        retried: how many tasks were begun again in all runs that ended, because their worker was lost or took too long.
+        retried: number of tasks retried in all finished runs, because their worker was lost or took too long.
     """
 
     retried: int
@@ -61,7 +61,7 @@ Event = Ready | Answer | Lost
 
 
 def attempt(action: Callable[..., Any], *arguments: Any) -> Answer:
-    """Call it and say what became of it, in a form that can cross the border of a process."""
+    """Call it and return its outcome in a form that can be sent to another process."""
     try:
         return Answer(True, action(*arguments))
     except Exception as error:

@@ -70,7 +70,7 @@ class Crew:
             place: where workers live.
             workers: how many.
             timeout_s: what takes longer is ended and tried once more; None waits for ever.
-            notify: is told in one line whenever a task is tried again.
+            notify: receives a one-line note whenever a task is retried.
         """
         self._place, self._workers, self._timeout_s, self._notify = place, workers, timeout_s, notify
         self._seats: dict[Any, _Seat] = {}
@@ -171,7 +171,7 @@ class Crew:
 
 
 class Backlog:
-    """Tasks that nobody has, handed out so that those of a group meet in one worker."""
+    """Unassigned tasks, handed out so that one worker gets all tasks of a group."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._queues: dict[Hashable, deque[_Job]] = defaultdict(deque)

@@ -43,7 +43,7 @@ class LocalProcesses:
         Args:
             workers: how many processes.
             timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
-            notify: is told in one line whenever a task is tried again.
+            notify: receives a one-line note whenever a task is retried.
         """
         self._workers, self._timeout_s, self._notify = workers, timeout_s, notify
         self.retried = 0

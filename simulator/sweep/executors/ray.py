@@ -1,4 +1,4 @@
-"""A Ray cluster: one that is there already, or one on this machine for the time of a sweep.
+"""A Ray cluster: an existing one, or one on this machine for the duration of a sweep.
 
 Every worker is an actor with a core and a share of a GPU of its own, so that networks are loaded once per actor. Tasks
 and results travel through Ray; the driver alone writes. Actors are never restarted by Ray: who died, hung or was on a
@@ -44,7 +44,7 @@ class RayCluster:
             address: of a running cluster, as `ray.init` takes it; None starts one on this machine.
             gpus_per_worker: share of a GPU that each actor reserves.
             timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
-            notify: is told in one line whenever a task is tried again, or when the cluster has no room.
+            notify: receives a one-line note whenever a task is retried, or when the cluster has no room.
 
         Raises:
             UserError: Ray is not installed.
@@ -119,7 +119,7 @@ def _knock(address: str) -> None:
     """Refuse a host and port that do not answer, which Ray itself would try for minutes.
 
     Raises:
-        ConnectionError: nobody is there.
+        ConnectionError: no cluster answers.
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdigit():
@@ -163,7 +163,7 @@ class _Waiting:
 class _Actors:
     """The place of the workers; a handle is a number."""
 
-    depth = 2  # the next task is there when one ends
+    depth = 2  # the next task is queued when one ends
     hint = "see 'ray status' and the logs of the node; when memory ran out, give fewer --workers"
 
     def __init__(self, make_worker: Callable[[], Work], gpus: float, notify: Callable[[str], None]) -> None:
@@ -223,7 +223,7 @@ def _free() -> str:
 
 
 def _cause(error: Exception) -> str:
-    """What Ray says of a lost actor, in a few words."""
+    """Ray's reason for losing an actor, in a few words."""
     node = re.search(r"^\s*ip: (\S+)", str(error), re.MULTILINE)
     reason = re.search(r"Worker exit type: (\w+)", str(error))
     what = reason[1] if reason else str(error).partition("\n")[0].strip().rstrip(".")
@@ -231,7 +231,7 @@ def _cause(error: Exception) -> str:
 
 
 class _Actor:
-    """One worker, in a process of its own."""
+    """One worker in a separate process."""
 
     def prepare(self, parcel: bytes, version: str, folder: str) -> Answer:
         """Make the worker; `folder` is the driver's current one, where Ray lets modules be found before all others."""
