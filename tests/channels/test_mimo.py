@@ -141,7 +141,7 @@ def test_symbols_share_uses_and_pilots_are_billed() -> None:
         ("mimo:precoding=svd:csi=estimated", "svd needs the channel at the transmitter"),
         ("mimo:tx=3:precoding=alamouti", "has two transmit antennas, not 3"),
         ("mimo:csi=estimated:fading=fast", "pilots cannot follow"),
-        ("mimo:tx=9", "tx=9 cannot be; give tx as a whole number from 1 to 8"),
+        ("mimo:tx=9", "tx=9 is not allowed; give tx as a whole number from 1 to 8"),
     ],
 )
 def test_bad_input_is_one_line(spec: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
