@@ -1,9 +1,9 @@
 """`weights import`, `list` and `reproduce`: published checkpoints for the schemes that run them."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from simulator.cli import arguments
 from simulator.cli.arguments import add_json, add_precision, positive_int
 
 
@@ -17,7 +17,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Read tensors only, check every key and shape against the network, and store the weights in the "
         "user's data folder (or SIMULATOR_DATA_DIR). Then run them with --scheme SYSTEM:weights=NAME.",
     )
-    take.add_argument("file", type=Path, metavar="FILE", help=".model, .pth, .pth.tar or .safetensors")
+    take.add_argument("file", type=arguments.path, metavar="FILE", help=".model, .pth, .pth.tar or .safetensors")
     text = "swinjscc, witt, ntscc, adjscc or pdjscc-published; with :mode=base or :mode=sa if the keys fit both, "
     text += "and :snr=DB if the weights were trained for one SNR"
     take.add_argument("--as", dest="kind", required=True, metavar="SYSTEM", help=text)

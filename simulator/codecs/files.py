@@ -1,20 +1,19 @@
 """`torch:FILE.py:CLASS[:OPTION...]`: a class in a Python file as a scheme, without packaging.
 
 The class is a `Scheme`, a `Bound` or a `SymbolCodec`, and is made from its options, `CLASS(*options)`. Its file may
-import modules that lie beside it. The fingerprint covers the contents of all of them.
+import modules that lie beside it or in the current folder. The fingerprint covers the contents of all of them.
 """
 
 import hashlib
-import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from simulator.codecs.held import networks, own_parts
+from simulator.codecs.project import Project
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, explained
 from simulator.disk import user_path
 from simulator.errors import UserError
@@ -29,6 +28,7 @@ METHODS = {
     "codec": {"encode": 2, "decode": 4},
     "metric": {"measure": 2, "fingerprint": 0},
 }
+OPTIONAL = ("supports", "to", "compute_in", "inspect")
 
 
 @declares(Declaration("torch", "a scheme, bound or codec in a Python file", form="FILE.py:CLASS[:OPTION...]"))
@@ -38,13 +38,14 @@ def load_from_file(*options: str) -> Scheme | Bound:
     Raises:
         UserError: no such file or class, a file that cannot be imported, a class that is no scheme.
     """
-    made, digest = _load(options, _kind_of_scheme)
+    made, digest, project = _load(options, _kind_of_scheme)
     spec = ":".join(["torch", *options])
     if isinstance(made, SymbolCodec):
-        with explained(f"{spec}: it cannot be told from others of its class"):
-            return CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
+        with explained(f"{spec}: it cannot be told from others of its class"), project.entered():
+            scheme = CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
+        return within(scheme, project, *METHODS["scheme"], *OPTIONAL)
     made.name = spec
-    return _with_digest(made, digest)
+    return _with_digest(made, digest, project)
 
 
 @declares(Declaration("torch", "a metric in a Python file", form="FILE.py:CLASS[:OPTION...]"))
@@ -57,36 +58,49 @@ def load_metric_from_file(*options: str) -> Metric:
     return _with_digest(*_load(options, lambda chosen: "metric"))
 
 
-def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any, str]:
-    """What a class of a file makes of its options, and the SHA-256 (hex) of all code that this took."""
+def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any, str, Project]:
+    """What a class of a file makes of its options, the SHA-256 (hex) of all code that this takes, and where that is."""
     spec = ":".join(["torch", *options])
     if len(options) < 2 or not options[0].endswith(".py"):
         raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
     path, class_name, arguments = user_path(options[0]), options[1], options[2:]
     source = read_source(path)
-    with _beside(path.resolve().parent) as imported:
+    project = Project(path, source)
+    with project.entered():
         module = _execute(path, source)
         made = _make(path, module, class_name, arguments, kind_of)
-    parts = [source, *(one.read_bytes() for one in sorted(imported))]
-    return made, hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    return made, project.digest(source), project
 
 
-def _with_digest(made: Any, digest: str) -> Any:
+def _with_digest(made: Any, digest: str, project: Project) -> Any:
     own = made.fingerprint
     made.fingerprint = lambda: f"{digest}-{own()}"
+    return within(made, project, *METHODS["scheme"], *METHODS["bound"], *METHODS["metric"], *OPTIONAL)
+
+
+def within(made: Any, project: Project, *methods: str) -> Any:
+    """Let the methods that an object has find its project, and note there what they import late."""
+    for name in methods:
+        if hasattr(made, name):
+            setattr(made, name, project.within(getattr(made, name)))
+    made.late_imports = project.late
     return made
 
 
-def run_file(path: Path) -> str:
-    """Execute a Python file for what it registers; returns the SHA-256 (hex) of its content.
+def run_file(path: Path) -> tuple[str, Project]:
+    """Execute a Python file for what it registers.
+
+    Returns:
+        The SHA-256 (hex) of it and of what it imports, and where that is.
 
     Raises:
         UserError: no such file, or it cannot be executed.
     """
     source = read_source(path)
-    with _beside(path.resolve().parent):
+    project = Project(path, source)
+    with project.entered():
         _execute(path, source)
-    return hashlib.sha256(source).hexdigest()
+    return project.digest(source), project
 
 
 def read_source(path: Path) -> bytes:
@@ -161,43 +175,3 @@ def _check_methods(path: Path, chosen: type, kind: str) -> None:
             raise UserError(f"'{path}': {chosen.__name__}.{name} does not take {number} arguments{hint}") from None
         except ValueError:
             pass
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[set[Path]]:
-    """Imports inside the block find the modules of a folder first, as if a script ran there.
-
-    None of them stays behind: the next file may bring others of the same names, and so do the program's own packages.
-
-    Yields:
-        A set that holds the files of these modules once the block is left.
-    """
-    names = {one.stem for one in folder.glob("*.py")} | {one.parent.name for one in folder.glob("*/__init__.py")}
-    names.discard("simulator")
-    strangers = {name: one for name, one in _loaded(names).items() if not _lies_in(one, folder)}
-    for name in strangers:
-        del sys.modules[name]
-    before = _loaded(names)
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    files: set[Path] = set()
-    try:
-        yield files
-    finally:
-        sys.path.remove(str(folder))
-        for name, one in _loaded(names).items():
-            if _lies_in(one, folder):
-                files.add(Path(str(one.__file__)))
-            if name not in before:
-                del sys.modules[name]
-        sys.modules.update(strangers)
-
-
-def _loaded(names: set[str]) -> dict[str, ModuleType]:
-    """Modules that are loaded, of these names or inside of packages of these names."""
-    return {name: one for name, one in list(sys.modules.items()) if name.partition(".")[0] in names}
-
-
-def _lies_in(module: ModuleType, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)

@@ -11,6 +11,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simulator.codecs.files import read_source, run_file
+from simulator.codecs.files import METHODS, OPTIONAL, read_source, run_file, within
 from simulator.codecs.symbol import CodecScheme, SymbolCodec, one_line
 from simulator.disk import user_path
 from simulator.errors import UserError
@@ -61,11 +62,17 @@ def load_keras(*options: str) -> CodecScheme:
     paths = (user_path(encoder), user_path(decoder))
     contents = [hashlib.sha256(read_source(path)).hexdigest() for path in paths]
     backend = import_keras().backend.backend()
-    if chosen["layers"]:
-        contents.append(run_file(user_path(chosen["layers"])))
+    ran = [run_file(user_path(chosen["layers"]))] if chosen["layers"] else []
+    contents += [digest for digest, _ in ran]
     name = DECLARATION.spell(chosen, f"keras:{files}")
     fingerprint = hashlib.sha256(" ".join(contents).encode()).hexdigest()
-    return CodecScheme(KerasCodec(*paths, chosen["layout"], chosen["power"]), name, f"{fingerprint}-{backend}")
+    with ExitStack() as stack:
+        for _, project in ran:
+            stack.enter_context(project.entered())
+        scheme = CodecScheme(KerasCodec(*paths, chosen["layout"], chosen["power"]), name, f"{fingerprint}-{backend}")
+    for _, project in ran:
+        scheme = within(scheme, project, *METHODS["scheme"], *OPTIONAL)
+    return scheme
 
 
 def import_keras() -> Any:

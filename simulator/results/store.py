@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -156,8 +156,22 @@ class Store:
             count = Counter(origin for key, origin in there if key in kept)
             return [record | {"rows": count[one]} for one, record in _origins(connection) if count[one]]
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Commit finished rows."""
+    def forget_late(self) -> str:
+        """Remove rows that depend on files which their keys do not know; says how many and which files, or nothing."""
+        with self._transaction() as connection:
+            found = connection.execute("SELECT DISTINCT files FROM late JOIN rows USING (key)").fetchall()
+            gone = connection.execute("DELETE FROM rows WHERE key IN (SELECT key FROM late)").rowcount
+            connection.execute("DELETE FROM late")
+        names = sorted({name for (files,) in found for name in json.loads(files)})
+        return f"{gone} rows were made with {', '.join(names)}, which may have changed unnoticed" if gone else ""
+
+    def add(self, rows: Iterable[Row], late: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Commit finished rows.
+
+        Args:
+            rows: finished.
+            late: by key of some rows, files that they depend on although their keys do not know them.
+        """
         names, marks = ", ".join((*COLUMNS, ORIGIN)), ", ".join("?" * (len(COLUMNS) + 1))
         values = attrgetter(*COLUMNS)
         with self._transaction() as connection:
@@ -165,6 +179,8 @@ class Store:
                 f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})",
                 ((*values(row), self._origin) for row in rows),
             )
+            entries = [(key, json.dumps(files)) for key, files in (late or {}).items()]
+            connection.executemany("INSERT OR REPLACE INTO late VALUES (?, ?)", entries)
 
     def results(self) -> Results:
         """The finished rows of the plan."""
@@ -282,6 +298,7 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, record TEXT NOT NULL)")
+        connection.execute("CREATE TABLE IF NOT EXISTS late (key TEXT PRIMARY KEY, files TEXT) WITHOUT ROWID")
         connection.execute(TABLE)
         connection.execute("COMMIT")
         # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.

@@ -82,6 +82,8 @@ class _Sweep:
         with explained(store.folder):
             if self.keeper.wanted:
                 gallery.add_sources(self.inputs.images)
+        if late := store.forget_late():
+            self.notify(f"{late}; they are computed again")
         finished = store.finished()
         without_picture = finished & self._without_picture()  # faults are retried anyway
         missing = [row for row in self.planned if row.key not in finished or row.key in without_picture]
@@ -105,6 +107,7 @@ class _Sweep:
         metrics = tuple(self.inputs.metrics)
         make_worker = partial(Worker, config.device, self.inputs.lpips, config.precision, metrics)
         broken: set[str] = set()
+        late: set[str] = set()
         while missing:
             retried = executor.retried
             done = total - len(missing)
@@ -113,6 +116,7 @@ class _Sweep:
                     for outcomes in arriving:
                         _write(outcomes, self.store, self.keeper)
                         _tell_faults(outcomes, broken, self.notify)
+                        _tell_late(outcomes, late, self.notify)
                         done += len(outcomes)
                         self.progress(done, total)
             finally:
@@ -157,7 +161,7 @@ def _write(outcomes: Sequence[Outcome], store: Store, keeper: Keeper) -> None:
     """Write pictures, then their rows, then remove the pictures that better ones replace."""
     with explained(store.folder):
         replaced = [keeper.take(one.row, one.picture) for one in outcomes]
-    store.add(one.row for one in outcomes)
+    store.add([one.row for one in outcomes], {one.row.key: one.late for one in outcomes if one.late})
     with explained(store.folder):
         for key in replaced:
             if key is not None:
@@ -172,6 +176,17 @@ def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable
             where = f"{row.channel}, {row.snr_db:g} dB, image {row.image}, realisation {row.realisation}"
             notify(
                 f"'{row.scheme}' broke ({where}): {row.fault}; the sweep continues, and `transmit` shows the traceback"
+            )
+
+
+def _tell_late(outcomes: Sequence[Outcome], known: set[str], notify: Callable[[str], None]) -> None:
+    """Tell once of each scheme that its rows cannot be reused, and why."""
+    for one in outcomes:
+        if one.late and one.row.scheme not in known:
+            known.add(one.row.scheme)
+            notify(
+                f"'{one.row.scheme}' imports {', '.join(one.late)} under a name that no import statement has; a change "
+                "of that would go unnoticed, so its rows are not reused"
             )
 
 

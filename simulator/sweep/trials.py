@@ -61,10 +61,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one image: its row, and the reconstruction as a PNG file if requested."""
+    """The outcome of one image: its row, and the reconstruction as a PNG file if requested.
+
+    Attributes:
+        late: names of files that the row depends on although its key does not know them.
+    """
 
     row: Row
     picture: bytes | None = None
+    late: tuple[str, ...] = ()
 
 
 class Worker:
@@ -165,7 +170,8 @@ class Worker:
             further=write_further((measured or {}) | measure_further(self._metrics, image.pixels, shown)),
             **record,
         )
-        return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None)
+        late = {path.name for one in (scheme, *self._metrics) for path in getattr(one, "late_imports", ())}
+        return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None, tuple(sorted(late)))
 
 
 def _explain(error: Exception) -> str:

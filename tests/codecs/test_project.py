@@ -1,0 +1,110 @@
+"""Rows of a `torch:` file are reused only while all that it imports is the same, wherever and whenever it does."""
+
+import sys
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from simulator.link import load_scheme
+from simulator.sweep import run_sweep
+from simulator.sweep.inputs import SweepConfig
+
+CODEC = """
+import torch
+from simulator.codecs import SymbolCodec
+
+class Codec(SymbolCodec):
+    stride = 4
+    def encode(self, images, snr_db):
+        {inside}
+        return torch.nn.functional.avg_pool2d(images, 4) - LEVEL
+    def decode(self, symbols, snr_db, noise_variance, size):
+        {inside}
+        small = torch.view_as_real(symbols).reshape(1, 3, size[0] // 4, size[1] // 4)
+        return torch.nn.functional.interpolate(small * 0.2 + LEVEL, scale_factor=4)
+"""
+IMPORTS = {
+    "beside, in a method": ("codecs/helper.py", "from helper import LEVEL"),
+    "in another folder": ("lib/deep/helper.py", "from lib.deep.helper import LEVEL"),
+    "of a helper's method": ("codecs/inner.py", "from helper import level; LEVEL = level()"),
+    "by a name in quotes": ("codecs/helper.py", "import importlib; LEVEL = importlib.import_module('helper').LEVEL"),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "codecs").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def config(photographs):
+    return SweepConfig(snrs_db=(30.0,), cbrs=(Fraction(1, 32),), images=str(photographs), lpips="none")
+
+
+def write(path, level):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"LEVEL = {level}\n")
+
+
+def run(config, folder):
+    notes = []
+    rows = run_sweep(config, folder, notify=notes.append).rows
+    assert not any(row.fault for row in rows), rows[0].fault
+    return [row.psnr_db for row in rows], notes
+
+
+CASES = [(1, *case) for case in IMPORTS.values()] + [(2, *IMPORTS["in another folder"])]
+
+
+@pytest.mark.parametrize(("workers", "file", "inside"), CASES)
+def test_a_helper_that_changed_makes_new_rows(here, config, workers, file, inside):
+    if "inner" in file:
+        (here / "codecs" / "helper.py").write_text("def level():\n    from inner import LEVEL\n    return LEVEL\n")
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside=inside))
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    write(here / file, 0.5)
+    before, _ = run(config, here / "out")
+    again, notes = run(config, here / "out")
+    assert again == before
+    assert "4 of 4 rows are there already" in notes
+    write(here / file, 0.25)
+    after, notes = run(config, here / "out")
+    assert not any("there already" in note for note in notes)
+    assert after != before
+    assert after == run(config, here / "anew")[0]
+    assert not {"helper", "inner", "lib", "lib.deep"} & sys.modules.keys()
+
+
+def test_rows_of_an_import_that_no_statement_names_are_not_reused(here, config):
+    inside = "import importlib; LEVEL = importlib.import_module('hel' + 'per').LEVEL"
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside=inside))
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
+    write(here / "codecs" / "helper.py", 0.5)
+    before, notes = run(config, here / "out")
+    assert any("imports helper.py under a name that no import statement has" in note for note in notes)
+    write(here / "codecs" / "helper.py", 0.25)
+    config = replace(config, workers=2)  # a fresh process
+    after, notes = run(config, here / "out")
+    assert "4 rows were made with helper.py, which may have changed unnoticed; they are computed again" in notes
+    assert after != before
+
+
+def test_two_files_with_helpers_of_one_name_keep_them_apart(here, config):
+    for folder, level in (("a", 0.5), ("b", 0.1)):
+        write(here / folder / "helper.py", level)
+        (here / folder / "mine.py").write_text(CODEC.format(inside="from helper import LEVEL"))
+    schemes = [f"torch:{folder}/mine.py:Codec" for folder in "ab"]
+    together, _ = run(replace(config, schemes=tuple(schemes)), here / "both")
+    alone = [run(replace(config, schemes=(one,)), here / f"alone-{index}")[0] for index, one in enumerate(schemes)]
+    assert together == [*alone[0], *alone[1]]
+    assert alone[0] != alone[1]
+
+
+def test_an_unchanged_file_is_the_same_however_often_it_is_loaded(here):
+    write(here / "lib" / "helper.py", 0.5)
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside="pass") + "\nfrom lib.helper import LEVEL\n")
+    first, second = (load_scheme("torch:codecs/mine.py:Codec").fingerprint() for _ in range(2))
+    assert first == second
