@@ -27,6 +27,16 @@ MACHINES_WORDS = (
 )
 
 
+def readable(name: str) -> str:
+    """A file's name as text that can be stored and sent: bytes that are no UTF-8 become `\\xe9` and the like."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be printed, line breaks too, as escapes: nothing of it is lost."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def in_one_line(text: str) -> str:
     """Make a text safe for a terminal: one line, printable, not too long. Errors may quote untrusted files."""
     line = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)

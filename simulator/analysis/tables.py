@@ -18,6 +18,7 @@ from simulator.analysis.statistics import (
     further_names,
 )
 from simulator.analysis.words import cbr_label
+from simulator.errors import visible
 from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
@@ -144,7 +145,8 @@ def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None
         table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         metrics = point.metrics
-        table.add_row(
+        _add(
+            table,
             *(point.scheme, point.channel, cbr_label(point.cbr_target), f"{point.snr_db:g}"),
             *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
             *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
@@ -168,7 +170,8 @@ def differences_table(found: Iterable[Difference], directions: Mapping[str, bool
         digits = scale.digits
         low, high = one.estimate.low, one.estimate.high
         interval = "-" if low is None or high is None else f"{low:+.{digits}f} .. {high:+.{digits}f}"
-        table.add_row(
+        _add(
+            table,
             *(one.scheme, one.channel, cbr_label(one.cbr_target)),
             *("mean" if one.snr_db is None else f"{one.snr_db:g}", one.metric),
             *(f"{one.estimate.mean:+.{digits}f}", interval, "" if one.percent is None else f"{one.percent:+.1f} %"),
@@ -190,7 +193,7 @@ def bd_rates_table(found: Iterable[BdRate]) -> "Table":
     table.add_column("BD-rate", justify="right", no_wrap=True)
     for one in found:
         percent = "-" if one.bd_rate_percent is None else f"{one.bd_rate_percent:+.1f} %"
-        table.add_row(one.scheme, one.channel, f"{one.snr_db:g}", one.metric, percent)
+        _add(table, one.scheme, one.channel, f"{one.snr_db:g}", one.metric, percent)
     return table
 
 
@@ -201,7 +204,7 @@ def bills_table(found: Iterable[Bill]) -> "Table":
         table.add_column(name, justify="right", no_wrap=True)
     for one in found:
         shares = (f"{share:.1%}" if share else "" for share in one.shares.values())
-        table.add_row(one.scheme, one.channel, cbr_label(one.cbr_target), f"{one.snr_db:g}", f"{one.cbr:.5f}", *shares)
+        _add(table, one.scheme, one.channel, cbr_label(one.cbr_target), f"{one.snr_db:g}", f"{one.cbr:.5f}", *shares)
     return table
 
 
@@ -212,7 +215,7 @@ def rows_table(rows: Iterable[Row]) -> "Table":
     table = _table("CBR", *columns)
     for row in rows:
         record = public_record(row)
-        table.add_row(cbr_label(row.cbr_target), *(_short(name, record.get(name)) for name in columns))
+        _add(table, cbr_label(row.cbr_target), *(_short(name, record.get(name)) for name in columns))
     return table
 
 
@@ -230,6 +233,13 @@ def _table(*columns: str) -> "Table":
     for name in columns:
         table.add_column(name, no_wrap=True)
     return table
+
+
+def _add(table: "Table", *cells: str) -> None:
+    """Add a row whose cells are shown as they are: brackets are no markup, and a line break is a visible `\\n`."""
+    from rich.text import Text
+
+    table.add_row(*(Text(visible(cell)) for cell in cells))
 
 
 def print_table(table: "Table") -> None:

@@ -1,15 +1,16 @@
 """One image file as 8-bit RGB.
 
-16-bit samples are scaled to 8 bits, grey is repeated to RGB, palettes are expanded, alpha is composited on white (as a
-browser shows it), EXIF orientation is applied, embedded colour profiles are ignored. Float, 32-bit, CMYK and Lab
-pixels, animations and multi-page files are refused.
+12- and 16-bit grey is scaled to 8 bits and of 16-bit colour the upper 8 are taken (as Pillow does), grey is repeated to
+RGB, palettes are expanded, alpha and a transparent colour are composited on white (as a browser shows them), EXIF
+orientation is applied unless its block is broken, embedded colour profiles are ignored. Signed, float, 32-bit, CMYK and
+Lab pixels, a transparent colour of 16 bits per channel, animations and multi-page files are refused.
 """
 
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from simulator.errors import UserError
 
@@ -22,6 +23,13 @@ STRIP = 512  # rows converted at a time
 MAX_PIXELS = 2**26  # 8192 x 8192; asked before anything is decoded, for a small file may claim any size
 
 
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF 6.0
+_SCALES = {"L;2": 85, "L;4": 17}  # levels of 8 bits per level of 2 and 4
+_TURNS = {
+    **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
+    **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE},
+    **{8: Image.Transpose.ROTATE_90},
+}
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -37,13 +45,14 @@ def load_image(path: Path | str) -> np.ndarray:
     path = Path(path)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 image.verify()  # the only check of a PNG's checksums; it leaves the file unusable
             with Image.open(path) as image:
-                rgb = _to_rgb(image, path)
+                rgb = _to_rgb(_upright(image, path))
     except UserError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -51,7 +60,8 @@ def load_image(path: Path | str) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{path}: not an image, or damaged; expected PNG, JPEG, WebP or TIFF") from None
+        what = "not an image, damaged, or of a kind that is not read"
+        raise UserError(f"{path}: {what}; expected PNG, JPEG, WebP or TIFF") from None
     except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{path}: cannot be read as an image ({reason}); replace or remove it") from None
@@ -61,14 +71,53 @@ def load_image(path: Path | str) -> np.ndarray:
     return rgb
 
 
-def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
-    """Bring an open image to uint8 [H, W, 3]."""
+def _upright(image: Image.Image, path: Path) -> Image.Image:
+    """An open image of a kind that is read, with samples of all bits and turned as its EXIF block says.
+
+    Raises:
+        UserError: the kind is not read.
+    """
     # A phone's JPEG may carry a preview as second frame (MPO).
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise UserError(f"{path}: has several pictures; save the one you want as a separate file")
-    if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
+    tile = getattr(image, "tile", None)
+    arguments = tile[0][3] if tile else ""
+    raw = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)  # how samples lie in the file
+    grey = image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")  # which Pillow scales to 16 bits
+    if image.mode not in _EIGHT_BIT and not grey:
         raise UserError(f"{path}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
-    ImageOps.exif_transpose(image, in_place=True)
+    if set(np.ravel(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))) != {1}:
+        raise UserError(f"{path}: samples that are no unsigned integers are not read; convert it to 8- or 16-bit")
+    transparent = image.info.get("transparency")
+    if ";16" in raw and isinstance(transparent, tuple):
+        raise UserError(f"{path}: a transparent colour of 16 bits per channel is not read; save it with alpha")
+    if raw in _SCALES and isinstance(transparent, int):  # the file counts in its own levels
+        image.info["transparency"] = transparent * _SCALES[raw]
+    image.load()
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken block tells nothing, and the pixels are sound
+        turn = None
+    if grey:
+        image = _eight_bit(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """12- or 16-bit grey, as TIFF's tags and PNG's transparent level say, as 8-bit grey."""
+    tags = getattr(image, "tag_v2", {})
+    top = 2 ** int(np.ravel(tags.get(_BITS_PER_SAMPLE, 16))[0]) - 1
+    samples = np.asarray(image).astype(np.uint32)
+    grey = ((samples * 255 + top // 2) // top).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero
+        grey = 255 - grey
+    if (level := image.info.get("transparency")) is not None:
+        grey[samples == level] = 255
+    return Image.fromarray(grey)
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Bring an image to uint8 [H, W, 3]."""
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, STRIP):  # whole copies of a large image would fill the memory
         strip = image.crop((0, top, image.width, min(top + STRIP, image.height)))
@@ -77,10 +126,7 @@ def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _strip_to_rgb(image: Image.Image) -> np.ndarray:
-    """Some rows of an image as uint8 [h, W, 3]."""
-    if image.mode in _SIXTEEN_BIT:
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    """Some rows of an 8-bit image as uint8 [h, W, 3]."""
     if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from simulator.disk import user_path
-from simulator.errors import UserError
+from simulator.errors import UserError, readable
 from simulator.images.kodak import load_kodak
 from simulator.images.pixels import image_digest, to_float
 from simulator.images.reading import MIN_SIDE, load_image
@@ -25,7 +25,7 @@ SETS = (
     Declaration("kodak", "24 photographs of 768x512 pixels; 'data get kodak' downloads them"),
     Declaration("PATH", "an image file, a folder (not searched deeper) or a glob (** goes deeper)"),
 )
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,18 @@ class NamedImage:
 
 
 def load_image_set(
-    spec: str, crop: int | None = None, passed_over: Callable[[Path], bool] = lambda path: False
+    spec: str,
+    crop: int | None = None,
+    is_result: Callable[[Path], bool] = lambda path: False,
+    notify: Callable[[str], None] = lambda note: None,
 ) -> list[NamedImage]:
     """Load the images that `--images` names, in a fixed order.
 
     Args:
         spec: `samples`, `kodak`, a file, a folder (not searched deeper) or a glob (`**` goes deeper).
         crop: side of the square cut from each centre; None keeps the whole image.
-        passed_over: says of a file in a folder or glob that it does not belong to the set.
+        is_result: says of a file in a folder or glob that this program wrote it: such files belong to no set.
+        notify: receives in one line what the user should know (files that were passed over, a folder that is shadowed).
 
     Raises:
         UserError: no such set or file, a file that is no usable image, an image smaller than the crop or 16 x 16.
@@ -73,10 +77,12 @@ def load_image_set(
         raise UserError(
             f"--crop {crop} is too small: the smallest image is {MIN_SIDE}x{MIN_SIDE}; crop to that or more"
         )
+    if spec in ("samples", "kodak") and os.path.lexists(spec):
+        notify(f"'{spec}' is the built-in image set; write ./{spec} for what lies in the current folder")
     if spec == "kodak":
         images = [NamedImage(path.stem, rgb) for path, rgb in load_kodak()]
     else:
-        paths = sample_files() if spec == "samples" else _find_files(spec, passed_over)
+        paths = sample_files() if spec == "samples" else _find_files(spec, is_result, notify)
         images = [NamedImage(name, load_image(path)) for name, path in zip(_names(paths), paths, strict=True)]
     return images if crop is None else [_centre_crop(image, crop) for image in images]
 
@@ -100,12 +106,12 @@ def _centre_crop(image: NamedImage, side: int) -> NamedImage:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """File names without suffix where that is unique, else the path below the files' common folder."""
-    stems = [path.stem for path in paths]
-    if max(Counter(stems).values()) == 1:
-        return stems
+    """File names without suffix; of files that share one, the paths below the common folder of all."""
+    stems = Counter(path.stem for path in paths)
     common = os.path.commonpath([path.parent for path in paths])
-    return [path.relative_to(common).as_posix() for path in paths]
+    whole = [path.relative_to(common).as_posix() for path in paths]
+    names = [path.stem if stems[path.stem] == 1 else full for path, full in zip(paths, whole, strict=True)]
+    return list(map(readable, names if len(set(names)) == len(names) else whole))
 
 
 def sample_files() -> list[Path]:
@@ -115,8 +121,8 @@ def sample_files() -> list[Path]:
     return [folder / name for name in SAMPLES]
 
 
-def _find_files(spec: str, passed_over: Callable[[Path], bool]) -> list[Path]:
-    """The files that a file name, folder or glob stands for, sorted."""
+def _find_files(spec: str, is_result: Callable[[Path], bool], notify: Callable[[str], None]) -> list[Path]:
+    """The files that a file name, folder or glob stands for, sorted, each once."""
     path = user_path(spec)
     if path.is_dir():
         candidates = list(path.iterdir()) if os.access(path, os.R_OK | os.X_OK) else []
@@ -126,9 +132,32 @@ def _find_files(spec: str, passed_over: Callable[[Path], bool]) -> list[Path]:
         candidates = [Path(match) for match in glob.glob(str(path), recursive=True)]
     else:
         raise UserError(f"no image set, file or folder '{spec}'; expected samples, kodak, a file, a folder or a glob")
-    found = sorted(one for one in candidates if one.suffix.lower() in SUFFIXES and one.is_file())
-    if not found:
-        raise UserError(f"no images in '{spec}'; expected files ending in {', '.join(SUFFIXES)}")
-    if not (kept := [one for one in found if not passed_over(one)]):
-        raise UserError(f"all {len(found)} images in '{spec}' are results of this program; copy them to another folder")
-    return kept
+    kept: dict[tuple[int, int], Path] = {}
+    passed_over: Counter[str] = Counter()
+    for one in sorted(candidates, key=lambda one: (len(one.parts), one)):  # of several ways to a file the shortest
+        if not one.is_file():
+            continue
+        where = one.stat()
+        identity = (where.st_dev, where.st_ino)
+        if reason := _reason_against(one, identity in kept, is_result):
+            passed_over[reason] += 1
+        else:
+            kept[identity] = one
+    said = ", ".join(f"{count} {reason}" for reason, count in sorted(passed_over.items()))
+    if not kept:
+        details = f" ({said})" if said else ""
+        raise UserError(f"no images in '{spec}'{details}; expected files ending in {', '.join(SUFFIXES)}")
+    if said:
+        notify(f"files in '{spec}' that are not in the set: {said}")
+    return sorted(kept.values())
+
+
+def _reason_against(path: Path, known: bool, is_result: Callable[[Path], bool]) -> str:
+    """Why a file does not belong to a set; empty if it does."""
+    if path.suffix.lower() not in SUFFIXES:
+        return "of other kinds"
+    if path.name.startswith("."):
+        return "hidden (a dot begins the name)"
+    if known:
+        return "reached a second time, by a link"
+    return "results of this program (copy them to use them)" if is_result(path) else ""

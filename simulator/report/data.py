@@ -22,7 +22,7 @@ Value = Callable[[Row], float | None]  # of a metric
 DIGITS = {"psnr_db": 4, "ms_ssim": 6, "lpips": 6}
 SYMBOLS = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
-    **{"X": "x", "": "circle"},
+    **{"X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon", "": "circle"},
 }
 
 

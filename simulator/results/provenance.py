@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from simulator.errors import in_one_line, readable
 from simulator.version import __version__
 
 PROVENANCE = "provenance.json"  # in the results folder
@@ -30,7 +31,7 @@ def environment() -> dict[str, Any]:
     return {
         "program": __version__,
         "commit": commit(),
-        "command": ["simulator", *map(_without_place, sys.argv[1:])],
+        "command": ["simulator", *map(without_place, sys.argv[1:])],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -77,20 +78,28 @@ def same_environment(first: dict[str, Any], second: dict[str, Any], but: tuple[s
 def commit() -> dict[str, Any] | None:
     """Commit of the checkout that this code runs from, and whether it was changed since; None outside of one.
 
+    Where there is one that git does not read (of another owner, say), `id` is None and `unread` has git's reason.
+
     `results/` does not count: what is written there comes from the program, and never goes into it.
     """
-    folder = Path(__file__).resolve().parent
+    folder, checkout = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
     try:
         _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)  # a package inside another checkout fails here
-        changes = _git(folder.parent, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+        changes = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return {"id": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changes)}
-    except (OSError, subprocess.SubprocessError):
-        return None
+    except (OSError, subprocess.SubprocessError) as error:
+        if not (checkout / ".git").exists():
+            return None
+        reason = str(getattr(error, "stderr", "") or error).strip().splitlines() or [type(error).__name__]
+        return {"id": None, "dirty": None, "unread": in_one_line(without_place(reason[0]))}
 
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    # GIT_DIR and the like may tell of another checkout.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
+    return done.stdout.strip()
 
 
 def _version(package: str) -> str | None:
@@ -114,7 +123,8 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _without_place(argument: str) -> str:
-    """The argument, or `--option=value`, with the last part only of an absolute path."""
+def without_place(argument: str) -> str:
+    """The argument, or `--option=value`, with the last part only of an absolute path, or of one below a home folder."""
     option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
-    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
+    placed = Path(value).is_absolute() or value.startswith("~")
+    return readable(option + equals + (Path(value).name if placed else value))

@@ -12,6 +12,7 @@ from simulator.errors import UserError
 from simulator.images import NamedImage, load_image_set
 from simulator.link import Bound, Scheme, check_supported, load_scheme, on_device
 from simulator.metrics import LpipsNet, LpipsUnavailable, Metric, load_metric
+from simulator.results.provenance import without_place
 from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.results.written import is_listed
 from simulator.spec.plugins import SCHEMES, declarations, standard_schemes
@@ -75,7 +76,8 @@ class SweepConfig:
         """The configuration, JSON-serialisable."""
         kind = self.executor.partition(":")[0]  # the address of the cluster is private
         by_cbr = {str(cbr): snrs for cbr, snrs in self.cbr_snrs_db.items()}
-        return asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "cbr_snrs_db": by_cbr, "executor": kind}
+        record = asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "cbr_snrs_db": by_cbr, "executor": kind}
+        return record | {"images": without_place(self.images)}
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:
     config = config if config.executor == "local" else replace(config, device="cpu")
     check_device(config.device)
     channels = _unique({spec: load_channel(spec) for spec in config.channels})
-    images = choose_images(config)
+    images = choose_images(config, notify)
     schemes = _unique(_load_schemes(config, notify))
     return Inputs(schemes, channels, images, *_find_lpips(config.lpips, notify), _load_metrics(config.metrics))
 
 
-def choose_images(config: SweepConfig) -> list[NamedImage]:
+def choose_images(config: SweepConfig, notify: Callable[[str], None] = lambda note: None) -> list[NamedImage]:
     """The images that a configuration selects, in the order of the set.
 
     Reconstructions and figures that this program wrote to a results folder are never part of a set.
@@ -122,11 +124,23 @@ def choose_images(config: SweepConfig) -> list[NamedImage]:
         UserError: no such set, or no such image in it.
     """
     listed: dict[Path, dict[str, set[str]]] = {}
-    images = load_image_set(config.images, config.crop, lambda path: is_listed(path, listed))
+    images = load_image_set(config.images, config.crop, lambda path: is_listed(path, listed), notify)
     if missing := sorted(set(config.only) - {image.name for image in images}):
         there = ", ".join(image.name for image in images[:30])
         raise UserError(f"image set '{config.images}' has no image '{missing[0]}'; it has: {there}")
-    return [image for image in images if not config.only or image.name in config.only][: config.limit]
+    chosen = [image for image in images if not config.only or image.name in config.only][: config.limit]
+    _note_copies(chosen, notify)
+    return chosen
+
+
+def _note_copies(images: Sequence[NamedImage], notify: Callable[[str], None]) -> None:
+    """Tell of pictures that stand in the set more than once: they narrow intervals without adding anything."""
+    names: dict[str, list[str]] = {}
+    for image in images:
+        names.setdefault(image.digest, []).append(image.name)
+    if copies := [" = ".join(same) for same in names.values() if len(same) > 1]:
+        more = f" and {len(copies) - 3} more" * (len(copies) > 3)
+        notify(f"the same picture under several names: {'; '.join(copies[:3])}{more}; each counts")
 
 
 def _unique(loaded: dict[str, Named]) -> dict[str, Named]:

@@ -1,0 +1,138 @@
+"""Pictures that few programs write, made by hand: decoded as their standards mean them, or refused in one line."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simulator.errors import UserError
+from simulator.images import load_image
+
+RAMP = np.arange(256).reshape(16, 16)
+
+
+def png(depth: int, colour: int, rows: list[bytes], *chunks: tuple[bytes, bytes]) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 16, 16, depth, colour, 0, 0, 0)
+    content = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in [*content, (b"IEND", b"")])
+
+
+def tiff(bits: int, photometric: int, data: bytes, sample_format: int = 1) -> bytes:
+    short = {256: 16, 257: 16, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 16, 339: sample_format}
+    entries = {tag: struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in short.items()}
+    entries |= {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in {273: 8, 279: len(data)}.items()}
+    directory = b"".join(entries[tag] for tag in sorted(entries))
+    start = b"II*\0" + struct.pack("<I", 8 + len(data)) + data
+    return start + struct.pack("<H", len(entries)) + directory + bytes(4)
+
+
+def bmp(bits: int, masks: tuple[int, ...], data: bytes) -> bytes:
+    fields = b"".join(struct.pack("<I", mask) for mask in masks)
+    header = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, bits, 3, len(data), 0, 0, 0, 0) + fields
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(data), 0, 0, 14 + len(header)) + header + data
+
+
+def packed(values: np.ndarray, bits: int) -> list[bytes]:
+    """Each row's samples without gaps, the most significant bit first."""
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values.tolist()]
+    return [int(row, 2).to_bytes(len(row) // 8, "big") for row in rows]
+
+
+def samples(bits: int) -> np.ndarray:
+    """16 x 16 levels that use the whole range of so many bits."""
+    return RAMP % 2**bits if bits < 8 else RAMP * (2**bits - 1) // 255
+
+
+def grey(path: Path, data: bytes) -> np.ndarray:
+    path.write_bytes(data)
+    rgb = load_image(path)
+    assert (rgb == rgb[..., :1]).all()
+    return rgb[..., 0].astype(int)
+
+
+def scaled(values: np.ndarray, bits: int) -> np.ndarray:
+    return np.round(values / (2**bits - 1) * 255).astype(int)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+def test_grey_tiff_of_every_depth(tmp_path, bits, photometric):
+    values = samples(bits)
+    data = values.astype("<u2").tobytes() if bits == 16 else b"".join(packed(values, bits))
+    expected = scaled(values, bits) if photometric else 255 - scaled(values, bits)
+    if (bits, photometric) == (12, 0):
+        with pytest.raises(UserError, match="of a kind that is not read"):
+            grey(tmp_path / "a.tif", tiff(bits, photometric, data))
+    else:
+        np.testing.assert_array_equal(grey(tmp_path / "a.tif", tiff(bits, photometric, data)), expected)
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(8, 2), (16, 2), (16, 3), (10, 1), (14, 1)])
+def test_other_samples_are_refused(tmp_path, bits, sample_format):
+    data = b"".join(packed(samples(bits), bits))
+    with pytest.raises(UserError, match=r"a\.tif: "):
+        grey(tmp_path / "a.tif", tiff(bits, 1, data, sample_format))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_level_of_a_grey_png_is_white(tmp_path, bits):
+    values = samples(bits)
+    clear = int(values[3, 1])
+    expected = np.where(values == clear, 255, scaled(values, bits))
+    data = png(bits, 0, packed(values, bits), (b"tRNS", struct.pack(">H", clear)))
+    np.testing.assert_array_equal(grey(tmp_path / "a.png", data), expected)
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_refused(tmp_path):
+    rows = packed(np.repeat(samples(16), 3, axis=1), 16)
+    with pytest.raises(UserError, match="transparent colour of 16 bits"):
+        grey(tmp_path / "a.png", png(16, 2, rows, (b"tRNS", struct.pack(">HHH", 257, 257, 257))))
+
+
+def test_sixteen_bit_alpha_is_composited_on_white(tmp_path):
+    pairs = np.stack([samples(16), np.full((16, 16), 32768)], axis=-1).reshape(16, 32)
+    found = grey(tmp_path / "a.png", png(16, 4, packed(pairs, 16)))
+    assert np.abs(found - (samples(16) / 257 + 255) / 2).max() <= 1
+
+
+@pytest.mark.parametrize("top", [15, 255, 1000, 4095, 65535])
+def test_pgm_of_every_depth(tmp_path, top):
+    values = RAMP * top // 255
+    data = values.astype(">u2" if top > 255 else "u1").tobytes()
+    found = grey(tmp_path / "a.pgm", b"P5 16 16 %d\n" % top + data)
+    assert np.abs(found - values / top * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("masks", [(0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)])
+def test_colour_masks_are_decoded_as_meant(tmp_path, masks):
+    values = (RAMP * 257).astype("<u2")
+    (tmp_path / "a.bmp").write_bytes(bmp(16, masks, values.tobytes()))
+    found = load_image(tmp_path / "a.bmp")[::-1]
+    shifts = [(mask & -mask).bit_length() - 1 for mask in masks]
+    meant = [((values & mask) >> by) * 255 / (mask >> by) for mask, by in zip(masks, shifts, strict=True)]
+    assert np.abs(found - np.stack(meant, axis=-1)).max() < 1
+
+
+@pytest.mark.parametrize("masks", [(0x1F, 0x7E0, 0xF800), (0xF00, 0xF0, 0xF)])
+def test_other_colour_masks_are_refused(tmp_path, masks):
+    (tmp_path / "a.bmp").write_bytes(bmp(16, masks, bytes(512)))
+    with pytest.raises(UserError, match=r"a\.bmp: .*Unsupported BMP bitfields layout"):
+        load_image(tmp_path / "a.bmp")
+
+
+BROKEN_BLOCKS = (b"II*\0\xff\xff\xff\xff rest", b"XXXXXXXX", b"MM\0*\0\0\0\x08\xff\xff")
+
+
+@pytest.mark.parametrize("block", BROKEN_BLOCKS)
+def test_a_broken_exif_block_costs_no_picture(tmp_path, block, recwarn):
+    file = io.BytesIO()
+    Image.fromarray(RAMP.astype(np.uint8)).save(file, "JPEG", quality=100, exif=b"Exif\0\0" + block)
+    assert np.abs(grey(tmp_path / "a.jpg", file.getvalue()) - RAMP).max() <= 2
+    assert not recwarn.list
