@@ -70,7 +70,7 @@ def test_what_was_written_joins_no_set(config, tmp_path, monkeypatch, spec):
         run_sweep(config, Path(name), notify=quietly)
     again = replace(config, images=spec)
     if spec.startswith("out"):
-        with pytest.raises(UserError, match="results of this program .copy them"):
+        with pytest.raises(UserError, match=r"results of this program .copy them"):
             choose_images(again)
         picture(tmp_path / "out" / "images" / "mine.png", 9)
         picture(tmp_path / "out" / "figures" / "mine.png", 9)
