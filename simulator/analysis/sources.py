@@ -13,7 +13,8 @@ from simulator.analysis.outputs import SUMMARY
 from simulator.analysis.statistics import METRICS, SUMMARY_COLUMNS, Estimate, Point
 from simulator.errors import UserError
 from simulator.results.provenance import PROVENANCE
-from simulator.results.store import DATABASE, explained, load_results
+from simulator.results.store import DATABASE, load_results
+from simulator.results.trouble import explained
 
 _NUMBERS = ("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload")
 

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     from simulator.analysis.drawings import Choice
     from simulator.analysis.plots import draw
     from simulator.analysis.sources import load_sources
-    from simulator.results.store import explained
+    from simulator.results.trouble import explained
     from simulator.results.written import written_in
 
     sources = load_sources(args.results)

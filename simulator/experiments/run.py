@@ -25,7 +25,8 @@ from simulator.errors import UserError
 from simulator.experiments.crops import draw_crops
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
-from simulator.results.store import Results, check_folder, explained
+from simulator.results.store import Results
+from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs

@@ -4,8 +4,6 @@ Rows are found by key, a hash of all that determines them. A sweep first writes 
 see exactly the rows of the latest plan, in its order, while rows of earlier plans wait to be reused.
 """
 
-import errno
-import fcntl
 import json
 import os
 import sqlite3
@@ -29,9 +27,9 @@ from simulator.results.soundness import (
     columns,
     read_meta,
 )
+from simulator.results.trouble import check_folder, explained, lock
 from simulator.results.written import DATABASE, TABLE, Written, remove_listed
 
-LOCK = ".lock"
 ORIGIN = "origin"  # a further column, for `Store.begin`; older databases lack it
 
 
@@ -94,7 +92,7 @@ class Store:
         self._origin: int | None = None
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
+            self._lock = lock(folder)
             try:
                 check_ours(self._path, any_layout=fresh)
                 if fresh:
@@ -218,68 +216,6 @@ def load_results(folder: Path) -> Results:
             return _read_only(path, "immutable=1")
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a results folder that cannot be used, without creating anything.
-
-    Raises:
-        UserError: it is a file, or it or its nearest existing parent is not writable.
-    """
-    nearest = folder.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise UserError(f"'{nearest}' is a file, not a folder; give --out a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to '{nearest}' (read-only); choose another --out")
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn disk and database errors inside the block into a one-line error.
-
-    Raises:
-        UserError: disk full, read-only, corrupt database, and the like.
-    """
-    try:
-        yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise UserError(_explain_database(error, folder)) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UserError(_disk_full(folder)) from error
-        raise UserError(f"cannot use '{folder}': {error.strerror or error}; choose another --out") from error
-
-
-def _disk_full(folder: Path) -> str:
-    return f"disk full while writing to '{folder}'; finished rows are kept: free some space and run the same again"
-
-
-def _explain_database(error: Exception, folder: Path) -> str:
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return _disk_full(folder)
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"cannot write to '{folder}' ({error}); choose another --out"
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return _in_use(folder)
-    return f"'{folder / DATABASE}' is damaged or no results database ({error}); move it away or choose another --out"
-
-
-def _in_use(folder: Path) -> str:
-    return f"results folder '{folder}' is in use by another sweep; wait for it or choose another --out"
-
-
-def _lock(folder: Path) -> int:
-    """Take the folder's lock; the kernel releases it when the process ends, even if killed."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(_in_use(folder)) from None
-    return descriptor
-
-
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -302,12 +238,22 @@ def _create(path: Path) -> sqlite3.Connection:
         connection.execute(TABLE)
         connection.execute("COMMIT")
         # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
-        connection.execute("PRAGMA journal_mode = WAL")
+        _choose_journal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _choose_journal(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log, which lets others read meanwhile, or a rollback journal where memory cannot be shared."""
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("SELECT count(*) FROM meta").fetchone()  # the first use of the log's shared memory
+    except sqlite3.OperationalError:
+        connection.execute("PRAGMA locking_mode = NORMAL")
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:

@@ -18,7 +18,8 @@ from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.results.gallery import Gallery, Keeper
 from simulator.results.outputs import ROWS_ONLY, Outputs
 from simulator.results.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
-from simulator.results.store import Results, Store, check_folder, explained
+from simulator.results.store import Results, Store
+from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written
 from simulator.sweep.executors import Executor, InProcess, LocalProcesses, RayCluster, cores
 from simulator.sweep.inputs import Inputs, SweepConfig, load_inputs

@@ -8,7 +8,8 @@ import pytest
 
 from simulator.errors import UserError
 from simulator.results.rows import public_record
-from simulator.results.store import DATABASE, Store, check_folder, load_results
+from simulator.results.store import DATABASE, Store, load_results
+from simulator.results.trouble import check_folder
 from tests.analysis.test_statistics import row
 
 ROWS = [row(image) for image in "abc"]
