@@ -71,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 1 done with faults, 2 bad input, 130 interrupted."""
+    if sys.platform == "win32":
+        print("error: Windows is not supported; run the program on Linux, on macOS, or in WSL", file=sys.stderr)
+        return 2
     own_settings()
     args = build_parser().parse_args(argv)
     try:

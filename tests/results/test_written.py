@@ -67,7 +67,7 @@ def test_pictures_of_the_user_outlast_a_fresh_sweep_in_their_own_folder(config, 
 def test_what_was_written_joins_no_set(config, tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
     for name in ("out", "out/deeper"):
-        run_sweep(config, Path(name), notify=quietly)
+        run_sweep(replace(config, snrs_db=(0.0, 3.0)), Path(name), notify=quietly)
     again = replace(config, images=spec)
     if spec.startswith("out"):
         with pytest.raises(UserError, match=r"results of this program .copy them"):
@@ -97,7 +97,7 @@ def test_a_strangers_file_makes_room_under_another_name(config, tmp_path, name):
     stranger = out / name
     stranger.parent.mkdir(parents=True)
     stranger.write_bytes(b"mine")
-    run_sweep(config, out, notify=notes.append)
+    run_sweep(replace(config, snrs_db=(0.0, 3.0)), out, notify=notes.append)
     aside = stranger.with_name(f"{stranger.stem}.earlier-1{stranger.suffix}")
     assert aside.read_bytes() == b"mine"
     assert stranger.read_bytes() != b"mine"
