@@ -69,10 +69,10 @@ def test_a_helper_that_changed_makes_new_rows(here, config, workers, file, insid
     before, _ = run(config, here / "out")
     again, notes = run(config, here / "out")
     assert again == before
-    assert "4 of 4 rows are there already" in notes
+    assert "4 of 4 rows are finished already" in notes
     write(here / file, 0.25)
     after, notes = run(config, here / "out")
-    assert not any("there already" in note for note in notes)
+    assert not any("finished already" in note for note in notes)
     assert after != before
     assert after == run(config, here / "anew")[0]
     assert not {"helper", "inner", "lib", "lib.deep"} & sys.modules.keys()

@@ -63,6 +63,7 @@ def test_foreign_modules_and_settings_change_nothing(config, hostile_folder, tmp
     expected = sweep.run_sweep(config, tmp_path / "expected", notify=quietly, outputs=SUMMARY_AND_FIGURES)
     assert without_times(load_results(hostile_folder / "out").rows) == without_times(expected.rows)
     drawn = {path.name: path.read_bytes() for path in (tmp_path / "expected" / "figures").iterdir()}
+    assert len(drawn) == 2
     assert {path.name: path.read_bytes() for path in (hostile_folder / "out" / "figures").iterdir()} == drawn
 
 
@@ -97,6 +98,7 @@ def test_a_matplotlibrc_of_the_user_changes_no_figure(config, tmp_path, settings
         for name in ("plain", "theirs")
     )
     assert plain == theirs
+    assert len(plain) == 2
 
 
 def test_a_figure_that_fails_costs_no_results(config, tmp_path, monkeypatch):

@@ -131,11 +131,11 @@ def test_a_killed_sweep_goes_on_with_its_pictures(config, tmp_path, monkeypatch)
     add = sweep.Store.add
     calls = []
 
-    def fail(self, rows):
+    def fail(self, rows, late):
         calls.append(1)
         if len(calls) == 20:
             raise KeyboardInterrupt
-        add(self, rows)
+        add(self, rows, late)
 
     with monkeypatch.context() as patch:
         patch.setattr(sweep.Store, "add", fail)

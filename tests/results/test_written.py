@@ -31,7 +31,7 @@ def quietly(note):
 
 @pytest.fixture
 def config(photographs):
-    return SweepConfig(snrs_db=(0.0,), schemes=("toy",), images=str(photographs), lpips="none", keep_images="all")
+    return SweepConfig(snrs_db=(0.0, 4.0), schemes=("toy",), images=str(photographs), lpips="none", keep_images="all")
 
 
 def picture(path: Path, level: int) -> bytes:
@@ -104,7 +104,7 @@ def test_a_strangers_file_makes_room_under_another_name(config, tmp_path, name):
     assert [note for note in notes if "is kept as" in note] == [
         f"'{stranger}' is not as this program wrote it; it is kept as '{aside.name}'"
     ]
-    run_sweep(replace(config, snrs_db=(0.0, 1.0)), out, fresh=True, notify=quietly)
+    run_sweep(replace(config, snrs_db=(0.0, 1.0, 2.0)), out, fresh=True, notify=quietly)
     assert aside.read_bytes() == b"mine"
     assert not stranger.with_name(f"{stranger.stem}.earlier-2{stranger.suffix}").exists()
 
@@ -114,9 +114,9 @@ def test_a_table_that_was_edited_is_kept(config, tmp_path):
     run_sweep(config, tmp_path, notify=quietly)
     table = tmp_path / "summary.csv"
     table.write_bytes(edited := table.read_bytes().replace(b",", b";"))
-    run_sweep(replace(config, snrs_db=(0.0, 3.0)), tmp_path, notify=quietly)
+    run_sweep(replace(config, snrs_db=(0.0, 3.0, 4.0)), tmp_path, notify=quietly)
     assert (tmp_path / "summary.earlier-1.csv").read_bytes() == edited
-    assert table.read_bytes().count(b"\n") == 3
+    assert table.read_bytes().count(b"\n") == 4
 
 
 @pytest.mark.parametrize("verb", ["plot", "report"])
