@@ -54,8 +54,9 @@ class LriscSystem(System):
             raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
         base = _base_config(config)
         sizes, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
-        defaults = config.get("defaults") or {}
-        check_keys(defaults, ("steps", "gamma"), "'defaults'")
+        defaults = dict(config.get("defaults") or {})
+        check_keys(defaults, ("steps", "gamma", "sent_fidelity"), "'defaults'")
+        sent_fidelity = defaults.pop("sent_fidelity", None)
         stages: list[Stage] = []
         for number, options in enumerate(config["stages"], 1):
             entry = _parse(config, options, number)
@@ -79,16 +80,19 @@ class LriscSystem(System):
                     identity=describe(identity),
                     start=entry.start if isinstance(entry.start, int) else None,
                     release=config["name"] if number == len(config["stages"]) else None,
-                    card=_card(network, entry, limits),
+                    card=_card(network, entry, sent_fidelity, limits),
                     origin=origin,
                 )
             )
         return stages
 
 
-def _card(network: Mapping[str, Any], entry: _Entry, limits: Sequence[str]) -> dict[str, Any]:
-    """The part of a model card other than the training record."""
-    config = {**network, "snr_db": list(entry.loss.snr_db), "sent_fidelity": entry.loss.sent_fidelity}
+def _card(
+    network: Mapping[str, Any], entry: _Entry, sent_fidelity: float | None, limits: Sequence[str]
+) -> dict[str, Any]:
+    """The part of a model card other than the training record; sent_fidelity: None is that of the training."""
+    sent = entry.loss if sent_fidelity is None else replace(entry.loss, sent_fidelity=sent_fidelity)
+    config = {**network, "snr_db": list(sent.snr_db), "sent_fidelity": sent.sent_fidelity}
     return {"system": "lrisc", "config": config, "known_limits": list(limits)}
 
 

@@ -236,6 +236,7 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("speed=1", "unknown key 'speed'"),
         ("model.latent_chanels=3", "unknown key 'latent_chanels' in 'model'"),
         ("defaults.step=3", "unknown key 'step'"),
+        ("defaults.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1"),
         ("loop.bach=3", "unknown key 'bach' in 'loop'"),
         ("stages.1.los={}", "unknown key 'los'"),
         ("stages.1.loss.lambda=1", "unknown key 'lambda' in 'loss' of stage 1"),
@@ -266,8 +267,9 @@ def test_mistakes_in_the_file_are_explained(override, match):
 
 def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
-    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig()
-    assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
+    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig(own_denoiser=True)
+    assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.4}
+    assert card["config"]["sent_fidelity"] == 0.35
     assert card["config"]["snr_db"] == [-1.0, 16.0]
 
 
