@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from simulator.analysis.comparison import differences
+from simulator.analysis.words import scheme_words
 from simulator.report.page import write_report
 from simulator.results.store import DATABASE, load_results
 
@@ -104,7 +105,7 @@ def test_the_table_sorts_as_the_database_does(opened, kept_results):
     for direction in ("DESC", "ASC"):
         expected = ask(kept_results, query.format(direction).replace(", rowid", ""))
         assert column(page, "table", 1) == [image for image, *_ in expected]
-        assert column(page, "table", 2) == [scheme for _, scheme, *_ in expected]
+        assert column(page, "table", 2) == [scheme_words(scheme) for _, scheme, *_ in expected]
         assert [float(text) for text in column(page, "table", 4)] == pytest.approx(
             [row[3] for row in expected], abs=0.006
         )

@@ -98,8 +98,8 @@ def test_a_card_cannot_ask_for_more_than_its_weights():
     ("change", "message"),
     [
         ({"model": None}, "'model' must be a mapping"),
-        ({"defaults": {}}, "steps=None"),
-        ({"defaults": {"steps": 0, "gamma": 0.8}}, "steps=0"),
+        ({"defaults": {}}, "must have steps"),
+        ({"defaults": {"steps": 0, "gamma": 0.8}}, "a whole number from 1 to 1000"),
         ({"snr_db": None}, "'snr_db' in the model card"),
         ({"snr_db": [10, 0]}, "'snr_db' in the model card"),
         ({}, "'latent_channels' is 1000000"),

@@ -193,7 +193,7 @@ def test_a_name_belongs_to_one_file(checkpoint, capsys):
     assert main(["weights", "import", str(first), "--as", "swinjscc", "--name", "mine"]) == 0
     capsys.readouterr()
     assert main(["weights", "import", str(second), "--as", "swinjscc", "--name", "mine"]) == 2
-    assert "another file is imported as 'mine'" in capsys.readouterr().err
+    assert "another file is already imported as 'mine'" in capsys.readouterr().err
     assert load_scheme("swinjscc:weights=mine").config.mode == "ra"
 
 

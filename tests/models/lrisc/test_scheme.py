@@ -264,7 +264,7 @@ def test_own_weights_come_from_a_folder_or_file(weights, exported, image):
 def test_weights_that_are_not_there_are_explained(tmp_path):
     with pytest.raises(UserError, match="no weights"):
         LriscScheme(f"weights={tmp_path}/none")
-    with pytest.raises(UserError, match="each once"):
+    with pytest.raises(UserError, match="give weights as NAME or FOLDER"):
         LriscScheme("weights=")
 
 
