@@ -14,6 +14,7 @@ from simulator.baselines.bpg.errors import BpgError, BpgFormatError
 _FORMATS = {0: "gray", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}  # chroma_format_idc -> 8-bit planar format
 _PREFIX_SEI = 39
 MIN_SIDE = 16  # the smallest picture x265 takes
+THIN, LONGEST_THIN = 24, 4096  # above, x265 refuses coding tree blocks of 16, which it takes for so thin a picture
 
 # A single intra picture of the best fidelity in MSE: no psycho-visual terms, no adaptive quantisation (they cost 13 %
 # in rate), full rate-distortion optimisation; nothing that a lone picture has no use for. x265 ignores misspelt names.
@@ -28,8 +29,10 @@ _PRESET = "veryslow"
 
 
 def padded_size(height: int, width: int) -> tuple[int, int, int]:
-    """(height, width, smallest coding block) of the coded picture: multiples of 8, or of 16 for tiny images."""
+    """(height, width, smallest coding block) of the coded picture: multiples of 8; 16 if tiny, 32 if thin."""
     block = 8 if min(height, width) > 8 else MIN_SIDE
+    if min(height, width) <= THIN and max(height, width) > LONGEST_THIN:
+        block = 32
     return -(-height // block) * block, -(-width // block) * block, block
 
 

@@ -44,7 +44,10 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], record: Map
     # A shared or strided tensor would be refused, and a GPU tensor must not tie the file to a GPU.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as of any other file: safetensors would leave it to its owner alone
         save_file(plain, temporary, metadata={"record": json.dumps(record)})
+        temporary.chmod(mode)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

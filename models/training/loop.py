@@ -137,6 +137,9 @@ class _Session:
         config, learner, main = self.config, self.learner, self.accelerator.is_main_process
         self.started = time.monotonic()
         if self.progress() >= 1:
+            if main and learner.step:
+                spent = f"{learner.step} steps in {self.elapsed_before / 60:.1f} minutes"
+                print(f"     the budget is spent already: {spent}; give more to train on", flush=True)
             return self._result()
         console = Console(self.run_dir, learner.step) if main else None
         if console and learner.step:

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     """Send the image; write files only on success."""
     _check_target(args.out, OUT_SUFFIXES)
     _check_target(args.save_reception, (".safetensors",))
+    if args.out and args.out.exists() and args.image.exists() and args.out.samefile(args.image):
+        raise UserError(f"'{args.out}' is the image that is sent; give --out another name")
 
     from simulator.channels import load_channel
     from simulator.devices import check_device

@@ -8,6 +8,7 @@ import torch
 from simulator.channels import Channel, Realisation
 from simulator.channels import capabilities as channel_capabilities
 from simulator.channels.contract import announce, cross, draw
+from simulator.errors import UserError
 from simulator.images.pixels import image_digest
 from simulator.link.audit import check_bill, check_control, check_shown, check_transmission
 from simulator.link.contracts import Bound, Decoded, LinkState, Reception, Scheme, Transmission
@@ -38,6 +39,15 @@ def channel_key(image: torch.Tensor, channel: str, snr_db: float, realisation: i
     return derive_key(image_digest(image), channel, float(snr_db), int(realisation), int(seed))
 
 
+def _check_images(images: torch.Tensor) -> None:
+    """Raises UserError unless images are floats in [0, 1]: of another range, every number would be wrong."""
+    if not images.is_floating_point():
+        raise UserError(f"images must be float32 in [0, 1], not {images.dtype}; divide 8-bit samples by 255")
+    low, high = (float(one) for one in images.aminmax())
+    if not (low >= 0 and high <= 1):
+        raise UserError(f"images must lie in [0, 1], not in [{low:g}, {high:g}]; scale them first")
+
+
 def transmit(
     scheme: Scheme | Bound,
     images: torch.Tensor,
@@ -60,8 +70,9 @@ def transmit(
 
     Raises:
         SchemeError: the scheme exceeded power or budget, its bill does not add up, or it shows no finite images.
-        UserError: the channel raised, or broke its contract.
+        UserError: images of another range or type, or the channel raised or broke its contract.
     """
+    _check_images(images)
     size = (images.shape[-2], images.shape[-1])
     budget = channel_uses(cbr, size)
     state = LinkState(*announce(channel, snr_db))

@@ -276,3 +276,14 @@ def test_rate_and_distortion_on_kodak(kodak_dir: Path) -> None:
         rates = [np.log(8 * len(data) / pixels) for data in pair]
         values.append(np.interp(np.log(0.25), rates, [psnr(bpg.decode(data), image) for data in pair]))
     assert np.mean(values) == pytest.approx(31.045, abs=0.1)
+
+
+@pytest.mark.parametrize("chroma", ["444", "420"])
+@pytest.mark.parametrize("size", [(16, 5000), (24, 5000), (8, 9000), (5000, 16), (3, 30000), (31, 6000)])
+def test_long_thin_pictures_come_back(size: tuple[int, int], chroma: str) -> None:
+    height, width = size
+    grey = np.linspace(20, 230, height * width).reshape(height, width).astype(np.uint8)
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    shown = bpg.decode(bpg.encode(rgb, 20, chroma))
+    assert shown.shape == rgb.shape
+    assert np.abs(shown.astype(int) - rgb).mean() < 2

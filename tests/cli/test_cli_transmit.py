@@ -113,3 +113,12 @@ def test_check_reports_and_fails_with_the_physics(
     report = json.loads(capsys.readouterr().out)
     assert [check["passed"] for check in report["checks"]] == [True, None, False]
     assert report["environment"]["packages"]["torch"]
+
+
+def test_the_image_that_is_sent_is_not_written_over(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = photo.read_bytes()
+    (link := photo.with_name("link.png")).symlink_to(photo)
+    for out in (photo, link):
+        assert _run(photo, "--out", out, "--lpips", "none") == 2
+        assert "is the image that is sent; give --out another name" in capsys.readouterr().err
+    assert photo.read_bytes() == before

@@ -341,3 +341,18 @@ def test_the_stopwatch_of_a_sweep_hides_no_genie() -> None:
     from simulator.link.delivery import _Stopwatch
 
     assert [_Stopwatch(Curious(genie)).genie for genie in (None, False, True)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("scale", "found"),
+    [
+        (lambda images: images * 255, r"not in \[0, 255\]"),
+        (lambda images: images * 2 - 1, r"not in \[-1, 1\]"),
+        (lambda images: (images * 255).to(torch.uint8), r"not torch\.uint8"),
+        (lambda images: images * torch.nan, r"not in \[nan, nan\]"),
+    ],
+)
+def test_images_of_another_range_are_refused(scale, found: str) -> None:
+    images = torch.linspace(0, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
+    with pytest.raises(UserError, match=found):
+        transmit(load_scheme("bpg-capacity"), scale(images), Fraction(1, 6), load_channel("awgn"), 10.0)

@@ -112,3 +112,13 @@ def test_a_card_that_does_not_describe_lrisc_is_refused(tmp_path, change, messag
     release(tmp_path, "net", {"weight": torch.zeros(1)}, {"system": "lrisc", "config": config})
     with pytest.raises(UserError, match=message):
         LriscScheme(f"weights={tmp_path}")
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), MemoryError("no memory")])
+def test_the_machines_trouble_is_not_blamed_on_the_card(error):
+    def make():
+        raise error
+
+    with pytest.raises(UserError, match=rf"cannot build the network of 'net': {type(error).__name__}") as refusal:
+        build_network(make, {}, "net")
+    assert "describes no network" not in str(refusal.value)

@@ -147,3 +147,19 @@ def _running(process):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    """Its worker processes run the whole script again and end at their start."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from simulator.sweep.executors import LocalProcesses\n"
+        "class Job:\n    group = 0\n"
+        "def work(): return print\n"
+        "try:\n    list(LocalProcesses(1).run(work, [Job()]))\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n    raise SystemExit(1)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert "exit code 1 at its start" in done.stdout
+    assert "if __name__ == '__main__':" in done.stdout

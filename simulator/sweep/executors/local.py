@@ -14,6 +14,8 @@ from simulator.surroundings import SAFE_PATH, variables
 from simulator.sweep.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task, Work, attempt, single_threaded
 from simulator.sweep.executors.crew import Crew
 
+GUARD = " at its start, for which stderr gives the reason; a script must sweep under if __name__ == '__main__':"
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -73,6 +75,7 @@ class _Processes:
     def __init__(self, make_worker: Callable[[], Work]) -> None:
         self._make_worker = make_worker
         self._processes: dict[Connection, BaseProcess] = {}
+        self._ready: set[Connection] = set()
 
     def start(self) -> Connection:
         # A fresh interpreter: forking a process in which torch or Numba have started threads can hang it.
@@ -99,13 +102,17 @@ class _Processes:
 
     def _receive(self, handle: Connection) -> Event:
         try:
-            return handle.recv()
+            event: Event = handle.recv()
+            self._ready |= {handle} if isinstance(event, Ready) else set()
+            return event
         except (EOFError, OSError):
             process = self._processes[handle]
             process.join(timeout=5)
             code = process.exitcode
             self.stop(handle)
-            return Lost(f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}")
+            if code is not None and code < 0:
+                return Lost(f"killed by signal {-code}")
+            return Lost(f"exit code {code}{'' if handle in self._ready else GUARD}")
 
     def stop(self, handle: Connection) -> None:
         process = self._processes.pop(handle)

@@ -68,3 +68,9 @@ def test_optimizer_comes_back_in_its_memory_layout():
     other = torch.optim.AdamW(nn.Conv2d(4, 4, 1).parameters(), fused=True)
     with pytest.raises(UserError, match="another model"):
         restore_optimizer(other, optimizer_tensors(optimizer))
+
+
+def test_a_checkpoint_has_the_mode_of_any_file(tmp_path):
+    (other := tmp_path / "other").touch()
+    save_checkpoint(tmp_path / "checkpoint.safetensors", {"a": torch.ones(2)}, {})
+    assert (tmp_path / "checkpoint.safetensors").stat().st_mode == other.stat().st_mode
