@@ -138,8 +138,9 @@ def _append(
 def configured_indexes() -> Indexes:
     """What pip's files and environment variables say, the latter before the former; PyPI where they say nothing."""
     command = [sys.executable, "-m", "pip", "config", "list"]
+    environment = {key: text for key, text in os.environ.items() if key != "PIP_QUIET"}  # under it pip lists nothing
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
+        listed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
     except (OSError, subprocess.TimeoutExpired):
         listed = ""
     sections: dict[str, dict[str, str]] = {"global": {}, "download": {}}

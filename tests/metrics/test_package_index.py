@@ -63,6 +63,7 @@ def test_pips_files_and_variables_are_read(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path))
     assert configured_indexes().urls[0] == PYPI
+    monkeypatch.setenv("PIP_QUIET", "1")
     config.write_text(
         "[global]\nindex-url = https://one/simple\nextra-index-url =\n  https://two/simple\n  https://three/simple\n"
         "[install]\nindex-url = https://other/simple\n[download]\ncert = /a/file.pem\n"
