@@ -187,7 +187,7 @@ def test_what_cannot_be_sent_is_refused_in_one_line(page: "Page", folder: Path) 
     page.get_by_text(re.compile("invalid file", re.IGNORECASE)).first.wait_for()
     assert page.locator("#picture img").count() == 0
     _upload(page, folder / "fake.png")
-    page.locator("#caption", has_text="Refused: fake.png: not an image, or damaged").wait_for()
+    page.locator("#caption", has_text="Refused: fake.png: not an image, damaged, or of a kind").wait_for()
     page.locator("#samples button").first.click()
     page.locator("#caption", has_text="astronaut.png: 512×512 pixels").wait_for()
     _choose(page, "Scheme", "deepjscc")
