@@ -1,4 +1,4 @@
-"""The house holds its shape: imports run one way, without circles."""
+"""The house holds its shape: imports run one way, without circles, and files and functions stay short."""
 
 import ast
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
-OUTSIDE = ("models", "baselines")  # beside simulator/ in the checkout, parts of it for Python
+OUTSIDE = ("models", "baselines")  # next to simulator/ in the checkout, parts of it for Python
+FILE_LINES, FUNCTION_LINES = 300, 60  # of product code: the engine, `OUTSIDE` and the website's code, without tests
 
 
 def _modules() -> dict[str, Path]:
@@ -22,6 +23,7 @@ def _modules() -> dict[str, Path]:
 
 
 MODULES = _modules()
+PRODUCT = sorted([*MODULES.values(), *(CHECKOUT / "docs" / "site").glob("*.py")])
 
 
 def _imports(name: str) -> set[str]:
@@ -85,3 +87,12 @@ def test_there_are_no_circles() -> None:
 def test_relative_and_absolute_imports_are_read() -> None:
     assert "link.ledger" in _imports("link.trip")
     assert "models.lrisc.config" in _imports("models.lrisc.scheme")
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda path: path.relative_to(CHECKOUT).as_posix())
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    functions = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {one.name: one.end_lineno - one.lineno + 1 for one in functions if one.end_lineno}
+    assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES} == {}
+    assert len(text.splitlines()) <= FILE_LINES

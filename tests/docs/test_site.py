@@ -1,7 +1,7 @@
 """The website builds without a warning, fetches nothing from elsewhere, and leaves nothing of the program out."""
 
 import argparse
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -20,12 +20,11 @@ from tests.docs.blocks import PAGES, ROOT
 
 
 @pytest.fixture(scope="module")
-def hooks() -> ModuleType:
-    """docs/site/hooks.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "site" / "hooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def hooks() -> Iterator[ModuleType]:
+    """docs/site/hooks.py, imported as MkDocs does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs" / "site"))
+        yield importlib.import_module("hooks")
 
 
 @pytest.fixture(scope="module")
