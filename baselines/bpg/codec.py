@@ -22,7 +22,7 @@ from simulator.baselines.bpg.container import BpgHeader, PixelFormat, read_file,
 from simulator.baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
 from simulator.baselines.bpg.hevc import SpsFields, parameter_sets
 from simulator.baselines.bpg.picture import decode_picture, encode_picture, encoder_identity, padded_size
-from simulator.baselines.bpg.store import EncodeStore
+from simulator.source import EncodeStore
 
 MIN_QP, MAX_QP = 0, 51
 MAX_PIXELS = 2**26  # 8192 x 8192; a header may claim far more than its file can hold
@@ -45,11 +45,11 @@ def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444") -> bytes:
     """
     qp = _checked_qp(qp)
     pixel_format = check_image(rgb, chroma)
-    store = EncodeStore(rgb, chroma, identity())
-    data = store.load(qp)
+    store, level = EncodeStore(rgb, "bpg", f"{chroma} {identity()}"), f"qp{qp:02d}"
+    data = store.load(level)
     if data is None:
         data = encode_uncached(rgb, qp, pixel_format)
-        store.save(qp, data)
+        store.save(level, data)
     return data
 
 

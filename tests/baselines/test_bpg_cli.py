@@ -55,7 +55,7 @@ def test_to_a_size() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["encode", "in.png", "out.bpg", "--max-bytes", "20"], "QP 51 needs"),
+        (["encode", "in.png", "out.bpg", "--max-bytes", "20"], "QP 51: the coarsest file needs"),
         (["encode", "missing.png", "out.bpg"], "missing.png"),
         (["encode", "in.png", "in.png/out.bpg"], "cannot be written"),
         (["decode", "in.png", "out.png"], "in.png: not a BPG file"),

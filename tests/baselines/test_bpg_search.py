@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from simulator.baselines import bpg
-from simulator.baselines.bpg import BpgDoesNotFit, BpgError, codec, search, store
+from simulator.baselines.bpg import BpgDoesNotFit, BpgError, codec, search
 from simulator.errors import UserError
+from simulator.source import EncodeStore
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_every_budget_of_a_sweep_shares_its_encodes(encodes: list[int]) -> None:
 
 
 def test_a_budget_that_cannot_fit_is_explained() -> None:
-    with pytest.raises(BpgDoesNotFit, match=r"64 x 64 pixels into 40 bytes: QP 51 needs \d+") as caught:
+    with pytest.raises(BpgDoesNotFit, match=r"64 x 64 pixels into 40 bytes \(QP 51: .* needs \d+ bytes") as caught:
         bpg.encode_to_size(photo(), 40)
     assert isinstance(caught.value, UserError)
     for budget in (0, -5):
@@ -192,5 +193,5 @@ def unreadable(cache: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("unreadable")
 def test_an_unreadable_entry_costs_only_time() -> None:
-    assert store.EncodeStore(photo(), "444", "x").load(40) is None
+    assert EncodeStore(photo(), "bpg", "x").load("qp40") is None
     assert bpg.decode(bpg.encode(photo(), 40)).shape == (64, 64, 3)

@@ -404,12 +404,12 @@ def _reception_seeds() -> list[bytes]:
 
 
 def _reception(data: bytes, folder: Path) -> None:
-    from simulator.baselines.bpg_ldpc import BpgLdpc
+    from simulator.baselines.separation import bpg_ldpc
     from simulator.link import Reception
 
     reception = Reception.load(_put(folder, "reception.safetensors", data))
     if len(reception.received) < 20 and max(reception.image_size) <= 1024:
-        decoded = BpgLdpc("4qam-1/2").decode(reception)
+        decoded = bpg_ldpc("4qam-1/2").decode(reception)
         assert decoded.images.isfinite().all()
 
 

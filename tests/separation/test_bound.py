@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from simulator.baselines import bpg
-from simulator.baselines.bpg_ldpc import BpgLdpc
-from simulator.baselines.capacity import BpgCapacity
+from simulator.baselines.separation import bpg_capacity, bpg_ldpc
 from simulator.channels import load_channel
 from simulator.images import load_image_set
 from simulator.images.pixels import to_float, to_uint8
@@ -32,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", ["awgn", "rayleigh", "rayleigh-fast", "tdl-c:csi=lmmse"])
 def test_the_file_is_the_finest_within_the_capacity(images: torch.Tensor, name: str) -> None:
     channel = load_channel(name)
-    trip = transmit(BpgCapacity(), images, CBR, channel, 12.0, realisation=3)
+    trip = transmit(bpg_capacity(), images, CBR, channel, 12.0, realisation=3)
     assert trip.transmission is None
     for index, image in enumerate(images):
         key = channel_key(image, channel.name, 12.0, 3, 0)
@@ -47,25 +46,25 @@ def test_the_file_is_the_finest_within_the_capacity(images: torch.Tensor, name: 
 
 def test_no_chain_of_the_same_codec_beats_it(images: torch.Tensor) -> None:
     for snr_db in (2.0, 9.0, 16.0):
-        bound = transmit(BpgCapacity(), images, CBR, load_channel("awgn"), snr_db)
-        chain = transmit(BpgLdpc(), images, CBR, load_channel("awgn"), snr_db)
+        bound = transmit(bpg_capacity(), images, CBR, load_channel("awgn"), snr_db)
+        chain = transmit(bpg_ldpc(), images, CBR, load_channel("awgn"), snr_db)
         for image, ideal, real in zip(images, bound.decoded.images, chain.decoded.images, strict=True):
             assert measure(image, real).psnr_db <= measure(image, ideal).psnr_db <= measure(image, real).psnr_db + 4
 
 
 def test_too_little_capacity_is_an_outage_that_is_billed(images: torch.Tensor) -> None:
-    trip = transmit(BpgCapacity(), images, Fraction(1, 1000), load_channel("awgn"), 0.0)
+    trip = transmit(bpg_capacity(), images, Fraction(1, 1000), load_channel("awgn"), 0.0)
     assert trip.decoded.outage == [True, True]
     assert torch.equal(trip.decoded.images[0], outage_image((96, 96)))
     assert trip.ledgers[0].total == trip.ledgers[0].padding == 27
-    nothing = transmit(BpgCapacity(), images, Fraction(1, 10**6), load_channel("awgn"), -90.0)
+    nothing = transmit(bpg_capacity(), images, Fraction(1, 10**6), load_channel("awgn"), -90.0)
     assert nothing.decoded.outage == [True, True]
     assert nothing.ledgers[0].total == 0
 
 
 def test_chroma_is_an_option() -> None:
-    assert BpgCapacity().name == BpgCapacity("chroma=444").name == "bpg-capacity"
-    assert BpgCapacity("chroma=420").name == "bpg-capacity:chroma=420"
+    assert bpg_capacity().name == bpg_capacity("chroma=444").name == "bpg-capacity"
+    assert bpg_capacity("chroma=420").name == "bpg-capacity:chroma=420"
 
 
 @pytest.mark.slow
@@ -74,6 +73,6 @@ def test_kodak_stands_where_the_public_table_says(kodak_dir, monkeypatch: pytest
     monkeypatch.delenv("SIMULATOR_CACHE_DIR")
     quality = []
     for image in load_image_set("kodak"):
-        trip = transmit(BpgCapacity(), image.pixels[None], Fraction(1, 24), load_channel("awgn"), 10.0)
+        trip = transmit(bpg_capacity(), image.pixels[None], Fraction(1, 24), load_channel("awgn"), 10.0)
         quality.append(measure(image.pixels, trip.decoded.images[0]).psnr_db)
     assert sum(quality) / 24 == pytest.approx(32.61, abs=0.15)

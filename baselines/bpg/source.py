@@ -1,0 +1,30 @@
+"""BPG as a source codec."""
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.baselines.bpg.codec import decode, identity
+from simulator.baselines.bpg.search import encode_to_size
+from simulator.source import SourceCodec
+
+
+class BpgCodec(SourceCodec):
+    """The finest BPG file that fits."""
+
+    name = "BPG"
+
+    def __init__(self, chroma: str = "444") -> None:
+        """chroma: "444" or "420"."""
+        self._chroma = chroma
+
+    def version(self) -> str:
+        """Names x265's build and our own part."""
+        return identity()
+
+    def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
+        """As `SourceCodec.encode`."""
+        return encode_to_size(rgb, max_bytes, self._chroma).data
+
+    def decode(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """As `SourceCodec.decode`; the file has its own size."""
+        return decode(data)

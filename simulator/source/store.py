@@ -1,0 +1,44 @@
+"""Encodes on disk: a search over budgets, or a second run, finds them instead of running the encoder again.
+
+Layout: <cache>/<format>/<picture and codec>/<level>-<digest of the file>.<format>. The digest in the name tells a
+damaged entry from a sound one, and each entry is a plain file for anyone who wants to look.
+"""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.disk import cache_dir, write_atomically
+
+_DIGEST_CHARACTERS = 32
+
+
+class EncodeStore:
+    """Encodes of one picture, by level. Safe for several processes: entries appear whole or not at all."""
+
+    def __init__(self, rgb: npt.NDArray[np.uint8], suffix: str, codec: str) -> None:
+        """rgb: uint8 [H, W, 3]; suffix: of the files; codec: names everything else that decides the bytes."""
+        key = hashlib.sha256(f"{rgb.shape} {codec}\n".encode())
+        key.update(np.ascontiguousarray(rgb).data)
+        self._suffix = suffix
+        self._folder: Path = cache_dir() / suffix / key.hexdigest()[:_DIGEST_CHARACTERS]
+
+    def load(self, level: str) -> bytes | None:
+        """The stored file, or None if there is none that is sound."""
+        with suppress(OSError):
+            for path in sorted(self._folder.glob(f"{level}-*.{self._suffix}")):
+                data = path.read_bytes()
+                if path.name == self._name(level, data):
+                    return data
+        return None
+
+    def save(self, level: str, data: bytes) -> None:
+        """Keeps a file if the disk lets us: a full or read-only cache costs time, never the encode."""
+        with suppress(OSError):
+            write_atomically(self._folder / self._name(level, data), data)
+
+    def _name(self, level: str, data: bytes) -> str:
+        return f"{level}-{hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS]}.{self._suffix}"
