@@ -11,15 +11,17 @@ import gradio as gr
 import numpy as np
 
 from simulator.app import session
+from simulator.app.options import OptionControls, find_offers
 from simulator.app.session import LONG_SIDE, Machine, Settings
 from simulator.errors import UserError
 from simulator.images import SAMPLES, load_image, sample_files
-from simulator.spec.plugins import plugin_names
+from simulator.link import Bound, Scheme, capabilities
+from simulator.spec.plugins import CHANNELS, SCHEMES, plugin_names
 
 MAX_UPLOAD_MB = 20
 FORMATS = f"PNG, JPEG, WebP or TIFF of up to {MAX_UPLOAD_MB} MB. It stays on this machine."
 THUMBNAIL = 96  # pixels
-FIRST_CBR = "1/16"
+FIRST_CBR, FIRST_CHANNEL = "1/16", "awgn"
 Controls = list[gr.components.Component]
 
 
@@ -41,15 +43,15 @@ class LinkControls:
     """What it meets: common to two settings that are compared."""
 
     channel: gr.Dropdown
-    options: gr.Textbox
     snr_db: gr.Slider
     realisation: gr.Number
     seed: gr.Number
+    options: OptionControls
 
     @property
     def all(self) -> Controls:
         """In the order in which `read_settings` takes their values."""
-        return [self.channel, self.options, self.snr_db, self.realisation, self.seed]
+        return [self.channel, self.snr_db, self.realisation, self.seed, *self.options.all]
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,12 @@ class CodingControls:
 
     scheme: gr.Dropdown
     cbr: gr.Dropdown
-    steps: gr.Slider
-    gamma: gr.Slider
-    options: gr.Textbox
+    options: OptionControls
 
     @property
     def all(self) -> Controls:
         """In the order in which `read_settings` takes their values."""
-        return [self.scheme, self.cbr, self.steps, self.gamma, self.options]
+        return [self.scheme, self.cbr, *self.options.all]
 
 
 def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray:
@@ -80,22 +80,17 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray
 
 
 def read_settings(
-    link: tuple[Any, ...], coding: tuple[Any, ...], schemes: tuple[str, ...], machine: Machine
+    link: LinkControls, linked: tuple[Any, ...], coding: CodingControls, coded: tuple[Any, ...], machine: Machine
 ) -> Settings:
-    """The settings that the controls hold.
+    """The settings that the controls `link` and `coding` hold: `linked` and `coded`.
 
     Raises:
         UserError: a value that cannot be.
     """
-    channel, channel_options, snr_db, realisation, seed = link
-    scheme, cbr, steps, gamma, options = coding
-    if scheme not in schemes:
-        raise UserError(f"this playground does not offer scheme '{scheme}'; it has: {', '.join(schemes)}")
-    if scheme == "lrisc":
-        options = f"steps={int(steps)}:gamma={gamma:g}"
-    where = session.specification(channel, channel_options)
-    how = session.specification(scheme, options)
-    return session.read_settings(how, cbr, where, snr_db, realisation, seed, machine)
+    channel, snr_db, realisation, seed, *where = linked
+    scheme, cbr, *how = coded
+    scheme, channel = coding.options.read(scheme, how), link.options.read(channel, where)
+    return session.read_settings(scheme, cbr, channel, snr_db, realisation, seed, machine)
 
 
 def picture_controls() -> PictureControls:
@@ -126,7 +121,7 @@ def picture_controls() -> PictureControls:
         label=f"Scale down to {LONG_SIDE} px",
         info="The long side of larger pictures, so that a press takes seconds.",
     )
-    origin = gr.State("")  # where the picture came from, to scale it anew
+    origin = gr.State("")  # where the picture came from, to scale it again
     shown = [picture, caption, origin]
     event: Any = partial(dict, api_visibility="private", show_progress="minimal", show_progress_on=[picture])
     # Without Gradio's own reading: what is no picture, or a bomb, is for our reader to refuse.
@@ -165,62 +160,63 @@ def _thumbnail(path: Path) -> np.ndarray:
 
 def link_controls() -> LinkControls:
     """Channel, SNR and draw."""
-    names = plugin_names("simulator.channels")
-    channel = gr.Dropdown(names, value="awgn", label="Channel", info="What is between the two ends.")
+    offers = find_offers(CHANNELS, tuple(plugin_names(CHANNELS)), {})
+    names = [one.specification for one in offers]
+    channel = gr.Dropdown(names, value=FIRST_CHANNEL, label="Channel", info="What is between the two ends.")
     snr_db = gr.Slider(-5, 25, 10, step=0.5, label="SNR (dB)", info="Average Es/N0 at the receiver.")
     with gr.Accordion("Channel options, realisation, seed", open=False):
-        text = "key=value, colons between: K=6 for rician, speed_kmh=60:csi=lmmse for tdl-a. Empty: defaults."
-        options = gr.Textbox("", label="Channel options", info=text, max_lines=1)
         with gr.Row():
             whole: Any = partial(gr.Number, 0, precision=0, minimum=0, min_width=100)
             realisation = whole(label="Realisation", info="Number of the draw.")
             seed = whole(label="Seed", info="Of all draws.")
-    return LinkControls(channel, options, snr_db, realisation, seed)
+        with gr.Row():
+            options = OptionControls(offers, FIRST_CHANNEL, "Channel options")
+    _follow(channel, [], options.all, {name: options.updates(name) for name in names})
+    return LinkControls(channel, snr_db, realisation, seed, options)
 
 
 def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> CodingControls:
-    """A row of controls for one scheme; what they offer follows the scheme that is chosen."""
-    offers = {name: _offer(name, machine) for name in schemes}
-    offered = offers[first]
-    narrow: Any = {"min_width": 150}
+    """Controls for one scheme; what they offer follows the scheme that is chosen."""
+    loaded = {name: _load(name, machine) for name in schemes}
+    cbrs = {name: _cbrs(scheme) for name, scheme in loaded.items()}
+    offers = find_offers(SCHEMES, schemes, {name: capabilities(one).settings for name, one in loaded.items()})
     with gr.Row(equal_height=True):
         text = "From image to symbols."
-        scheme = gr.Dropdown(list(schemes), value=first, label="Scheme", info=text, **narrow)
+        scheme = gr.Dropdown(list(schemes), value=first, label="Scheme", info=text, min_width=150)
         text = "Channel uses per value; or type."
-        cbr = gr.Dropdown(label="CBR", info=text, allow_custom_value=True, **offered[0], **narrow)
-        text = "Of the decoder."
-        steps = gr.Slider(1, 50, step=1, label="DDIM steps", info=text, **offered[1], **narrow)
-        text = "0: best PSNR."
-        gamma = gr.Slider(0, 1, step=0.05, label="Gamma", info=text, **offered[2], **narrow)
-        text = "Such as 16qam-1/2. Empty: defaults."
-        options = gr.Textbox(label="Scheme options", info=text, max_lines=1, **offered[3], **narrow)
-    controls = CodingControls(scheme, cbr, steps, gamma, options)
-    # In the browser: the answer of a busy server comes late, and would undo what was typed in the meantime.
-    scheme.change(None, [scheme, cbr], controls.all[1:], js=_follow(offers), api_visibility="private")
-    return controls
+        cbr = gr.Dropdown(label="CBR", info=text, allow_custom_value=True, min_width=150, **cbrs[first])
+        options = OptionControls(offers, first, "Scheme options")
+    updates = {name: [cbrs[name], *options.updates(name)] for name in schemes}
+    _follow(scheme, [cbr], [cbr, *options.all], updates)
+    return CodingControls(scheme, cbr, options)
 
 
-def _offer(name: str, machine: Machine) -> list[dict[str, Any]]:
-    """What the controls after the scheme's show: its bandwidth ratios, and either steps and gamma or options."""
+def _load(name: str, machine: Machine) -> Scheme | Bound | None:
     try:
-        scheme: Any = session.find_scheme(name, machine)
-    except Exception:  # a stranger's may break in any way: a press says how, and the other schemes stay
-        scheme = None
+        return session.find_scheme(name, machine)
+    except Exception:  # another package's may break in any way: pressing Send reports how
+        return None
+
+
+def _cbrs(scheme: Scheme | Bound | None) -> dict[str, Any]:
+    """Bandwidth ratios to choose from."""
     cbrs = session.supported_cbrs(scheme)
-    diffuses = name == "lrisc" and scheme is not None
-    return [
-        {"choices": [(cbr, cbr) for cbr in cbrs], "value": FIRST_CBR if FIRST_CBR in cbrs else next(iter(cbrs), None)},
-        {"value": scheme.steps if diffuses else 1, "visible": diffuses},
-        {"value": scheme.gamma if diffuses else 0, "visible": diffuses},
-        {"value": "", "visible": not diffuses},
-    ]
+    return {
+        "choices": [(one, one) for one in cbrs],
+        "value": FIRST_CBR if FIRST_CBR in cbrs else next(iter(cbrs), None),
+    }
 
 
-def _follow(offers: dict[str, list[dict[str, Any]]]) -> str:
-    """JavaScript that shows what the chosen scheme offers; a bandwidth ratio that is among it stays."""
-    updates = {name: [gr.update(**one) for one in offered] for name, offered in offers.items()}
-    return f"""(name, cbr) => {{
-  const [{{value, ...ratios}}, ...others] = {json.dumps(updates)}[name];
-  const stays = ratios.choices.some(([, one]) => one === cbr);
-  return [stays ? ratios : {{...ratios, value}}, ...others];
-}}"""
+def _follow(
+    chooser: gr.Dropdown, keeps: Controls, controls: Controls, updates: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Let controls show what the chosen entry offers; those in `keeps`, the first, keep a value that it offers too.
+
+    It happens in the browser: the answer of a busy server comes late, and would undo what was typed in the meantime.
+    """
+    shown = {name: [gr.update(**one) for one in updated] for name, updated in updates.items()}
+    script = f"""(name, ...kept) => ({json.dumps(shown)})[name].map((update, index) => {{
+  const {{value, ...others}} = update;
+  return update.choices?.some(([, one]) => one === kept[index]) ? others : update;
+}})"""
+    chooser.change(None, [chooser, *keeps], controls, js=script, api_visibility="private")

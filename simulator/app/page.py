@@ -1,4 +1,4 @@
-"""The page: what stands where, and what the two buttons do. All that is computed is in `session`."""
+"""The page: its layout, and what the two buttons do. `session` computes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from simulator.app.controls import (
     read_picture,
     read_settings,
 )
-from simulator.app.session import Machine, Outcome
+from simulator.app.session import Machine, Outcome, Settings
 from simulator.errors import SchemeError, UserError, in_one_line
 from simulator.spec.plugins import opening_schemes
 
@@ -60,7 +60,7 @@ def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, 
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, coded = _split(values, picture, link, coding)
-        outcome = _simulate(shown, linked, coded, schemes, machine, progress)
+        outcome = _simulate(shown, read_settings(link, linked, coding, coded, machine), progress)
         figures = views.constellations(outcome.constellation) if outcome.constellation else {}
         drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
         return [
@@ -94,7 +94,9 @@ def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[st
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, *coded = _split(values, picture, link, one, other)
-        first, second = (_simulate(shown, linked, part, schemes, machine, progress) for part in coded)
+        sides = zip((one, other), coded, strict=True)
+        settings = [read_settings(link, linked, coding, values, machine) for coding, values in sides]
+        first, second = (_simulate(shown, one, progress) for one in settings)
         figures = views.side_by_side(first.constellation, second.constellation)
         return [
             views.same_draw(first, second),
@@ -120,7 +122,9 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
     def run(progress: gr.Progress = _PROGRESS, *values: Any) -> list[Any]:
         try:
             return compute(values, progress)
-        except Exception as error:  # also a stranger's scheme may break: the page says so and goes on
+        except (
+            Exception
+        ) as error:  # another package's scheme may break in any way; the page reports it and stays usable
             reason = _explain(error)
             gr.Warning(views.plain(reason), title="Not sent")
             return [views.refusal(reason), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
@@ -145,19 +149,11 @@ def _explain(error: Exception) -> str:
     return in_one_line(str(error) if own_words else f"{type(error).__name__}: {error}")
 
 
-def _simulate(
-    picture: tuple[Any, ...],
-    link: tuple[Any, ...],
-    coding: tuple[Any, ...],
-    schemes: tuple[str, ...],
-    machine: Machine,
-    progress: gr.Progress,
-) -> Outcome:
-    """One trip with what the controls hold."""
+def _simulate(picture: tuple[Any, ...], settings: Settings, progress: gr.Progress) -> Outcome:
+    """One trip of the picture that the controls hold."""
     rgb = read_picture(*picture)
-    settings = read_settings(link, coding, schemes, machine)
     progress(0.1, desc=f"Loading {settings.scheme}")
-    session.find_scheme(settings.scheme, machine)
+    session.find_scheme(settings.scheme, settings.machine)
     progress(0.3, desc=f"Sending with {settings.scheme} over {settings.channel}")
     return session.simulate(settings, rgb, session.find_lpips())
 

@@ -202,12 +202,6 @@ def supported_cbrs(scheme: Scheme | Bound | None) -> list[str]:
     return [text for text in USUAL_CBRS if not can.supports(Fraction(text))]
 
 
-def specification(name: str, options: str) -> str:
-    """`name[:option...]`, of a name and what was typed as its options: `K=6` or `:K=6`."""
-    rest = options.strip().strip(":")
-    return f"{name}:{rest}" if rest else name
-
-
 def read_settings(
     scheme: str, cbr: str, channel: str, snr_db: float, realisation: float | None, seed: float | None, machine: Machine
 ) -> Settings:

@@ -48,7 +48,7 @@ def _costs(args: argparse.Namespace) -> int:
 
     if args.kind != "schemes":
         raise UserError("--cost is of schemes; write 'list schemes --cost'")
-    named = [name for name in plugins.plugin_names(plugins.SCHEMES) if not _takes_files(name)]
+    named = [one.name for one in plugins.declarations(plugins.SCHEMES) if not one.form]  # not those that name files
     rows = [one.record() for one in measure_costs(named)]
     if args.json:
         print(json.dumps({"costs": rows}, indent=2))
@@ -62,14 +62,6 @@ def _costs(args: argparse.Namespace) -> int:
         ]
         print(f"{row['scheme']:14}{row['weights']:12,}{''.join(halves)}")
     return 0
-
-
-def _takes_files(name: str) -> bool:
-    """Is it a way to name what is not installed?"""
-    from simulator.spec.plugins import SCHEMES, find_declaration
-
-    declared = find_declaration(SCHEMES, name)
-    return declared is not None and bool(declared.form)
 
 
 def _plugins(group: str) -> "list[Declaration]":

@@ -63,12 +63,6 @@ def opening_schemes() -> list[str]:
     return _in_order("opening")
 
 
-def find_declaration(group: str, name: str) -> Declaration | None:
-    """The declaration of a plug-in; None if it has none, or cannot be imported."""
-    found = next((one for one in declarations(group) if one.name == name), None)
-    return found if found is not None and found.declared else None
-
-
 def _in_order(place: str) -> list[str]:
     found = [(getattr(one, place), one.name) for one in declarations(SCHEMES)]
     return [name for number, name in sorted(one for one in found if one[0] is not None)]

@@ -147,8 +147,6 @@ def test_settings_are_read_as_on_the_command_line() -> None:
     ]:
         with pytest.raises(UserError, match=message):
             session.read_settings(*values, Machine())
-    assert session.specification("rician", " :K=6 ") == "rician:K=6"
-    assert session.specification("awgn", "") == "awgn"
 
 
 def test_lpips_is_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,11 +210,6 @@ def test_other_websites_get_no_answer(host: str, origin: str | None, answered: b
 
 
 def test_files_that_hold_schemes_are_named_on_the_command_line_alone() -> None:
-    pytest.importorskip("gradio", reason="gradio is not installed")
-    from simulator.app.controls import read_settings
-
     installed = session.installed_schemes()
     assert "bpg-ldpc" in installed
     assert not {"torch", "keras"} & set(installed)
-    with pytest.raises(UserError, match="does not offer scheme 'torch'; it has: "):
-        read_settings(("awgn", "", 1, 0, 0), ("torch", "1/16", 1, 0, "a.py:A"), installed, Machine())

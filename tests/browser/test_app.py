@@ -95,10 +95,14 @@ def _choose(page: "Page", label: str, option: str, index: int = 0) -> None:
     chosen.wait_for(state="hidden")
 
 
-def _set_snr(page: "Page", snr_db: float) -> None:
-    field = page.get_by_label("number input for SNR (dB)")
-    field.fill(str(snr_db))
+def _fill(page: "Page", label: str, text: str) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(text)
     field.press("Tab")
+
+
+def _set_snr(page: "Page", snr_db: float) -> None:
+    _fill(page, "number input for SNR (dB)", str(snr_db))
 
 
 def _numbers(within: "Locator", index: int = 0) -> dict[str, Any]:
@@ -139,7 +143,9 @@ def test_the_page_shows_what_a_sweep_measures(page: "Page", folder: Path, tmp_pa
 def test_two_settings_over_the_same_draw(page: "Page", folder: Path, tmp_path: Path) -> None:
     _upload(page, folder / "set" / "photo.png")
     page.locator("#caption", has_text="64×64 pixels").wait_for()
-    _choose(page, "Channel", "rayleigh")
+    _choose(page, "Channel", "rician")
+    page.get_by_role("button", name="Channel options").click()
+    _fill(page, "K", "6")
     _set_snr(page, SNR_DB)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#send-both").wait_for()
@@ -149,32 +155,36 @@ def test_two_settings_over_the_same_draw(page: "Page", folder: Path, tmp_path: P
     table = page.locator("#comparison")
     table.get_by_text("B: bpg-capacity").wait_for(timeout=1000 * SECONDS)
     for index, scheme in enumerate(("deepjscc", "bpg-capacity")):
-        row = _row(folder, tmp_path / scheme, scheme, "--channel", "rayleigh")
+        row = _row(folder, tmp_path / scheme, scheme, "--channel", "rician:K=6")
         assert _numbers(table, index) == row, scheme
 
 
 def test_controls_follow_the_scheme_without_the_server(page: "Page") -> None:
     """What is typed right after a scheme was chosen stays, however busy the server is."""
     cbr = page.get_by_label("CBR", exact=True).locator("visible=true")
-    gamma = page.get_by_label("number input for Gamma").locator("visible=true")
-    options = page.get_by_label("Scheme options").locator("visible=true")
+    gamma = page.get_by_label("number input for gamma").locator("visible=true")
+    decoder = page.get_by_label("decoder", exact=True).locator("visible=true")
     lrisc: Any = find_scheme("lrisc")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     _choose(page, "Scheme", "bpg-ldpc")
-    options.wait_for()
+    decoder.wait_for()
     assert gamma.count() == 0
     cbr.fill("1/6")
     cbr.press("Enter")
     _choose(page, "Scheme", "lrisc")
     gamma.wait_for()
     assert float(gamma.input_value()) == lrisc.gamma
-    assert options.count() == 0
+    assert decoder.count() == 0
     assert cbr.input_value() == "1/16"  # not made for 1/6
     _choose(page, "CBR", "1/8")
     _choose(page, "Scheme", "bpg-ldpc")
-    options.wait_for()
+    decoder.wait_for()
     assert cbr.input_value() == "1/8"
+    page.get_by_role("button", name="Channel options").click()
+    _choose(page, "Channel", "rician")
+    page.get_by_label("K", exact=True).wait_for()
+    assert page.get_by_label("speed_kmh", exact=True).locator("visible=true").count() == 0
     assert asked == []
 
 
