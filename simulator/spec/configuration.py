@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from simulator.errors import UserError
 
 T = TypeVar("T")
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="Section")
 
 MAX_CHARACTERS = 2**17  # of a file; the parser takes a second for this many
 MAX_VALUES = 10**6  # values of a file after expanding its aliases
@@ -97,13 +97,28 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     return kind(**{name: _held(value, types[name], f"{where}: '{name}'") for name, value in values.items()})
 
 
+class Section(BaseModel):
+    """A section of a file as a pydantic model: unknown keys and other types are refused, and lists become tuples."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: Any) -> Any:
+        known = ", ".join(cls.model_fields)
+        if not isinstance(values, dict):
+            raise ValueError(f"must be a mapping with keys among: {known}")
+        if unknown := sorted(str(key) for key in set(values) - set(cls.model_fields)):
+            raise ValueError(f"unknown key '{unknown[0]}'; known: {known}")
+        return _tuples(values)
+
+
 def read_section(kind: type[Model], values: Any, where: str) -> Model:
-    """Build a pydantic model from a section and check its keys and values.
+    """Build a pydantic model from a section.
 
     Raises:
-        UserError: `values` is not a mapping, or the model refuses a key or value; the error names the first one.
+        UserError: the model refuses a key or value; the error names the first one.
     """
-    check_keys(values, list(kind.model_fields), where)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -118,6 +133,8 @@ def _held(value: Any, kind: Any, what: str) -> Any:
 
 
 def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
@@ -129,8 +146,9 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "value_error":  # our own words
         return f"{place}: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place} is {reprlib.repr(first['input'])}; {first['msg'].replace('Input should', 'it must', 1)}"
+        return f"{place} is missing; add it"
+    expected = re.sub("^[A-Z][a-z]* should", "it must", first["msg"]).replace("valid tuple", "list")
+    return f"{place} is {reprlib.repr(first['input'])}; {expected}"
 
 
 def read_snr_range(value: Any, what: str) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import yaml
 
 from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
+from simulator.experiments.format import ExperimentFile
 from simulator.experiments.read import choose_experiments, experiment_names, read_experiment, scaled_down
 
 GOOD = {"title": "T", "schemes": ["toy"], "snr": [0, 5]}
@@ -86,32 +87,30 @@ def test_a_figure_may_be_a_plane(read):
 
 
 def test_readme_describes_every_key():
-    from simulator.experiments.read import _GRID, _OUTPUTS
-
     text = (files("simulator.experiments") / "shipped" / "README.md").read_text()
-    assert all(f"| `{key}` |" in text for key in (*_GRID, *_OUTPUTS))
+    assert all(f"| `{key}` |" in text for key in ExperimentFile.model_fields)
 
 
 BAD = {
     "unknown key": ({"sceme": ["toy"]}, "unknown key 'sceme'"),
     "unknown key of a scheme": ({"schemes": [{"scheme": "toy", "lable": "T"}]}, "unknown key 'lable'"),
-    "missing key": ({"snr": None}, "needs 'snr'"),
-    "scheme without name": ({"schemes": [{"label": "T"}]}, "lacks its name"),
-    "scheme that is a number": ({"schemes": [3]}, "must be a mapping"),
-    "no schemes": ({"schemes": []}, "must be a list"),
-    "SNR to the base of 60": ({"snr": 315}, r"is the number 315; write a list .* or a range in quotes"),
-    "SNR backwards": ({"snr": "15:0"}, "'snr' in .*write the lower SNR first"),
-    "CBR of 1": ({"cbr": ["1"]}, r"'cbr' in .*\(0, 1/2\]"),
-    "CBR as a number": ({"cbr": [0.1]}, "it must be text"),
-    "realisations": ({"realisations": 0}, "whole number of at least 1"),
-    "crop": ({"crop": 8}, "whole number of at least 16"),
-    "seed": ({"seed": True}, "whole number of at least 0"),
-    "axis": ({"x": "time"}, "known: snr, cbr"),
+    "missing key": ({"snr": None}, "'snr' is missing"),
+    "scheme without name": ({"schemes": [{"label": "T"}]}, "'scheme' is missing"),
+    "scheme that is a number": ({"schemes": [3]}, "3 must be text"),
+    "no schemes": ({"schemes": []}, "must have at least 1 item"),
+    "SNR to the base of 60": ({"snr": 315}, "315 must be a list .* or a range in quotes"),
+    "SNR backwards": ({"snr": "15:0"}, "'snr': .*write the lower SNR first"),
+    "CBR of 1": ({"cbr": ["1"]}, r"'cbr': .*\(0, 1/2\]"),
+    "CBR as a number": ({"cbr": [0.1]}, "0.1 must be text"),
+    "realisations": ({"realisations": 0}, "greater than or equal to 1"),
+    "crop": ({"crop": 8}, "greater than or equal to 16"),
+    "seed": ({"seed": True}, "must be a valid integer"),
+    "axis": ({"x": "time"}, "must be 'snr' or 'cbr'"),
     "column": ({"figures": [["VMAF"]]}, "known: psnr_db, ms_ssim, lpips"),
     "unknown key of a figure": ({"figures": [{"y": ["lpips"], "axis": "cbr"}]}, "unknown key 'axis'"),
     "role": ({"figures": [{"y": ["lpips"], "by": {"snr": "rows"}}]}, "known: lines, panels, figures"),
     "unknown key of a CBR": ({"cbr": [{"cbr": "1/16", "snrs": [0]}]}, "unknown key 'snrs'"),
-    "corner": ({"crops": {"a": [1]}}, "write \\[left, top\\]"),
+    "corner": ({"crops": {"a": [1]}}, "'a', entry 2 is missing"),
     "figures as text": ({"figures": "pictures"}, "must be a list"),
     "backbone": ({"lpips": "resnet"}, "known: alex"),
     "reference": ({"reference": "other"}, "must be among its schemes"),
@@ -121,7 +120,7 @@ BAD = {
         "no other scheme shares an SNR with it",
     ),
     "scheme named twice": ({"schemes": ["toy", {"scheme": "toy", "label": "T"}]}, "has 'toy' 2 times"),
-    "title": ({"title": 4}, "it must be text"),
+    "title": ({"title": 4}, "4 must be text"),
 }
 
 
