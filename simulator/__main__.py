@@ -15,8 +15,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
-from simulator.errors import SchemeError, UserError, in_one_line
-from simulator.surroundings import own_settings
+from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
+from simulator.surroundings import UNSUPPORTED, own_settings
 from simulator.version import __version__
 
 # In the order of the help text. Each module has `configure(subparsers)`; none imports anything heavy.
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 1 done with faults, 2 bad input, 130 interrupted."""
     if sys.platform == "win32":
-        print("error: Windows is not supported; run the program on Linux, on macOS, or in WSL", file=sys.stderr)
+        print(f"error: {UNSUPPORTED}", file=sys.stderr)
         return 2
     own_settings()
     args = build_parser().parse_args(argv)
@@ -102,6 +102,11 @@ def main(argv: list[str] | None = None) -> int:
         _drop_output()
         where = f" '{error.filename}'" if error.filename else ""
         print(f"error: {in_one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if args.debug or not is_the_machines(error) or (getattr(error, "name", None) or "").startswith("simulator"):
+            raise
+        print(f"error: {in_one_line(kind_and_text(error))}; finished work is kept", file=sys.stderr)
         return 2
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from errno import EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS, ESTALE, ETIMEDOUT
 
 
 class UserError(Exception):
@@ -25,6 +25,7 @@ MACHINES_WORDS = (
     *("DefaultCPUAllocator: can't allocate", "can't start new thread", "uid not found", "home directory"),
     *(os.strerror(code) for code in (ENOSPC, EDQUOT, EROFS, ENOMEM, EMFILE, ENFILE, EIO)),
 )
+HINDRANCES = (EACCES, EPERM, EIO, ENOMEM, EMFILE, ENFILE, ESTALE, ETIMEDOUT)
 
 
 def readable(name: str) -> str:
@@ -44,6 +45,11 @@ def in_one_line(text: str) -> str:
     return line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS // 2]} ... {line[-MAX_CHARACTERS // 2 :]}"
 
 
+def kind_and_text(error: Exception) -> str:
+    """An error's type and text; the type alone where there is no text, as of a `MemoryError`."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 def is_the_machines(error: Exception) -> bool:
     """Whether the machine caused an error (memory, files, a missing package, a GPU), not the code that raised it.
 
@@ -51,6 +57,15 @@ def is_the_machines(error: Exception) -> bool:
     error, and the operating system's text when a library wraps it in its own exception.
     """
     return any(_is_the_machines(one) for one in _chain(error))
+
+
+def hindrance(error: Exception) -> str | None:
+    """What kept a reader from its file in a few words, or None if the error may be due to the file's content."""
+    if isinstance(error, OSError) and error.errno in HINDRANCES:
+        return os.strerror(error.errno)
+    if isinstance(error, MemoryError) or any(text in str(error) for text in MACHINES_WORDS):
+        return kind_and_text(error)
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+UNSUPPORTED = "Windows is not supported; run the program on Linux, on macOS, or in WSL"
 SAFE_PATH = "PYTHONSAFEPATH"  # keeps Python from looking for modules in the current folder (Python 3.11)
 SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # as Python has it
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simulator.baselines.published.families import FAMILIES, looks_like
-from simulator.errors import UserError
+from simulator.errors import UserError, hindrance, is_the_machines
 
 SUFFIXES = (".model", ".pth", ".pth.tar", ".safetensors")
 _PREFIXES = (("module.", ""), ("jscc_encoder.", "Encoder."), ("jscc_decoder.", "Decoder."))
@@ -64,6 +64,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "with only a state dict"
         ) from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+        if (reason := hindrance(error)) is not None:
+            raise UserError(f"cannot read '{path}' ({reason})") from None
         reason = str(error).splitlines()[0].split(". ")[0] if str(error) else "it ends too soon"
         raise UserError(f"'{path}' is damaged or truncated ({reason[:160]}); download it again") from None
     return _flat(tree, path)
@@ -111,6 +113,8 @@ def check(state: Mapping[str, Tensor], system: str, mode: str | None, what: str)
     except UserError as error:
         raise UserError(f"{what} cannot be imported as {system}: {error}") from None
     except Exception as error:  # layers refuse sizes with errors of many kinds
+        if is_the_machines(error):
+            raise
         raise UserError(f"{what} is of no network that {system} knows ({error})") from None
     missing = [key for key in expected if key not in state]
     left = [key for key in state if key not in expected and not family.extra.fullmatch(key)]

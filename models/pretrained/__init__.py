@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from simulator.disk import write_atomically
-from simulator.errors import UserError, is_the_machines
+from simulator.errors import UserError, is_the_machines, kind_and_text
 
 MAX_NAME_BYTES = 200
 N = TypeVar("N", bound=torch.nn.Module)
@@ -132,7 +132,7 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
         raise
     except Exception as error:  # layers refuse sizes with errors of many kinds
         if is_the_machines(error):
-            raise UserError(f"cannot build the network of '{name}': {type(error).__name__}: {error}") from error
+            raise UserError(f"cannot build the network of '{name}': {kind_and_text(error)}") from error
         raise UserError(f"the model card of '{name}' describes no network ({error}); export it again") from error
     found = {key: tensor.shape for key, tensor in state.items()}
     if differing := sorted(key for key in expected | found if expected.get(key) != found.get(key)):

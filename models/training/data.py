@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulator.errors import UserError
+from simulator.errors import UserError, hindrance
 from simulator.randomness import derive_key
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -101,8 +101,9 @@ def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of every image file, in an order that depends on names only."""
     for source in sources:
         if source.is_dir():
-            shards = sorted(path for path in source.iterdir() if path.suffix in SHARDS)
-            images = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+            found = [path for path in source.rglob("*") if not path.name.startswith(".")]  # macOS writes `._x.png`
+            shards = sorted(path for path in found if path.suffix in SHARDS and path.parent == source)
+            images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
             yield from _read_files([*shards, *images])
         elif not source.is_file():
             raise UserError(f"no training data at '{source}'; give folders of images, .tar or .zip shards with --data")
@@ -128,7 +129,7 @@ def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     except UserError:
         raise
     except Exception as error:  # on damaged shards their readers let out errors of many kinds
-        raise UserError(f"'{path}' is not a readable tar shard ({error}); fetch it again") from error
+        raise UserError(_unreadable(path, error, f"is not a readable tar shard ({error}); fetch it again")) from error
 
 
 def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -142,7 +143,13 @@ def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"'{path}' is not a readable zip shard ({error}); fetch it again") from error
+        raise UserError(_unreadable(path, error, f"is not a readable zip shard ({error}); fetch it again")) from error
+
+
+def _unreadable(name: Path | str, error: Exception, damage: str) -> str:
+    """Why a file cannot be read: what the system said, else `damage`."""
+    reason = hindrance(error)
+    return f"'{name}' {damage}" if reason is None else f"'{name}' cannot be read ({reason})"
 
 
 def _check_size(name: str, num_bytes: int) -> None:
@@ -162,7 +169,8 @@ def _decode(file: tuple[str, bytes]) -> tuple[np.ndarray, str]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"'{name}' is not a readable PNG, JPEG or WebP image; remove it from the data") from error
+        what = "is not a readable PNG, JPEG or WebP image; remove it from the data"
+        raise UserError(_unreadable(name, error, what)) from error
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simulator.errors import UserError
+from simulator.errors import UserError, hindrance
 
 MIN_SIDE = 16
 
@@ -63,6 +63,8 @@ def load_image(path: Path | str) -> np.ndarray:
         what = "not an image, damaged, or of a kind that is not read"
         raise UserError(f"{path}: {what}; expected PNG, JPEG, WebP or TIFF") from None
     except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
+        if (reason := hindrance(error)) is not None:
+            raise UserError(f"{path}: cannot be read ({reason})") from None
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{path}: cannot be read as an image ({reason}); replace or remove it") from None
     height, width = rgb.shape[:2]

@@ -10,27 +10,20 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from simulator.errors import UserError
+from simulator.results.database import ORIGIN, create, remove
 from simulator.results.provenance import ENVIRONMENT, same_environment
 from simulator.results.rows import COLUMNS, Row, public_record
-from simulator.results.soundness import (
-    APPLICATION_ID,
-    LAYOUT,
-    check_content,
-    check_further,
-    check_ours,
-    columns,
-    read_meta,
-)
+from simulator.results.soundness import check_content, check_further, check_ours, columns, read_meta
 from simulator.results.trouble import check_folder, explained, lock
-from simulator.results.written import DATABASE, TABLE, Written, remove_listed
-
-ORIGIN = "origin"  # a further column, for `Store.begin`; older databases lack it
+from simulator.results.written import DATABASE, Written, remove_listed
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,8 +90,8 @@ class Store:
                 check_ours(self._path, any_layout=fresh)
                 if fresh:
                     remove_listed(folder)
-                    _remove(self._path)
-                self._connection = _create(self._path)
+                    remove(self._path)
+                self._connection = create(self._path)
             except BaseException:
                 os.close(self._lock)
                 raise
@@ -212,48 +205,7 @@ def load_results(folder: Path) -> Results:
         try:
             return _read_only(path, "mode=ro")
         except sqlite3.OperationalError:
-            # A database in WAL mode cannot be opened in a read-only folder unless it is declared immutable.
-            return _read_only(path, "immutable=1")
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _create(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
-        rest = ", ".join(name for name in COLUMNS if name != "key")
-        connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}, {ORIGIN}) WITHOUT ROWID")
-        for name in {*COLUMNS, ORIGIN} - columns(connection):
-            connection.execute(f"ALTER TABLE rows ADD COLUMN {name}")
-        connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
-        connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        connection.execute("CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, record TEXT NOT NULL)")
-        connection.execute("CREATE TABLE IF NOT EXISTS late (key TEXT PRIMARY KEY, files TEXT) WITHOUT ROWID")
-        connection.execute(TABLE)
-        connection.execute("COMMIT")
-        # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
-        _choose_journal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _choose_journal(connection: sqlite3.Connection) -> None:
-    """Use a write-ahead log, which lets others read meanwhile, or a rollback journal where memory cannot be shared."""
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("SELECT count(*) FROM meta").fetchone()  # the first use of the log's shared memory
-    except sqlite3.OperationalError:
-        connection.execute("PRAGMA locking_mode = NORMAL")
-        connection.execute("PRAGMA journal_mode = DELETE")
+            return _read_without_log(path)
 
 
 def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
@@ -269,6 +221,17 @@ def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
             return one
     entry = json.dumps({name: record.get(name) for name in ENVIRONMENT})
     return int(connection.execute("INSERT INTO origins (record) VALUES (?)", (entry,)).lastrowid or 0)
+
+
+def _read_without_log(path: Path) -> Results:
+    """Read where a write-ahead log cannot be used: in a read-only folder, or without shared memory."""
+    log = path.with_name(f"{DATABASE}-wal")
+    if not log.is_file() or log.stat().st_size == 0:
+        return _read_only(path, "immutable=1")
+    with TemporaryDirectory() as folder:  # the log of a killed sweep has rows that the database lacks
+        for one in (path, log):
+            copyfile(one, Path(folder, one.name))
+        return replace(_read_only(Path(folder, DATABASE), "mode=rw"), folder=path.parent)
 
 
 def _read_only(path: Path, mode: str) -> Results:

@@ -1,20 +1,30 @@
 """What can go wrong with a results folder, each told in one line with the cause that the system gave."""
 
 import errno
-import fcntl
 import os
-import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from simulator.errors import UserError
 from simulator.results.written import DATABASE
+from simulator.surroundings import UNSUPPORTED
+
+try:
+    import fcntl
+    import resource
+except ModuleNotFoundError:  # only Windows lacks them
+    raise UserError(UNSUPPORTED) from None
 
 LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM)
 ROOM = 2**20  # bytes; with less than this, writing fails because the disk is full
+# What a damaged or foreign file gives; 0 is of our own checks.
+DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+DAMAGE |= {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG}
 
 
 def check_folder(folder: Path) -> None:
@@ -65,35 +75,38 @@ def _explain_database(error: Exception, folder: Path) -> str:
     said = f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(folder)):
         return _disk_full(folder)
-    if code == sqlite3.SQLITE_IOERR:
-        return f"reading or writing '{folder}' failed ({said}); finished rows are kept: try again, or another --out"
+    if code in DAMAGE:
+        return (
+            f"'{folder / DATABASE}' is damaged or no results database ({error}); move it away or choose another --out"
+        )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"cannot write to '{folder}' ({error}); choose another --out"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return _in_use(folder)
+        return f"another program has '{folder / DATABASE}' locked ({said}); wait for it or choose another --out"
     if code in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS):
         return f"the file system of '{folder}' lacks what SQLite needs ({said}); choose an --out on a local disk"
-    return f"'{folder / DATABASE}' is damaged or no results database ({error}); move it away or choose another --out"
-
-
-def _in_use(folder: Path) -> str:
-    return f"results folder '{folder}' is in use by another sweep; wait for it or choose another --out"
+    return f"reading or writing '{folder}' failed ({said}); finished rows are kept: try again, or another --out"
 
 
 def lock(folder: Path) -> int:
     """Take the folder's lock; the kernel releases it when the process ends, even if killed.
 
     Raises:
-        UserError: another process holds it, or the file system has no locks.
+        UserError: another process holds it, or the file system lacks these locks or those that SQLite takes.
     """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with TemporaryFile(dir=folder) as probe:  # a file of its own: SQLite would lose its locks if this one closed
+            fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise UserError(_in_use(folder)) from None
+        what_to_do = "wait for it or choose another --out"
+        raise UserError(f"results folder '{folder}' is in use by another sweep; {what_to_do}") from None
     except OSError as error:
         os.close(descriptor)
+        if error.errno not in NO_LOCKS:
+            raise
         reason = f"the file system of '{folder}' gives no locks ({error.strerror})"
         raise UserError(f"{reason}; choose an --out on a local disk") from None
     return descriptor

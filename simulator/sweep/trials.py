@@ -10,7 +10,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.devices import check_device
-from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines
+from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
 from simulator.images import NamedImage
 from simulator.images.pixels import to_uint8
 from simulator.link import (
@@ -176,4 +176,4 @@ class Worker:
 
 def _explain(error: Exception) -> str:
     """A scheme's failure as text for its row: a broken contract's message, else the error with its type."""
-    return in_one_line(str(error) if isinstance(error, SchemeError) else f"{type(error).__name__}: {error}")
+    return in_one_line(str(error) if isinstance(error, SchemeError) else kind_and_text(error))

@@ -12,7 +12,7 @@ from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, b
 from simulator.analysis.statistics import BILL_COLUMNS, bills, paired_difference
 from simulator.analysis.tables import bd_rates_csv, bills_csv, differences_csv, differences_table
 from simulator.errors import UserError
-from tests.analysis.test_statistics import row
+from tests.rows import row
 
 
 def sent(scheme, snr, gain, lpips=0.2, cbr=1 / 16, images="abcd"):

@@ -13,7 +13,7 @@ from simulator.analysis.looks import LOOKS, looks_of
 from simulator.analysis.plots import draw, draw_panels
 from simulator.errors import UserError
 from simulator.results.store import Results
-from tests.analysis.test_statistics import row
+from tests.rows import row
 
 META = {"bounds": ["limit"], "lpips": {"net": "alex"}}
 

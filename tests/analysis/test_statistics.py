@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulator.analysis.bjontegaard import bd_quality, bd_rate
 from simulator.analysis.grouping import image_means
 from simulator.analysis.statistics import SUMMARY_COLUMNS, bootstrap_mean, outage_interval, paired_difference, summarise
-from simulator.results.rows import Row
+from tests.rows import row
 
 # Four-point curves of the kind the literature shows, and what `bjontegaard` 1.3.0 (FAU-LMS, method "pchip", which its
 # authors held to the JVET-T2010 spreadsheet) makes of them: (BD-rate in percent, BD-PSNR in dB).
@@ -32,33 +32,6 @@ GOLDEN = [
         (31.379878202397627, -1.1834724046224592),
     ),
 ]
-
-
-def row(image="a", realisation=0, psnr_db=30.0, snr_db=0.0, scheme="s", outage=False, lpips=None):
-    return Row(
-        key=f"{scheme}{image}{realisation}{snr_db}",
-        scheme=scheme,
-        channel="awgn",
-        snr_db=snr_db,
-        cbr_target=1 / 16,
-        image=image,
-        realisation=realisation,
-        snr_db_realised=snr_db,
-        psnr_db=psnr_db,
-        ms_ssim=None,
-        lpips=lpips,
-        outage=outage,
-        cbr=0.06,
-        cbr_payload=0.05,
-        payload=50,
-        side_information=0,
-        header=10,
-        crc=0,
-        padding=0,
-        pilots=0,
-        encode_s=0.1,
-        decode_s=0.1,
-    )
 
 
 @pytest.mark.parametrize(("rate_a", "quality_a", "rate_b", "quality_b", "expected"), GOLDEN)

@@ -10,7 +10,7 @@ from simulator.errors import UserError
 from simulator.results.rows import public_record
 from simulator.results.store import DATABASE, Store, load_results
 from simulator.results.trouble import check_folder
-from tests.analysis.test_statistics import row
+from tests.rows import row
 
 ROWS = [row(image) for image in "abc"]
 KEYS = [one.key for one in ROWS]

@@ -55,6 +55,13 @@ def test_reads_folders_and_shards_by_content(tmp_path):
     assert len(load_images(sources, limit=3)) == 3
 
 
+def test_hidden_files_of_a_folder_are_passed_over(tmp_path):
+    for index in range(2):
+        (tmp_path / f"{index}.png").write_bytes(encoded(index, "PNG"))
+        (tmp_path / f"._{index}.png").write_bytes(b"what macOS leaves beside files")
+    assert len(load_images([tmp_path])) == 2
+
+
 def test_pixels_are_those_of_the_file(tmp_path):
     for index in range(2):
         (tmp_path / f"{index}.png").write_bytes(encoded(index, "PNG"))

@@ -133,6 +133,21 @@ def test_minutes_budget_ends(tmp_path, store):
     assert result.elapsed_s < 10
 
 
+def test_a_budget_that_is_spent_already_is_said_and_nothing_changes(tmp_path, store, capsys):
+    run(DenoiserTrainee(), store, config(), tmp_path)
+    old = load_checkpoint(tmp_path / CHECKPOINT)
+    save_checkpoint(tmp_path / CHECKPOINT, old.tensors, old.record | {"elapsed_s": 600.0})
+    content = (tmp_path / CHECKPOINT).read_bytes()
+    capsys.readouterr()
+    assert run(DenoiserTrainee(), store, config(steps=None, minutes=5), tmp_path).step == 12
+    expected = "the budget is spent already: 12 steps in 10.0 minutes; give more to train on"
+    assert capsys.readouterr().out.strip() == expected
+    assert (tmp_path / CHECKPOINT).read_bytes() == content
+    run(DenoiserTrainee(), store, config(steps=None, minutes=10 + 1 / 60), tmp_path)  # more trains on
+    assert "spent already" not in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / CHECKPOINT).record["step"] > 12
+
+
 def test_bad_steps_are_skipped_and_counted(tmp_path, store):
     trainee = DenoiserTrainee(bad_steps=range(3, 5))
     run(trainee, store, config(), tmp_path)
