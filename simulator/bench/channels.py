@@ -20,6 +20,8 @@ CHANNELS = (
     *("tdl-c", "tdl-c:csi=ls", "tdl-c:csi=lmmse", "cdl-c", "cdl-c:csi=lmmse", "umi", "uma", "rma"),
     *("awgn:constellation=64", "awgn:pa=rapp:iq_db=0.5", "awgn:pa=saleh:papr_db=4", "awgn:adc_bits=6"),
     *("mimo", "mimo:tx=4:rx=4:fading=fast", "mimo:precoding=svd:fading=fast", "mimo:precoding=alamouti"),
+    *("mimo:model=tdl-c", "mimo:tx=4:rx=4:model=tdl-c", "mimo:model=cdl-c:precoding=svd"),
+    *("mimo:model=tdl-c:precoding=alamouti", "mimo:tx=4:rx=4:model=tdl-c:csi=estimated"),
     *("awgn:waveform=ofdm", "awgn:waveform=ofdm:papr_db=4:pa=rapp:adc_bits=6", "tdl-c:phase_noise_hz=10:csi=lmmse"),
 )
 

@@ -24,6 +24,8 @@ class ChannelCapabilities:
             find in `count` realisations, faster than drawing them: |h|^2 as float32 [count, S, n], n samples which the
             symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses; and the
             symbols per stretch.
+        survey_snr: `(num_symbols: int, count: int, snr_db: float, key: int) -> tuple[Tensor, int]` is the same for a
+            channel whose signal-to-noise ratios are not |h|^2 / no with one |h|^2 at all SNRs; it returns those ratios.
         fingerprint: all that changes results beside the name and the file of the class, such as a table that it reads.
         announce: from the SNR in dB, the channel's name and average SNR as both ends believe them to be, where that is
             not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
@@ -34,6 +36,7 @@ class ChannelCapabilities:
     """
 
     survey: Callable[[int, int, int], tuple[torch.Tensor, int]] | None = None
+    survey_snr: Callable[[int, int, float, int], tuple[torch.Tensor, int]] | None = None
     fingerprint: Callable[[], str] | None = None
     announce: Callable[[float], tuple[str, float]] | None = None
     draws_as: str | None = None

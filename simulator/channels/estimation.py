@@ -30,15 +30,17 @@ class Filter:
     error_variance: torch.Tensor
 
 
-def design(covariance: Covariance, pilot_spacing: int, noise_variance: float, method: Method) -> Filter:
-    """Design the filter of a window.
+def design(
+    covariance: Covariance, grid: ResourceGrid, noise_variance: float, method: Method, antenna: int = 0
+) -> Filter:
+    """Design the filter of a window for the pilots of an antenna.
 
     "ls" divides by the pilots and interpolates linearly, first in frequency and then in time, holding the outermost
     values; "lmmse" is the Wiener filter R_dp (R_pp + no I)^-1. Either one's error is
     R_dd - 2 Re(W R_dp^H) + W (R_pp + no I) W^H on the diagonal.
     """
     width = covariance.frequency.shape[-1]
-    symbols, carriers = list(PILOT_SYMBOLS), slice(None, None, pilot_spacing)
+    symbols, carriers = list(grid.pilot_symbols(antenna)), grid.pilot_carriers(antenna)
     to_pilots = _kron(covariance.time[:, :, symbols], covariance.frequency[:, :, carriers])
     pilots = _kron(covariance.time[:, symbols][:, :, symbols], covariance.frequency[:, carriers, carriers])
     pilots = pilots + noise_variance * torch.eye(len(pilots))
@@ -70,29 +72,32 @@ class Estimator:
     """Estimates the gains of data symbols from the pilots of their slot."""
 
     def __init__(self, model: PathModel, grid: ResourceGrid, method: Method) -> None:
+        """model: of the paths between one transmit and one receive antenna."""
         self._model = model
         self._grid = grid
         self._method: Method = method
         self._width = min(WINDOW, grid.subcarriers)
-        self._filter = lru_cache(maxsize=8)(self._design)
+        self._filter = lru_cache(maxsize=16)(self._design)
 
     @cached_property
     def _covariance(self) -> Covariance:
         frequencies = self._grid.frequencies[: self._width]
         return self._model.covariance(SLOT_SYMBOLS, self._grid.symbol_s, frequencies)
 
-    def _design(self, noise_variance: float) -> Filter:
-        return design(self._covariance, self._grid.pilot_spacing, noise_variance, self._method)
+    def _design(self, noise_variance: float, antenna: int) -> Filter:
+        return design(self._covariance, self._grid, noise_variance, self._method, antenna)
 
-    def estimate(self, pilots: torch.Tensor, noise_variance: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Estimate gains out of received pilots of unit power, complex64 [S, pilots of a slot].
+    def estimate(
+        self, pilots: torch.Tensor, noise_variance: float, antenna: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Estimate gains out of the received pilots of an antenna, of unit power, complex64 [S, pilots of a slot].
 
         Returns:
             Gains complex64 [S, data of a slot] in the order of the data, and their error variance, float32
             [data of a slot], the same in each slot.
         """
         grid, width = self._grid, self._width
-        window = self._filter(noise_variance)
+        window = self._filter(noise_variance, antenna)
         pilots = pilots.reshape(len(pilots), len(PILOT_SYMBOLS), -1)
         gains = torch.empty((len(pilots), SLOT_SYMBOLS, grid.subcarriers), dtype=torch.complex64)
         error = torch.empty((SLOT_SYMBOLS, grid.subcarriers))

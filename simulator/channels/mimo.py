@@ -1,25 +1,27 @@
-"""Several antennas over flat Rayleigh fading: spatial streams behind a linear receiver, SVD precoding, Alamouti's code.
+"""`mimo`: several antennas over flat Rayleigh fading, or over TDL and CDL of TR 38.901 on the OFDM grid.
 
 A scheme sees what it sees over any channel, y = gain * s + n: gain^2 / no is the signal-to-noise-and-interference ratio
 of its symbol after the receiver.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-
-from simulator.channels.base import Realisation, Received, fade, noise_variance
-from simulator.channels.flat import rayleigh_gains
-from simulator.channels.spatial import Streams, alamouti, capacity_bits, singular_streams, spatial_multiplexing
+from simulator.channels.antennas import Antennas
+from simulator.channels.estimation import Estimator
+from simulator.channels.grid import ResourceGrid
+from simulator.channels.mimo_flat import MimoChannel
+from simulator.channels.mimo_ofdm import MimoOfdmChannel
+from simulator.channels.paths import Cdl, PathModel, Tdl
+from simulator.channels.tr38901 import DELAY_SPREAD, NUMEROLOGY, motion, moving
 from simulator.errors import UserError
-from simulator.randomness import derive_key, sionna_seeded
 from simulator.spec.options import Choice, Declaration, Number, declares
 
-_BLOCK = 1024  # blocks of streams that are computed at once, so that no last bit depends on how many there are
+_MODELS = tuple(f"{family}-{letter}" for family in ("tdl", "cdl") for letter in "abcde")
+_MULTIPATH = {"delay_spread_ns": DELAY_SPREAD, **motion(100), **NUMEROLOGY}
 _MIMO = Declaration(
     "mimo",
-    "several antennas over flat Rayleigh fading",
+    "several antennas over flat Rayleigh fading, or over TDL or CDL on an OFDM grid",
     {
         "tx": Number(2, 1, 8, whole=True, help="transmit antennas"),
         "rx": Number(2, 1, 8, whole=True, help="receive antennas"),
@@ -27,148 +29,75 @@ _MIMO = Declaration(
         "precoding": Choice(
             ("none", "svd", "alamouti"), help="a stream per antenna, SVD with water-filling, or a code"
         ),
-        "fading": Choice(("block", "fast"), help="one channel matrix per image, or one per use"),
+        "fading": Choice(("block", "fast"), help="flat: one channel matrix per image, or one per use"),
         "correlation": Number(0, 0, 0.99, help="between neighbouring antennas of either end (Kronecker model)"),
-        "csi": Choice(("perfect", "estimated"), help="channel knowledge of the receiver; pilots are billed"),
+        "csi": Choice(("perfect", "estimated", "ls"), help="channel knowledge of the receiver; pilots are billed"),
+        "model": Choice(("flat", *_MODELS), help="multipath model; flat for none"),
+        **_MULTIPATH,
     },
 )
 
 
-@dataclass(frozen=True)
-class MimoRealisation(Realisation):
-    """One draw of the channel matrices.
-
-    Attributes:
-        matrix: complex64 [blocks, rx, tx], E|h|^2 = 1 for each entry; a single block where fading is.
-        capacity: in bits, of all uses together, for an ideal receiver.
-    """
-
-    matrix: torch.Tensor
-    capacity: float
-
-    @property
-    def capacity_bits(self) -> float:
-        return self.capacity
-
-
-class MimoChannel:
-    """y = H x + n: total transmit power 1, and noise of variance no at each receive antenna."""
-
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        self.name = name
-        self._tx, self._rx, self._receiver = options["tx"], options["rx"], options["receiver"]
-        self._precoding, self._correlation = options["precoding"], options["correlation"]
-        self._fast, self._estimated = options["fading"] == "fast", options["csi"] == "estimated"
-        self._uses = 2 if self._precoding == "alamouti" else 1  # of a block
-        self._per_block = {"none": self._tx, "svd": min(self._tx, self._rx), "alamouti": 2}[self._precoding]
-
-    @property
-    def streams(self) -> int:
-        """Symbols per channel use."""
-        return self._per_block // self._uses
-
-    def realise(self, num_symbols: int, snr_db: float, key: int) -> MimoRealisation:
-        blocks, noise = -(-num_symbols // self._per_block), noise_variance(snr_db)
-        matrix = self._draw(blocks if self._fast else min(blocks, 1), derive_key(key, "gain"))
-        sinr, capacity = torch.zeros((0, self._per_block)), 0.0
-        if blocks:
-            parts = [self._streams(one, noise) for one in matrix.split(_BLOCK)]
-            sinr = torch.cat([one.sinr for one in parts]).expand(blocks, -1)
-            bits = capacity_bits(matrix, noise) * self._uses
-            if self._precoding != "none":  # one stream per orthogonal direction, which a receiver cannot do better with
-                bits = torch.cat([torch.log2(1 + one.sinr.double()).sum(-1) for one in parts])
-            capacity = float(bits.mean()) * num_symbols / self._per_block
-        gain = (sinr * noise).sqrt().flatten()[:num_symbols].to(torch.complex64)
-        return MimoRealisation(gain, noise, derive_key(key, "noise"), matrix, capacity)
-
-    def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
-        if not isinstance(realisation, MimoRealisation):
-            raise TypeError(f"{self.name} sends over what it realised itself, not over a {type(realisation).__name__}")
-        count, noise = len(symbols), realisation.noise_variance
-        if not count:
-            return Received(symbols, symbols, torch.zeros(0))
-        blocks = -(-count // self._per_block)
-        filling = -(-blocks // _BLOCK) * _BLOCK * self._per_block - count
-        sent = torch.nn.functional.pad(symbols, (0, filling)).reshape(-1, _BLOCK, self._per_block)
-        matrix = realisation.matrix[:blocks]
-        known, told = self._estimate(matrix, noise, derive_key(realisation.noise_key, "pilots"))
-        chunks = [
-            self._crossing(*one, noise, told) for one in zip(matrix.split(_BLOCK), known.split(_BLOCK), strict=True)
-        ]
-        chunks = chunks if self._fast else chunks * len(sent)
-        arrived = torch.cat([_apply(channel, one) for one, (channel, _) in zip(sent, chunks, strict=True)])
-        ones = torch.ones(arrived.numel(), dtype=torch.complex64)
-        received = fade(arrived.flatten(), ones, noise, realisation.noise_key).reshape(len(sent), _BLOCK, -1)
-        pairs = [(_apply(way.combiner, one), way.sinr) for one, (_, way) in zip(received, chunks, strict=True)]
-        found = torch.cat([one for one, _ in pairs]).flatten()[:count]
-        gain = torch.cat([sinr.expand(_BLOCK, -1) for _, sinr in pairs]).mul(told).sqrt().flatten()[:count]
-        overhead = self._tx if self._estimated else 0
-        return Received(found * gain, gain.to(torch.complex64), torch.full((count,), told), overhead)
-
-    def _crossing(
-        self, matrix: torch.Tensor, known: torch.Tensor, noise: float, told: float
-    ) -> tuple[torch.Tensor, Streams]:
-        """The true channel of some blocks as precoded, and what the receiver does; filled up to a whole chunk."""
-        if self._fast:
-            short = _BLOCK - len(matrix)
-            matrix = torch.cat([matrix, matrix[-1:].expand(short, -1, -1)])
-            known = torch.cat([known, known[-1:].expand(short, -1, -1)])
-        return self._streams(matrix, noise).channel, self._streams(known, told)
-
-    def _streams(self, matrix: torch.Tensor, noise: float) -> Streams:
-        if self._precoding == "svd":
-            return singular_streams(matrix, noise)
-        return (
-            alamouti(matrix, noise)
-            if self._precoding == "alamouti"
-            else spatial_multiplexing(matrix, noise, self._receiver)
-        )
-
-    def _draw(self, blocks: int, key: int) -> torch.Tensor:
-        gains = rayleigh_gains(blocks * self._rx * self._tx, key).reshape(blocks, self._rx, self._tx)
-        if not self._correlation or not blocks:
-            return gains
-        from sionna.phy.channel import KroneckerModel, exp_corr_mat
-
-        with sionna_seeded(0):
-            ends = (exp_corr_mat(self._correlation, size, device="cpu") for size in (self._tx, self._rx))
-            return KroneckerModel(*ends, device="cpu")(gains)
-
-    def _estimate(self, matrix: torch.Tensor, noise: float, key: int) -> tuple[torch.Tensor, float]:
-        """Matrices as the receiver knows them, and the noise variance with what is wrong with them.
-
-        Each transmit antenna sends one orthogonal pilot per image, at the power of all; the MMSE estimate of an entry
-        errs by no / (1 + no).
-        """
-        if not self._estimated:
-            return matrix, noise
-        clean = matrix.flatten()
-        noisy = fade(clean, torch.ones_like(clean), noise, key) / (1 + noise)
-        return noisy.reshape(matrix.shape), noise + noise / (1 + noise)
-
-
-def _apply(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Products of complex64 [1 or n, a, b] with [n, b]: [n, a]."""
-    return (matrices @ vectors[..., None])[..., 0] if len(matrices) > 1 else vectors @ matrices[0].T
-
-
 @declares(_MIMO)
-def mimo(*options: str) -> MimoChannel:
+def mimo(*options: str) -> MimoChannel | MimoOfdmChannel:
     """Spatial multiplexing, SVD or Alamouti over up to 8 x 8 antennas.
 
     Raises:
-        UserError: what cannot be received, or precoding for a channel that the transmitter does not know.
+        UserError: what cannot be received, precoding for a channel that the transmitter does not know, or an option
+            that the model does not have.
     """
     chosen = _MIMO.read(options)
+    _check_antennas(chosen)
+    _check_model(chosen, [option.partition("=")[0] for option in options])
+    antennas = Antennas(chosen["tx"], chosen["rx"], chosen["precoding"], chosen["receiver"])
+    name = _MIMO.spell(chosen)
+    if chosen["model"] == "flat":
+        fast, estimated = chosen["fading"] == "fast", chosen["csi"] == "estimated"
+        return MimoChannel(name, antennas, chosen["correlation"], fast, estimated)
+    return _over_grid(name, antennas, chosen)
+
+
+def _over_grid(name: str, antennas: Antennas, chosen: dict[str, Any]) -> MimoOfdmChannel:
+    spacing_hz = float(chosen["spacing_khz"]) * 1e3
+    grid = ResourceGrid(int(chosen["subcarriers"]), spacing_hz, "dmrs", antennas.tx, antennas.uses)
+    family, letter = chosen["model"].split("-")
+    profile = (letter.upper(), chosen["delay_spread_ns"] * 1e-9, *moving(chosen))
+    ends = (antennas.tx, antennas.rx)
+    model: PathModel = Tdl(*profile, ends, chosen["correlation"]) if family == "tdl" else Cdl(*profile, ends)
+    if chosen["csi"] == "perfect":
+        return MimoOfdmChannel(name, model, grid, antennas)
+    between_two = Tdl(*profile) if family == "tdl" else Cdl(*profile)
+    method = Estimator(between_two, grid, "ls" if chosen["csi"] == "ls" else "lmmse")
+    return MimoOfdmChannel(name, model, grid, antennas, method)
+
+
+def _check_antennas(chosen: dict[str, Any]) -> None:
     streams, rx = chosen["tx"], chosen["rx"]
     if chosen["precoding"] == "none" and streams > rx and chosen["receiver"] == "zf":
         raise UserError(
             f"'mimo': zf cannot separate {streams} streams at {rx} antennas; use receiver=lmmse or rx={streams}"
         )
-    if chosen["precoding"] == "svd" and chosen["csi"] == "estimated":
+    if chosen["precoding"] != "none" and chosen["receiver"] == "zf":
+        raise UserError("'mimo': receiver=zf is of streams without precoding; leave out receiver or precoding")
+    if chosen["precoding"] == "svd" and chosen["csi"] != "perfect":
         raise UserError("'mimo': svd needs the channel at the transmitter, which pilots do not tell; use csi=perfect")
     if chosen["precoding"] == "alamouti" and streams != 2:
         raise UserError(f"'mimo': Alamouti's code has two transmit antennas, not {streams}; use tx=2")
-    if chosen["csi"] == "estimated" and chosen["fading"] == "fast":
-        raise UserError("'mimo': pilots cannot follow a channel that changes with every use; use fading=block")
-    return MimoChannel(_MIMO.spell(chosen), chosen)
+
+
+def _check_model(chosen: dict[str, Any], given: Sequence[str]) -> None:
+    model = chosen["model"]
+    if model == "flat":
+        if idle := [key for key in given if key in _MULTIPATH]:
+            raise UserError(f"'mimo': {idle[0]} is of multipath; add model=tdl-c, or leave it out")
+        if chosen["csi"] == "ls":
+            raise UserError("'mimo': csi=ls interpolates between pilots of a grid; add model=tdl-c or use estimated")
+        if chosen["csi"] == "estimated" and chosen["fading"] == "fast":
+            raise UserError("'mimo': pilots cannot follow a channel that changes with every use; use fading=block")
+        return
+    if "fading" in given:
+        raise UserError(f"'mimo': over {model} speed_kmh sets how fast the channel changes; leave out fading")
+    if chosen["correlation"] and model not in ("tdl-a", "tdl-b", "tdl-c"):
+        raise UserError(f"'mimo': {model} correlates antennas by its own angles; leave out correlation, or use tdl-c")
+    if chosen["speed_kmh"] == 0 and "carrier_ghz" in given:
+        raise UserError("'mimo': at speed_kmh=0 no carrier frequency matters; leave out carrier_ghz")

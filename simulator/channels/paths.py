@@ -77,6 +77,18 @@ class PathModel(ABC):
             gains, delays = self.sample(count, num_times, 1 / interval_s)
         return gains.reshape(count, -1, num_times), delays.reshape(count, -1).double()
 
+    def draw_matrices(
+        self, count: int, num_times: int, interval_s: float, key: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw the paths of `count` links between several antennas at once.
+
+        Returns:
+            Gains complex64 [count, rx, tx, T, P], delays float64 [count, P].
+        """
+        with sionna_seeded(key):
+            gains, delays = self.sample(count, num_times, 1 / interval_s)
+        return gains[:, 0, :, 0].mT.contiguous(), delays.reshape(count, -1).double()
+
     def _measure(self, num_times: int, interval_s: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Many seeded draws: gains complex128 [draws, P, T] and delays float64 [draws, P]."""
         batches = range(_STATISTICS_DRAWS // _STATISTICS_BATCH)
@@ -89,18 +101,38 @@ class PathModel(ABC):
 class Tdl(PathModel):
     """Tapped delay line, TR 38.901, 7.7.2: a fixed power-delay profile, Jakes' Doppler spectrum on each tap."""
 
-    def __init__(self, letter: str, delay_spread_s: float, speed_m_s: float, carrier_hz: float) -> None:
-        """letter: "A" to "E"."""
+    def __init__(
+        self,
+        letter: str,
+        delay_spread_s: float,
+        speed_m_s: float,
+        carrier_hz: float,
+        antennas: tuple[int, int] = (1, 1),
+        correlation: float = 0,
+    ) -> None:
+        """Args:
+        letter: "A" to "E".
+        delay_spread_s, speed_m_s, carrier_hz: of the link.
+        antennas: at the transmitter and at the receiver.
+        correlation: of neighbouring antennas of either end, exponential (Kronecker model).
+        """
         self._arguments = (letter, delay_spread_s, carrier_hz)
         self._speed_m_s = speed_m_s
         self._doppler_hz = speed_m_s / SPEED_OF_LIGHT * carrier_hz
+        self._antennas, self._correlation = antennas, correlation
 
     @cached_property
     def _block(self) -> Any:
+        from sionna.phy.channel import exp_corr_mat
         from sionna.phy.channel.tr38901 import TDL
 
+        tx, rx = self._antennas
+        ends: dict[str, Any] = {"num_tx_ant": tx, "num_rx_ant": rx}
         with sionna_seeded(0):
-            return TDL(*self._arguments, min_speed=self._speed_m_s, device="cpu")
+            if self._correlation:
+                ends["tx_corr_mat"] = exp_corr_mat(self._correlation, tx, device="cpu")
+                ends["rx_corr_mat"] = exp_corr_mat(self._correlation, rx, device="cpu")
+            return TDL(*self._arguments, min_speed=self._speed_m_s, device="cpu", **ends)
 
     def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
         return self._block(batch, num_times, rate_hz)
@@ -123,14 +155,27 @@ class Tdl(PathModel):
 class Cdl(PathModel):
     """Clustered delay line, TR 38.901, 7.7.1: fixed cluster delays, powers and angles; random velocity and phases.
 
-    Both ends have one vertical, isotropic antenna; the terminal moves, in a direction drawn per realisation.
+    Antennas are vertical and isotropic, several stand in a row half a wavelength apart; the terminal moves, in a
+    direction drawn per realisation.
     """
 
-    def __init__(self, letter: str, delay_spread_s: float, speed_m_s: float, carrier_hz: float) -> None:
-        """letter: "A" to "E"."""
+    def __init__(
+        self,
+        letter: str,
+        delay_spread_s: float,
+        speed_m_s: float,
+        carrier_hz: float,
+        antennas: tuple[int, int] = (1, 1),
+    ) -> None:
+        """Args:
+        letter: "A" to "E".
+        delay_spread_s, speed_m_s, carrier_hz: of the link.
+        antennas: at the transmitter and at the receiver.
+        """
         self._arguments = (letter, delay_spread_s, carrier_hz)
         self._speed_m_s = speed_m_s
         self._carrier_hz = carrier_hz
+        self._antennas = antennas
 
     @cached_property
     def _block(self) -> Any:
@@ -138,8 +183,8 @@ class Cdl(PathModel):
 
         speed = self._speed_m_s
         with sionna_seeded(0):
-            antenna = _antenna(self._carrier_hz)
-            ends = {"ut_array": antenna, "bs_array": antenna, "direction": "downlink"}
+            station, terminal = (_antennas(self._carrier_hz, count) for count in self._antennas)
+            ends = {"ut_array": terminal, "bs_array": station, "direction": "downlink"}
             return CDL(*self._arguments, **ends, min_speed=speed, max_speed=speed, device="cpu")
 
     def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,7 +217,7 @@ class SystemLevel(PathModel):
         from sionna.phy.channel import tr38901
 
         with sionna_seeded(0):
-            antenna = _antenna(self._carrier_hz)
+            antenna = _antennas(self._carrier_hz, 1)
             switches = {"enable_pathloss": False, "enable_shadow_fading": False, "direction": "downlink"}
             arguments = switches | {"ut_array": antenna, "bs_array": antenna, "device": "cpu"}
             if self._scenario == "rma":
@@ -208,9 +253,11 @@ def _gram(steering: torch.Tensor, weights: torch.Tensor | None = None) -> torch.
     return weighted.T @ steering.conj()
 
 
-def _antenna(carrier_hz: float) -> Any:
-    """One vertical, isotropic antenna element."""
+def _antennas(carrier_hz: float, count: int) -> Any:
+    """Vertical, isotropic antenna elements in a row, half a wavelength apart."""
     from sionna.phy.channel.tr38901 import PanelArray
 
     kind = {"polarization": "single", "polarization_type": "V", "antenna_pattern": "omni"}
-    return PanelArray(num_rows_per_panel=1, num_cols_per_panel=1, carrier_frequency=carrier_hz, device="cpu", **kind)
+    return PanelArray(
+        num_rows_per_panel=1, num_cols_per_panel=count, carrier_frequency=carrier_hz, device="cpu", **kind
+    )

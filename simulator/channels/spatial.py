@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+Noise = float | torch.Tensor  # variance of all blocks, or float [n] of each of them
+
 
 @dataclass(frozen=True)
 class Streams:
@@ -21,32 +23,44 @@ class Streams:
     sinr: torch.Tensor
 
 
-def spatial_multiplexing(matrix: torch.Tensor, noise: float, receiver: str) -> Streams:
-    """A stream of power 1 / tx per transmit antenna, complex64 [n, rx, tx] -> streams behind "zf" or "lmmse".
+def spatial_multiplexing(matrix: torch.Tensor, noise: Noise, receiver: str) -> Streams:
+    """A stream of power 1 / tx per transmit antenna, complex64 [n, rx, tx] -> streams behind "zf" or "lmmse"."""
+    return linear_receiver(matrix / math.sqrt(matrix.shape[-1]), noise, receiver)
+
+
+def linear_receiver(channel: torch.Tensor, noise: Noise, receiver: str) -> Streams:
+    """Streams that cross a channel G, complex64 [n, R, L], behind "zf" or "lmmse".
 
     ZF: SINR = 1 / (no [(G^H G)^-1]_ll). LMMSE: SINR = 1 / (no [(G^H G + no I)^-1]_ll) - 1 (Tse and Viswanath,
-    "Fundamentals of Wireless Communication", 2005, 8.3.3), with G = H / sqrt(tx).
+    "Fundamentals of Wireless Communication", 2005, 8.3.3).
     """
-    channel = matrix / math.sqrt(matrix.shape[-1])
-    wide = channel.to(torch.complex128)
+    wide, variance = channel.to(torch.complex128), _of_each(noise)
     gram = wide.mH @ wide
-    loading = noise if receiver == "lmmse" else 0.0
-    inverse = torch.linalg.inv(gram + loading * torch.eye(gram.shape[-1]))
+    if receiver == "lmmse":
+        gram = gram + variance[:, None, None] * torch.eye(gram.shape[-1])
+    inverse = torch.linalg.inv(gram)
     weights = inverse @ wide.mH
     diagonal = torch.diagonal(weights @ wide, dim1=-2, dim2=-1).real
-    sinr = 1 / (noise * torch.diagonal(inverse, dim1=-2, dim2=-1).real) - float(receiver == "lmmse")
+    left_over = torch.diagonal(inverse, dim1=-2, dim2=-1).real
+    sinr = 1 / (variance[:, None] * left_over) - float(receiver == "lmmse")
     return Streams(channel, (weights / diagonal[..., None]).to(torch.complex64), sinr.clamp(min=0).float())
 
 
-def singular_streams(matrix: torch.Tensor, noise: float) -> Streams:
+def singular_streams(matrix: torch.Tensor, noise: Noise) -> Streams:
     """SVD at both ends, with the transmit power that water-filling gives each singular value; some may get none."""
     left, values, right = torch.linalg.svd(matrix.to(torch.complex128), full_matrices=False)
-    power = water_filling(values.square() / noise)
+    variance = _of_each(noise)[:, None]
+    power = water_filling(values.square() / variance)
     amplitude = values * power.sqrt()
     channel = left * amplitude[..., None, :]
     combiner = (left / amplitude.clamp(min=1e-30)[..., None, :]).mH * (power > 0)[..., None]
     assert right.shape[-2] == power.shape[-1]
-    return Streams(channel.to(torch.complex64), combiner.to(torch.complex64), (amplitude.square() / noise).float())
+    return Streams(channel.to(torch.complex64), combiner.to(torch.complex64), (amplitude.square() / variance).float())
+
+
+def _of_each(noise: Noise) -> torch.Tensor:
+    """Noise variances, float64 [n], or [1] for all blocks."""
+    return torch.as_tensor(noise, dtype=torch.float64).reshape(-1)
 
 
 def water_filling(snr: torch.Tensor) -> torch.Tensor:
@@ -58,7 +72,7 @@ def water_filling(snr: torch.Tensor) -> torch.Tensor:
     return (levels.gather(-1, active - 1) - floors).clamp(min=0)
 
 
-def alamouti(matrix: torch.Tensor, noise: float) -> Streams:
+def alamouti(matrix: torch.Tensor, noise: Noise) -> Streams:
     """Alamouti's code over two uses of a channel [n, rx, 2]: two streams, received as [y(1), y*(2)].
 
     Alamouti, "A simple transmit diversity technique for wireless communications", IEEE J. Sel. Areas Commun. 16(8),
@@ -70,7 +84,16 @@ def alamouti(matrix: torch.Tensor, noise: float) -> Streams:
     channel = torch.cat([early, late], -2) / math.sqrt(2)
     strength = matrix.abs().square().sum((-2, -1)) / 2
     combiner = channel.mH / strength.clamp(min=1e-30)[:, None, None]
-    return Streams(channel, combiner, (strength / noise)[:, None].expand(-1, 2))
+    return Streams(channel, combiner, (strength / _of_each(noise)).float()[:, None].expand(-1, 2))
+
+
+def alamouti_in_turn(first: torch.Tensor, second: torch.Tensor, noise: Noise) -> Streams:
+    """Alamouti's code over two uses of channels [n, rx, 2] that may differ a little, as neighbouring subcarriers do.
+
+    An LMMSE receiver takes what orthogonality is lost for interference; over equal channels it is Alamouti's.
+    """
+    late = torch.stack([second[..., 1].conj(), -second[..., 0].conj()], -1)
+    return linear_receiver(torch.cat([first, late], -2) / math.sqrt(2), noise, "lmmse")
 
 
 def capacity_bits(matrix: torch.Tensor, noise: float) -> torch.Tensor:

@@ -10,17 +10,19 @@ from simulator.channels.paths import Cdl, PathModel, SystemLevel, Tdl
 from simulator.errors import UserError
 from simulator.spec.options import Choice, Declaration, Number, Option, declares
 
-_GRID: dict[str, Option] = {
+NUMEROLOGY: dict[str, Option] = {
     # 275 resource blocks at most, TS 38.211, 4.4.2
     "subcarriers": Number(288, 12, 3300, step=12, help="subcarriers of the resource grid"),
     "spacing_khz": Choice(("30", "15", "60", "120"), "subcarrier spacing in kHz"),
+}
+_GRID: dict[str, Option] = NUMEROLOGY | {
     "pilots": Choice(("dmrs", "kronecker"), "pilot pattern"),
     "csi": Choice(("perfect", "ls", "lmmse"), "channel knowledge of the receiver: exact, or estimated from pilots"),
 }
-_DELAY_SPREAD = Number(300, 0, 10_000, help="RMS delay spread in ns")
+DELAY_SPREAD = Number(300, 0, 10_000, help="RMS delay spread in ns")
 
 
-def _motion(highest_ghz: float) -> dict[str, Option]:
+def motion(highest_ghz: float) -> dict[str, Option]:
     """Speed and carrier; RMa is defined up to 30 GHz, all else up to 100 (TR 38.901, 7.2 and 7.7)."""
     return {
         "speed_kmh": Number(3, 0, 1000, help="speed of the terminal in km/h"),
@@ -34,14 +36,14 @@ def _link(kind: type[Tdl] | type[Cdl], letter: str) -> "partial[OfdmChannel]":
     said = Declaration(
         f"{family.lower()}-{letter.lower()}",
         f"{family}-{letter} of TR 38.901 on an OFDM grid",
-        {"delay_spread_ns": _DELAY_SPREAD, **_motion(100), **_GRID},
+        {"delay_spread_ns": DELAY_SPREAD, **motion(100), **_GRID},
     )
     return declares(said)(partial(_make_link, kind, letter, said))
 
 
 def _make_link(kind: type[Tdl] | type[Cdl], letter: str, said: Declaration, *options: str) -> OfdmChannel:
     chosen = said.read(options)
-    speed_m_s, carrier_hz = _moving(chosen)
+    speed_m_s, carrier_hz = moving(chosen)
     if speed_m_s == 0 and any(option.startswith("carrier_ghz=") for option in options):
         raise UserError(f"channel '{said.name}': at speed_kmh=0 no carrier frequency matters; leave out carrier_ghz")
     return _channel(said.spell(chosen), kind(letter, chosen["delay_spread_ns"] * 1e-9, speed_m_s, carrier_hz), chosen)
@@ -50,16 +52,16 @@ def _make_link(kind: type[Tdl] | type[Cdl], letter: str, said: Declaration, *opt
 def _system(name: str, scenario: str, highest_ghz: float) -> "partial[OfdmChannel]":
     """Factory of a system-level model: the place of the terminal, and with it all delays, are drawn per realisation."""
     summary = f"{scenario} of TR 38.901 on an OFDM grid; the terminal's place is drawn"
-    said = Declaration(name, summary, {**_motion(highest_ghz), **_GRID})
+    said = Declaration(name, summary, {**motion(highest_ghz), **_GRID})
     return declares(said)(partial(_make_system, said))
 
 
 def _make_system(said: Declaration, *options: str) -> OfdmChannel:
     chosen = said.read(options)
-    return _channel(said.spell(chosen), SystemLevel(said.name, *_moving(chosen)), chosen)
+    return _channel(said.spell(chosen), SystemLevel(said.name, *moving(chosen)), chosen)
 
 
-def _moving(chosen: dict[str, Any]) -> tuple[float, float]:
+def moving(chosen: dict[str, Any]) -> tuple[float, float]:
     """Speed in m/s and carrier in Hz."""
     return chosen["speed_kmh"] / 3.6, chosen["carrier_ghz"] * 1e9
 

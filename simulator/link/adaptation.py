@@ -123,14 +123,14 @@ def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
 def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     channel, loss = load_channel(name), estimation_loss(name, snr_db)
     bits, distort = _bits_per_symbol(channel), capabilities(channel).distortion
-    if (surveyed := _survey(name, num_symbols)) is not None:
-        power, stretch = surveyed
-        samples = power.shape[-1]
+    if (surveyed := _survey_snr(name, num_symbols, snr_db)) is not None:
+        snr, stretch = surveyed
+        samples = snr.shape[-1]
         if num_symbols <= _SHORT:  # a short code block may by chance meet more of the bad samples than of the good
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
-            power, samples, stretch = power[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
-        snr = distort(power.reshape(len(power), -1).astype(np.float64) / noise_variance(snr_db))
-        return _outlook([_lost(one, samples, loss) for one in snr], stretch, bits)
+            snr, samples, stretch = snr[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
+        met = distort(snr.reshape(len(snr), -1))
+        return _outlook([_lost(one, samples, loss) for one in met], stretch, bits)
     if _is_flat(channel, num_symbols):
         snr = distort(_flat_power(name) / noise_variance(snr_db))
         return _outlook(list(mean_lost_bits(snr / loss, 1).T[:, :, None]), num_symbols, bits)
@@ -166,6 +166,17 @@ def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int] | None:
         return None
     power, stretch = survey(num_symbols, DRAWS, derive_key("outlook", name))
     return power.numpy(), stretch
+
+
+def _survey_snr(name: str, num_symbols: int, snr_db: float) -> tuple[np.ndarray, int] | None:
+    """Signal-to-noise ratios by the channel's own survey, float64 [DRAWS, S, n]; None if it has none."""
+    if (survey := capabilities(load_channel(name)).survey_snr) is not None:
+        snr, stretch = survey(num_symbols, DRAWS, snr_db, derive_key("outlook", name))
+        return snr.double().numpy(), stretch
+    if (surveyed := _survey(name, num_symbols)) is None:
+        return None
+    power, stretch = surveyed
+    return power.astype(np.float64) / noise_variance(snr_db), stretch
 
 
 @lru_cache(maxsize=256)

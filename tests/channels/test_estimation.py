@@ -65,20 +65,21 @@ def test_a_wide_grid_is_estimated_window_by_window() -> None:
 def test_a_still_flat_channel_without_noise_is_known_exactly(method: str) -> None:
     ones = torch.ones((1, 14, 14), dtype=torch.complex128)
     flat = Covariance(ones, torch.ones((1, 24, 24), dtype=torch.complex128))
-    known = design(flat, 2, 1e-9, method)
+    grid = ResourceGrid(24, 30e3, "dmrs")
+    known = design(flat, grid, 1e-9, method)
     assert torch.allclose(known.weights.sum(1), torch.ones(14 * 24, dtype=torch.complex64), atol=1e-4)
     assert float(known.error_variance.max()) < 2e-9
     if method == "lmmse":  # the mean of 24 pilots
-        noisy = design(flat, 2, 0.5, method)
+        noisy = design(flat, grid, 0.5, method)
         assert torch.allclose(noisy.error_variance, torch.tensor(0.5 / (24 + 0.5)), rtol=1e-5)
 
 
 def test_no_filter_beats_the_wiener_filter() -> None:
     grid = ResourceGrid(48, 30e3, "dmrs")
     covariance = Tdl("B", 300e-9, 30.0, 3.5e9).covariance(14, grid.symbol_s, grid.frequencies)
-    best = design(covariance, 2, 0.1, "lmmse")
-    assert (best.error_variance < design(covariance, 2, 0.1, "ls").error_variance).all()
-    assert (best.error_variance < design(covariance, 2, 0.11, "lmmse").error_variance).all()
+    best = design(covariance, grid, 0.1, "lmmse")
+    assert (best.error_variance < design(covariance, grid, 0.1, "ls").error_variance).all()
+    assert (best.error_variance < design(covariance, grid, 0.11, "lmmse").error_variance).all()
 
 
 def test_a_kodak_image_is_estimated_in_a_fraction_of_a_second() -> None:

@@ -1,4 +1,7 @@
-"""Several antennas against theory: capacity, SINR of receivers, diversity, correlation, and what is billed."""
+"""Several antennas against theory: capacity, SINR of receivers, diversity, correlation, and what is billed.
+
+Streams of one use interfere, so that the laws of tests/channels/test_laws.py hold here by whole blocks of streams.
+"""
 
 import math
 from fractions import Fraction
@@ -10,11 +13,20 @@ from scipy.stats import kstest
 
 from simulator.__main__ import main
 from simulator.channels import load_channel
-from simulator.channels.mimo import MimoChannel
+from simulator.channels.grid import ResourceGrid
+from simulator.channels.mimo_flat import MimoChannel
 from simulator.channels.spatial import alamouti, singular_streams, spatial_multiplexing, water_filling
 from simulator.link import load_scheme, transmit
 
+GRID = (
+    "mimo:model=tdl-c",
+    "mimo:tx=4:rx=4:model=tdl-d:csi=estimated:subcarriers=48",
+    "mimo:rx=4:model=tdl-a:receiver=zf:csi=ls:subcarriers=96",
+    "mimo:model=cdl-c:precoding=svd",
+    "mimo:model=tdl-c:precoding=alamouti:csi=estimated:subcarriers=96",
+)
 SPECS = (
+    *GRID,
     "mimo",
     "mimo:tx=4:rx=4:fading=fast",
     "mimo:receiver=zf:fading=fast",
@@ -73,7 +85,7 @@ def test_the_error_is_what_the_formula_of_the_sinr_says(spec: str) -> None:
         around += float((received.symbols - received.gain * symbols).abs().square()[powered].mean())
         told += float(received.noise_variance[powered].mean())
     # Six estimates of one matrix each say little about the average error of an estimate.
-    assert around == pytest.approx(told, rel=0.02 if "estimated" not in spec else 0.3)
+    assert around == pytest.approx(told, rel=0.3 if spec == "mimo:csi=estimated" else 0.02)
 
 
 def test_alamouti_has_the_diversity_of_all_its_paths() -> None:
@@ -108,6 +120,22 @@ def test_correlation_is_that_of_the_kronecker_model() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
+def test_a_key_is_all_that_a_draw_depends_on(spec: str) -> None:
+    channel, symbols = load_channel(spec), _gaussian(400)
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    first = channel.send(symbols, channel.realise(400, 5.0, 9))
+    assert torch.equal(torch.get_rng_state(), before)
+    other = channel.send(symbols, channel.realise(400, 5.0, 10))
+    powered = first.symbols != 0  # water-filling leaves weak streams without power
+    assert not torch.isclose(first.symbols, other.symbols)[powered].any()
+    fresh = load_channel(spec)
+    assert torch.equal(first.symbols, fresh.send(symbols, fresh.realise(400, 5.0, 9)).symbols)
+    nothing = channel.send(symbols[:0], channel.realise(0, 5.0, 9))
+    assert len(nothing.symbols) == len(nothing.gain) == len(nothing.noise_variance) == nothing.overhead == 0
+
+
+@pytest.mark.parametrize("spec", SPECS)
 def test_draws_of_whole_blocks_do_not_depend_on_how_many_are_made(spec: str) -> None:
     channel, symbols = load_channel(spec), _gaussian(9000)
     whole = channel.realise(9000, 8.0, 7)
@@ -124,13 +152,19 @@ def test_draws_of_whole_blocks_do_not_depend_on_how_many_are_made(spec: str) -> 
 def test_symbols_share_uses_and_pilots_are_billed() -> None:
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     uses = {}
-    for spec in ("awgn", "mimo:tx=4:rx=4", "mimo:tx=4:rx=4:csi=estimated", "mimo:precoding=alamouti"):
+    grid = "mimo:tx=4:rx=4:model=tdl-c:subcarriers=12"
+    flat = ("mimo:tx=4:rx=4", "mimo:tx=4:rx=4:csi=estimated", "mimo:precoding=alamouti", "mimo:tx=4:rx=4:adc_bits=8")
+    for spec in ("awgn", *flat, grid, f"{grid}:waveform=ofdm:pa=rapp"):
         trip = transmit(load_scheme("toy"), image, Fraction(1, 16), load_channel(spec), 15.0)
         uses[spec] = trip.ledgers[0].total
     sent = uses["awgn"]
     assert uses["mimo:tx=4:rx=4"] == -(-sent // 4)
     assert uses["mimo:tx=4:rx=4:csi=estimated"] == -(-sent // 4) + 4
     assert uses["mimo:precoding=alamouti"] == sent
+    assert uses["mimo:tx=4:rx=4:adc_bits=8"] == uses["mimo:tx=4:rx=4"]
+    slot = ResourceGrid(12, 30e3, "dmrs", antennas=4)
+    assert uses[grid] == -(-sent // 4) + slot.overhead(-(-sent // 4))
+    assert uses[f"{grid}:waveform=ofdm:pa=rapp"] == uses[grid]
     assert isinstance(load_channel("mimo"), MimoChannel)
 
 
@@ -141,6 +175,15 @@ def test_symbols_share_uses_and_pilots_are_billed() -> None:
         ("mimo:precoding=svd:csi=estimated", "svd needs the channel at the transmitter"),
         ("mimo:tx=3:precoding=alamouti", "has two transmit antennas, not 3"),
         ("mimo:csi=estimated:fading=fast", "pilots cannot follow"),
+        ("mimo:receiver=zf:precoding=svd", "receiver=zf is of streams without precoding"),
+        ("mimo:csi=ls", "csi=ls interpolates between pilots of a grid"),
+        ("mimo:subcarriers=24", "subcarriers is of multipath; add model=tdl-c"),
+        ("mimo:model=tdl-c:fading=fast", "over tdl-c speed_kmh sets how fast"),
+        ("mimo:model=cdl-c:correlation=0.5", "cdl-c correlates antennas by its own angles"),
+        ("mimo:model=tdl-c:speed_kmh=0:carrier_ghz=2", "at speed_kmh=0 no carrier frequency matters"),
+        ("mimo:model=umi", "model=umi is not allowed; give model as flat or tdl-a"),
+        ("mimo:model=tdl-c:precoding=svd:csi=estimated", "svd needs the channel at the transmitter"),
+        ("mimo:model=tdl-c:phase_noise_hz=10", "has no one antenna's pilots to follow phase_noise_hz"),
         ("mimo:tx=9", "tx=9 is not allowed; give tx as a whole number from 1 to 8"),
     ],
 )

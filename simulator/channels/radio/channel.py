@@ -7,6 +7,7 @@ import torch
 from simulator.channels.base import Channel, Realisation, Received
 from simulator.channels.contract import capabilities
 from simulator.channels.grid import PILOT_SYMBOLS, ResourceGrid
+from simulator.channels.mimo_ofdm import MimoOfdmChannel
 from simulator.channels.ofdm import OfdmChannel, OfdmRealisation
 from simulator.channels.radio.converter import Converter
 from simulator.channels.radio.options import Radio
@@ -85,19 +86,23 @@ class RadioChannel:
         self.name = channel.name + suffix
         self._channel, self._radio, self._suffix = channel, radio, suffix
         grid = channel.grid if isinstance(channel, OfdmChannel) else None
+        several = channel.grid if isinstance(channel, MimoOfdmChannel) else None
         if not radio.oscillator.ideal and grid is None:
+            lacks = "one antenna's pilots" if several else "pilots"
             raise UserError(
-                f"channel '{channel.name}' has no pilots to follow phase_noise_hz or cfo with; use them over tdl-a ... "
-                "rma, whose resource grid has pilots"
+                f"channel '{channel.name}' has no {lacks} to follow phase_noise_hz or cfo with; use them over "
+                "tdl-a ... rma, whose resource grid has pilots"
             )
-        over_grid = grid or (_FLAT_GRID if radio.ofdm else None)
-        self._billed = over_grid if grid is None else None
+        # Streams of several antennas have a waveform each; what it costs is billed by the grid that they lie on.
+        flat = ResourceGrid(several.subcarriers, several.spacing_hz, "none") if several else _FLAT_GRID
+        over_grid = grid or (flat if radio.ofdm else None)
+        self._billed = over_grid if grid is None and several is None else None
         in_time = radio.ofdm or radio.adc_bits is not None or not radio.transmits_ideally
         self._transmitter = Transmitter(radio, over_grid if in_time else None)
         self._converter = None if radio.adc_bits is None else Converter(radio.adc_bits, over_grid)
         self._can = capabilities(channel)
         self.draws_as = self._can.announce(0.0)[0] if self._can.announce else channel.name
-        self.survey = self._can.survey
+        self.survey, self.survey_snr, self.streams = self._can.survey, self._can.survey_snr, self._can.streams
 
     def fingerprint(self) -> str:
         """That of the channel."""
@@ -147,7 +152,9 @@ class RadioChannel:
         received = through(sent, realisation.link, fill(gain), fill(variance))
         count = len(symbols)
         arrived, met, noise = (one[:count] for one in (received.symbols, received.gain, received.noise_variance))
-        overhead = received.overhead if self._billed is None else self._billed.overhead(count)
+        overhead = received.overhead
+        if self._billed is not None:
+            overhead += self._billed.overhead(-(-count // self.streams))
         return Received(arrived, met, noise, overhead, points, {"evm_percent": evm, **sent.measured})
 
     def _over_symbols(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
