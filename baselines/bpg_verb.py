@@ -62,7 +62,12 @@ def _encode(args: argparse.Namespace) -> dict[str, object]:
     size = len(encoded.data)
     return {
         **{"file": str(args.target), "width": width, "height": height, "chroma": args.chroma},
-        **{"qp": encoded.qp, "bytes": size, "bits_per_pixel": round(8 * size / (height * width), 4)},
+        **{
+            "qp": encoded.qp,
+            "finer_groups": encoded.finer,
+            "bytes": size,
+            "bits_per_pixel": round(8 * size / (height * width), 4),
+        },
     }
 
 

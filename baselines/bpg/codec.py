@@ -21,7 +21,14 @@ from simulator.baselines.bpg.colour import Planes, planes_to_rgb, rgb_to_planes
 from simulator.baselines.bpg.container import BpgHeader, PixelFormat, read_file, write_file
 from simulator.baselines.bpg.errors import BpgError, BpgFormatError, BpgUnsupported
 from simulator.baselines.bpg.hevc import SpsFields, parameter_sets
-from simulator.baselines.bpg.picture import decode_picture, encode_picture, encoder_identity, padded_size
+from simulator.baselines.bpg.picture import (
+    decode_picture,
+    encode_picture,
+    encoder_identity,
+    finer_identity,
+    padded_size,
+    quantisation_groups,
+)
 from simulator.source import EncodeStore
 
 MIN_QP, MAX_QP = 0, 51
@@ -32,33 +39,48 @@ _CHROMA = {"444": PixelFormat.YUV444, "420": PixelFormat.YUV420}
 _REVISION = 1  # of our own part of the encoder (colour conversion, padding): a new one must not meet old cached files
 
 
-def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444") -> bytes:
+def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444", finer: int = 0) -> bytes:
     """Encodes an image as a BPG file, or finds it in the cache on disk.
 
     Args:
         rgb: uint8 [H, W, 3], any size up to MAX_PIXELS.
         qp: HEVC quantisation parameter, 0 (finest) .. 51; the step doubles every 6.
         chroma: "444", or "420" with half the chroma samples per axis.
+        finer: this many quantisation groups (`groups`) at the top of the picture have qp - 1.
 
     Raises:
         BpgError: arguments outside these limits, or x265 failed.
     """
     qp = _checked_qp(qp)
     pixel_format = check_image(rgb, chroma)
-    store, level = EncodeStore(rgb, "bpg", f"{chroma} {identity()}"), f"qp{qp:02d}"
+    if not 0 <= finer <= (groups(*rgb.shape[:2]) if qp else 0):
+        raise BpgError(f"of the picture's groups, 0 to {groups(*rgb.shape[:2])} can be finer than QP {qp}, not {finer}")
+    store = EncodeStore(rgb, "bpg", f"{chroma} {version() if finer else identity()}")
+    level = f"qp{qp:02d}" + (f"finer{finer}" if finer else "")
     data = store.load(level)
     if data is None:
-        data = encode_uncached(rgb, qp, pixel_format)
+        data = encode_uncached(rgb, qp, pixel_format, finer)
         store.save(level, data)
     return data
 
 
 def identity() -> str:
-    """Names what decides the bytes of `encode` beside its arguments: x265's build and our own part."""
+    """Names what decides the bytes of `encode` at whole QPs: x265's build and our own part."""
     return f"{encoder_identity()} revision {_REVISION}"
 
 
-def encode_uncached(rgb: npt.NDArray[np.uint8], qp: int, pixel_format: PixelFormat) -> bytes:
+def version() -> str:
+    """Names what decides the bytes of `encode` with any `finer`, and so of `encode_to_size`."""
+    return f"{identity()} {finer_identity()}"
+
+
+def groups(height: int, width: int) -> int:
+    """How many quantisation groups an image has: areas that can have a QP of their own."""
+    rows, columns, _ = padded_size(height, width)
+    return quantisation_groups(rows, columns)
+
+
+def encode_uncached(rgb: npt.NDArray[np.uint8], qp: int, pixel_format: PixelFormat, finer: int = 0) -> bytes:
     """As `encode`, without the cache and the checks."""
     height, width = rgb.shape[:2]
     rows, columns, block = padded_size(height, width)
@@ -67,7 +89,7 @@ def encode_uncached(rgb: npt.NDArray[np.uint8], qp: int, pixel_format: PixelForm
         halved = pixel_format is PixelFormat.YUV420 and bool(planes)
         target = (rows // 2, columns // 2) if halved else (rows, columns)
         planes.append(np.pad(plane, [(0, target[axis] - plane.shape[axis]) for axis in (0, 1)], mode="edge"))
-    stream = encode_picture(planes, pixel_format.chroma_format_idc, qp, block)
+    stream = encode_picture(planes, pixel_format.chroma_format_idc, qp, block, finer)
     return write_file(BpgHeader(width, height, pixel_format), bpg_payload(stream))
 
 

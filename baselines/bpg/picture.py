@@ -26,6 +26,10 @@ _X265_PARAMETERS = {
     **{"log-level": "none"},
 }
 _PRESET = "veryslow"
+# For a file between two QPs: x265 offsets the QP of regions only with adaptive quantisation on and the rate factor in
+# place of the QP (for a lone picture they are the same); at this strength the adaptation itself rounds to nothing.
+_FINER_PARAMETERS = {"aq-mode": 1, "aq-strength": 0.01}
+GROUP = 32  # luma samples, side of a quantisation group: the smallest area with a QP of its own
 
 
 def padded_size(height: int, width: int) -> tuple[int, int, int]:
@@ -36,19 +40,29 @@ def padded_size(height: int, width: int) -> tuple[int, int, int]:
     return -(-height // block) * block, -(-width // block) * block, block
 
 
-def encode_picture(planes: Planes, chroma_format_idc: int, qp: int, min_coding_block: int = 8) -> bytes:
+def quantisation_groups(height: int, width: int) -> int:
+    """How many areas of a picture can have a QP of their own."""
+    return -(-height // GROUP) * -(-width // GROUP)
+
+
+def encode_picture(planes: Planes, chroma_format_idc: int, qp: int, min_coding_block: int = 8, finer: int = 0) -> bytes:
     """Encodes 8-bit planes as an HEVC byte stream (annex B) with parameter sets.
 
     planes: uint8, luma [H, W] with multiples of min_coding_block of at least 16, chroma by chroma_format_idc.
+    finer: the first so many quantisation groups, row by row, have qp - 1.
     Raises BpgError if x265 fails.
     """
     height, width = planes[0].shape
     parameters = {"qp": qp, "min-cu-size": min_coding_block, **_X265_PARAMETERS}
+    if finer:
+        del parameters["qp"]
+        parameters |= {"crf": qp, "qg-size": max(GROUP, min_coding_block), **_FINER_PARAMETERS}
     frame = av.VideoFrame(width, height, _FORMATS[chroma_format_idc])
     frame.pts = 0
     for target, plane in zip(frame.planes, planes, strict=True):
         _samples(target)[: len(plane), : plane.shape[1]] = plane
     try:
+        frame = _with_finer_groups(frame, finer) if finer else frame
         context = av.CodecContext.create("libx265", "w")
         context.width, context.height, context.pix_fmt = width, height, frame.format.name
         context.time_base = Fraction(1, 25)
@@ -59,6 +73,27 @@ def encode_picture(planes: Planes, chroma_format_idc: int, qp: int, min_coding_b
     except (av.error.FFmpegError, ValueError) as error:
         raise BpgError(f"x265 cannot encode a picture of {width} x {height}: {error}") from error
     return b"".join(bytes(packet) for packet in packets)
+
+
+def _with_finer_groups(frame: av.VideoFrame, count: int) -> av.VideoFrame:
+    """The frame with a QP offset of -1 on its first `count` quantisation groups: whole rows, and a part of one."""
+    time_base = Fraction(1, 25)
+    rows, columns = divmod(count, -(-frame.width // GROUP))
+    regions = [(0, frame.width, GROUP * rows), (GROUP * rows, GROUP * columns, GROUP)]
+    graph = av.filter.Graph()
+    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
+    for top, width, height in regions:
+        if width and height:
+            height = min(height, frame.height - top)
+            region = graph.add("addroi", f"x=0:y={top}:w={width}:h={height}:qoffset=-1/51")
+            last.link_to(region)
+            last = region
+    sink = graph.add("buffersink")
+    last.link_to(sink)
+    graph.configure()
+    frame.time_base = time_base
+    graph.push(frame)
+    return graph.pull()
 
 
 def decode_picture(nal_units: list[bytes], chroma_format_idc: int, height: int, width: int) -> Planes:
@@ -89,6 +124,11 @@ def decode_picture(nal_units: list[bytes], chroma_format_idc: int, height: int, 
 def _samples(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.uint8]:
     """The plane's memory as [rows, bytes per row], padding included; writes go through."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+
+
+def finer_identity() -> str:
+    """Names what decides x265's output between two QPs beside `encoder_identity`."""
+    return f"{_FINER_PARAMETERS} in groups of {GROUP}, libavfilter {av.library_versions['libavfilter']}"
 
 
 @lru_cache(maxsize=1)

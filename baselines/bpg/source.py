@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from simulator.baselines.bpg.codec import decode, identity
+from simulator.baselines.bpg.codec import decode, version
 from simulator.baselines.bpg.search import encode_to_size
 from simulator.source import SourceCodec
 
@@ -19,7 +19,7 @@ class BpgCodec(SourceCodec):
 
     def version(self) -> str:
         """Names x265's build and our own part."""
-        return identity()
+        return version()
 
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
         """As `SourceCodec.encode`."""

@@ -37,7 +37,7 @@ def test_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     size = Path("out.bpg").stat().st_size
     assert report == {
         **{"file": "out.bpg", "width": 50, "height": 40, "chroma": "444", "qp": 20},
-        **{"bytes": size, "bits_per_pixel": round(8 * size / 2000, 4)},
+        **{"finer_groups": 0, "bytes": size, "bits_per_pixel": round(8 * size / 2000, 4)},
     }
     assert run("decode", "out.bpg", "out.png") == 0
     assert capsys.readouterr().out == "file out.png, width 50, height 40\n"
