@@ -40,6 +40,18 @@ def has_native_bf16() -> bool:
     return any(capabilities.get(name, False) for name in _NATIVE_BF16)
 
 
+def training_precision(precision: str, device: str) -> str:
+    """Resolve `auto` for training: "bf16" on GPUs and on processors with native bfloat16, "fp32" on all others.
+
+    Args:
+        precision: one of `PRECISIONS`.
+        device: kind of device, as torch names it.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if device == "cuda" or (device == "cpu" and has_native_bf16()) else "fp32"
+
+
 def check_device(device: str) -> None:
     """Refuse a torch device that this machine lacks.
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from simulator.devices import PRECISIONS, training_precision
 from simulator.errors import UserError
 from simulator.models.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from simulator.models.training.data import ImageStore, training_batch
@@ -69,7 +70,7 @@ class LoopConfig:
         learning_rate: peak rate, reached after `warmup` steps, then falling along a cosine to 1 % of it.
         optimizer: "adamw" for all weights, or "muon" for the matrices inside the networks and AdamW for the others.
         ema: decay of the averaged weights.
-        precision: "bf16" (autocast) or "fp32".
+        precision: "bf16" (autocast), "fp32", or "auto": bf16 where the device does not emulate it.
         validation_images: number of held-out centre crops, `validation_crop` pixels wide.
         collapse_after: stop after this many validations in a row no better than a constant image.
     """
@@ -84,7 +85,7 @@ class LoopConfig:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     ema: float = 0.999
-    precision: str = "bf16"
+    precision: str = "auto"
     channels_last: bool = True
     seed: int = 0
     validation_images: int = 16
@@ -97,8 +98,8 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise UserError("the training budget is one of 'minutes' and 'steps'; set exactly one of them")
-        if self.precision not in ("bf16", "fp32"):
-            raise UserError(f"precision '{self.precision}' is unknown; use bf16 or fp32")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision '{self.precision}' is unknown; use {', '.join(PRECISIONS)}")
         if self.optimizer not in ("adamw", "muon"):
             raise UserError(f"optimizer '{self.optimizer}' is unknown; use adamw or muon")
         for name in ("minutes", "steps", "batch", "crop", "learning_rate", "validation_images", "validation_crop"):
@@ -219,7 +220,8 @@ class Learner:
     @contextmanager
     def _autocast(self) -> Iterator[None]:
         device = self.accelerator.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        bf16 = training_precision(self.config.precision, device) == "bf16"
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
             if device != "cpu":
                 yield
                 return

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simulator.devices import training_precision
+
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a quintic that lifts small singular values fast and keeps them near one
 ITERATIONS = 5
@@ -71,9 +73,12 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Set the singular values of a matrix [m, n] to about one (0.7 to 1.2), by Newton-Schulz iterations in bfloat16."""
+    """Set the singular values of a matrix [m, n] to about one (0.7 to 1.2), by Newton-Schulz iterations.
+
+    In bfloat16 where the device has it: emulated, it would cost more than the rest of the step.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if training_precision("auto", matrix.device.type) == "bf16" else matrix.float()
     wide = x if x.shape[0] <= x.shape[1] else x.T
     wide = wide / wide.norm().clamp_min(1e-7)
     for _ in range(ITERATIONS):

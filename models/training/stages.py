@@ -151,7 +151,7 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
         raise UserError(f"'nets', 'structure' and 'lattice' need a 'crop' of at least {SMALLEST_CROP}, not {loop.crop}")
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
-    if loop.precision == "bf16" and loop.crop < SMALLEST_BF16_CROP:
+    if loop.precision != "fp32" and loop.crop < SMALLEST_BF16_CROP:
         raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
     return _Entry(number, algorithm, stage_start(options, number), loss, loop)
 

@@ -25,7 +25,17 @@ def test_singular_values_become_about_one(shape):
 
 
 def test_a_gradient_of_nothing_moves_nothing():
-    assert torch.equal(orthogonalise(torch.zeros(3, 5)), torch.zeros(3, 5, dtype=torch.bfloat16))
+    assert torch.equal(orthogonalise(torch.zeros(3, 5)).float(), torch.zeros(3, 5))
+
+
+def test_the_arithmetic_is_what_the_device_is_fast_in(monkeypatch):
+    steep = torch.randn(24, 60, generator=torch.Generator().manual_seed(0))
+    turned = []
+    for native in (False, True):
+        monkeypatch.setattr("simulator.devices.has_native_bf16", lambda native=native: native)
+        turned.append(orthogonalise(steep))
+    assert [one.dtype for one in turned] == [torch.float32, torch.bfloat16]
+    torch.testing.assert_close(turned[0], turned[1].float(), atol=0.05, rtol=0)
 
 
 def network() -> nn.Sequential:
