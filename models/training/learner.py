@@ -26,7 +26,10 @@ from simulator.randomness import derive_key
 
 
 class Trainee(Protocol):
-    """One training stage of one system."""
+    """One training stage of one system.
+
+    It may have an `adversary`, a module that only training needs: checkpoints keep it, averages and releases do not.
+    """
 
     @property
     def model(self) -> nn.Module:
@@ -113,7 +116,7 @@ class _LossModule(nn.Module):
 
     def __init__(self, trainee: Trainee) -> None:
         super().__init__()
-        self.model = trainee.model
+        self.model, self.adversary = trainee.model, _adversary(trainee)
         self._loss = trainee.loss
 
     def forward(
@@ -131,6 +134,9 @@ class Learner:
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema_model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._adversary = _adversary(trainee)
+        if self._adversary is not None:
+            self._adversary.to(accelerator.device)
         groups = trainee.parameter_groups()
         model.requires_grad_(False)
         for group in groups:
@@ -158,8 +164,10 @@ class Learner:
         return self.step * self.config.batch * self.accelerator.num_processes
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All that a checkpoint needs: `model.*`, `ema.*`, `optimizer.*`."""
+        """All that a checkpoint needs: `model.*`, `ema.*`, `optimizer.*`, and `adversary.*` if there is one."""
         tensors = {f"model.{name}": tensor for name, tensor in self.trainee.model.state_dict().items()}
+        if self._adversary is not None:
+            tensors |= {f"adversary.{name}": one for name, one in self._adversary.state_dict().items()}
         moments = optimizer_tensors(_plain(self._optimizer))
         return tensors | self.ema_tensors() | {f"optimizer.{name}": tensor for name, tensor in moments.items()}
 
@@ -171,6 +179,8 @@ class Learner:
         """Take over what `tensors` gave, and the record's `step` and `skipped`."""
         self.trainee.model.load_state_dict(checkpoint.part("model"))
         self.ema_model.load_state_dict(checkpoint.part("ema"))
+        if self._adversary is not None:
+            self._adversary.load_state_dict(checkpoint.part("adversary"))
         restore_optimizer(_plain(self._optimizer), checkpoint.part("optimizer"))
         self.step, self.skipped = checkpoint.record["step"], checkpoint.record["skipped"]
 
@@ -241,6 +251,10 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_([a for a, _ in pairs], [p.detach() for _, p in pairs], 1 - decay)
     for a, b in zip(average.buffers(), model.buffers(), strict=True):
         a.copy_(b)
+
+
+def _adversary(trainee: Trainee) -> nn.Module | None:
+    return getattr(trainee, "adversary", None)
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:

@@ -1,15 +1,23 @@
 """d_p of eq. (11) for eyes: LPIPS of several nets that no pattern on the pixel grid can please, SSIM, and the lattice.
 
+`PerceptualLoss` is what every system here trains on; its terms follow.
+
 LPIPS-AlexNet begins with a convolution of stride 4. A decoder that meets it at one pixel phase learns patterns that
 please it at that phase and no other; a decoder that meets one net alone learns what that net, not an eye, overlooks.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from simulator.errors import UserError
+from simulator.metrics.backbones import BACKBONES
+from simulator.metrics.lpips import LpipsNet
 
 PHASES = 8  # offsets of 0 to 7 pixels: twice the stride of AlexNet's first layer, and the block of a JPEG
 HALF_SCALE = 1 / 3  # weight of LPIPS at half the resolution; the rest is that of full resolution
@@ -33,6 +41,64 @@ class LpipsBatch(Protocol):
     def to(self, device: torch.device) -> "LpipsBatch":
         """Move the network."""
         ...
+
+
+@dataclass(frozen=True)
+class PerceptualConfig:
+    """What a perceptual distance is made of.
+
+    Attributes:
+        nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
+        structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
+        lattice: what the energy of regular patterns weighs beside LPIPS.
+    """
+
+    nets: tuple[str, ...] = ()
+    structure: float = 0.0
+    lattice: float = 0.0
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.nets) - set(BACKBONES):
+            raise UserError(f"'nets' of 'loss' knows {', '.join(BACKBONES)}, not {', '.join(sorted(unknown))}")
+        for name in ("structure", "lattice"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be 0 or more")
+
+    def check_crop(self, crop: int) -> None:
+        """Raises UserError where crops are too small for these terms."""
+        if (self.nets or self.structure or self.lattice) and crop < SMALLEST_CROP:
+            raise UserError(f"'nets', 'structure' and 'lattice' need a 'crop' of at least {SMALLEST_CROP}, not {crop}")
+
+
+class PerceptualLoss:
+    """The perceptual distance of a `PerceptualConfig`. Images are [B, 3, H, W] in [-1, 1], distances [B]."""
+
+    def __init__(self, config: PerceptualConfig, nets: Sequence["LpipsBatch"] = ()) -> None:
+        """nets: those of the configuration, or AlexNet alone; loaded when not given."""
+        self.config = config
+        if not nets:
+            loaded = {name: LpipsNet(name) for name in set(config.nets) or {"alex"}}
+            nets = [loaded[name] for name in config.nets or loaded]
+        self._aligned, self._shifted = nets[0], ShiftedLpips(nets)
+
+    def distance(self, image: Tensor, estimate: Tensor, generator: torch.Generator) -> Tensor:
+        """Differentiable; the generator draws net and pixel phase."""
+        config = self.config
+        if config.nets:
+            distance = self._shifted.distance(image, estimate, generator)
+        else:
+            distance = self._aligned.to(image.device).batch_distance(image, estimate.to(image.dtype))
+        if config.structure:
+            distance = distance + config.structure * dissimilarity(image, estimate)
+        if config.lattice:
+            distance = distance + config.lattice * lattice_energy(estimate - image)
+        return distance
+
+    def measured(self, image: Tensor, estimate: Tensor) -> Tensor:
+        """LPIPS as validation has it: without randomness."""
+        if self.config.nets:
+            return self._shifted.off_phase(image, estimate)
+        return self._aligned.to(image.device).batch_distance(image, estimate)
 
 
 class ShiftedLpips:

@@ -15,15 +15,12 @@ import torch
 from torch import Tensor
 
 from simulator.errors import UserError
-from simulator.metrics.backbones import BACKBONES
-from simulator.metrics.lpips import LpipsNet
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.pretrained import find_weights
 from simulator.models.training.data import ImageStore, training_batch
 from simulator.models.training.identity import describe
 from simulator.models.training.learner import LoopConfig
-from simulator.models.training.perceptual import SMALLEST_CROP
 from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
 from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.randomness import derive_key
@@ -145,10 +142,7 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
         raise UserError(
             f"'{loss.end}_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
         )
-    if unknown := set(loss.nets) - set(BACKBONES):
-        raise UserError(f"'nets' of 'loss' knows {', '.join(BACKBONES)}, not {', '.join(sorted(unknown))}")
-    if (loss.nets or loss.structure or loss.lattice) and loop.crop < SMALLEST_CROP:
-        raise UserError(f"'nets', 'structure' and 'lattice' need a 'crop' of at least {SMALLEST_CROP}, not {loop.crop}")
+    loss.perceptual.check_crop(loop.crop)
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision != "fp32" and loop.crop < SMALLEST_BF16_CROP:
@@ -176,8 +170,7 @@ def _make(
         model.start_jscc(_statistics_images(store, 256))
     elif before.rates != variant.rates:  # other vectors get each level now, with other variances
         model.measure_power(_statistics_images(store, 256))
-    nets = {name: LpipsNet(name) for name in set(entry.loss.nets) or {"alex"}}
-    return LriscTrainee(model, entry.algorithm, entry.loss, [nets[name] for name in entry.loss.nets or nets])
+    return LriscTrainee(model, entry.algorithm, entry.loss)
 
 
 def _grown(weights: State, sizes: LriscConfig) -> State:

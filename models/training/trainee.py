@@ -18,11 +18,12 @@ from simulator.models.lrisc.planning import usual_grid
 from simulator.models.lrisc.rate import pool_tokens
 from simulator.models.lrisc.signals import Aim, Latent, LatentEstimate
 from simulator.models.lrisc.unet import Condition
+from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.channel import cross
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.lessons import Lessons, draw_lessons
 from simulator.models.training.muon import parameter_groups
-from simulator.models.training.perceptual import LpipsBatch, ShiftedLpips, dissimilarity, lattice_energy
+from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
 from simulator.models.training.validation import Validation
 from simulator.spec.configuration import read_snr_range
 
@@ -70,6 +71,7 @@ class StageConfig:
         nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
         structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
         lattice: what the energy of regular patterns weighs beside LPIPS.
+        adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
     """
 
     rate_weight: float = 0.05
@@ -90,6 +92,7 @@ class StageConfig:
     nets: tuple[str, ...] = ()
     structure: float = 0.0
     lattice: float = 0.0
+    adversary: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("clean_share", "coarse_maps", "fading"):
@@ -108,9 +111,14 @@ class StageConfig:
             raise UserError("'psnr_end_only' and 'perception_end_only' of 'loss' exclude each other; set one of them")
         if not 0 <= self.sent_fidelity < 1:
             raise UserError(f"'sent_fidelity' of 'loss' is {self.sent_fidelity}; it must be from 0 to below 1")
-        for name in ("structure", "lattice"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be 0 or more")
+        if not 0 <= self.adversary < math.inf:
+            raise UserError(f"'adversary' of 'loss' is {self.adversary}; it must be 0 or more")
+        self.perceptual  # noqa: B018 - checks its own part
+
+    @property
+    def perceptual(self) -> PerceptualConfig:
+        """What the perceptual distance is made of."""
+        return PerceptualConfig(self.nets, self.structure, self.lattice)
 
     @property
     def end(self) -> str:
@@ -121,21 +129,23 @@ class StageConfig:
 class LriscTrainee:
     """One stage of Algorithm 1 for the training loop."""
 
-    def __init__(self, model: Lrisc, stage: int, config: StageConfig, nets: Sequence[LpipsBatch]) -> None:
-        """nets: those of `config.nets`, or AlexNet alone."""
+    def __init__(self, model: Lrisc, stage: int, config: StageConfig, nets: Sequence[LpipsBatch] = ()) -> None:
+        """nets: those of `config.nets`, or AlexNet alone; loaded when not given."""
         if stage not in TRAINED_MODULES:
             raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
         self.model, self.stage, self.config = model, stage, config
-        self._aligned, self._shifted = nets[0], ShiftedLpips(nets)
+        self.perceptual = PerceptualLoss(config.perceptual, nets)
+        self.adversary = Discriminator(model.config.latent_channels) if config.adversary else None
         alone = config.end == "perception"
-        self.validation = Validation(stage != 1, config.gamma, config.sent_fidelity, self._measured, alone)
+        self.validation = Validation(stage != 1, config.gamma, config.sent_fidelity, self.perceptual.measured, alone)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The modules that this stage does not freeze."""
         trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
         parts = END_PARTS[self.config.end]
         trained = [(name, parameter) for name, parameter in trained if any(part in name for part in parts)]
-        return parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
+        groups = parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
+        return groups + adversary_group(self.adversary)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""
@@ -207,7 +217,17 @@ class LriscTrainee:
         image = self.model.denoiser_for(estimate.aim)(add_noise(clean, noise, time), condition, time)
         weight = torch.where(sampler_made, 1.0, loss_weight(time))
         perception = torch.where(lessons.from_zeros, 0.0, torch.full_like(weight, eta))
-        return distortion_perception(x, image, weight, perception, partial(self._perceptual, generator=generator))
+        loss = distortion_perception(
+            x, image, weight, perception, partial(self.perceptual.distance, generator=generator)
+        )
+        chosen = perception.nonzero()[:, 0]
+        if self.adversary is None or not len(chosen):
+            return loss
+        seen = (estimate.z / self.model.entropy.channel_scale)[chosen]
+        fooling, telling = adversarial_losses(self.adversary, x[chosen], image[chosen], seen, generator)
+        return loss.index_add(
+            0, chosen, (self.config.adversary * perception[chosen] * fooling + telling).to(loss.dtype)
+        )
 
     @torch.no_grad()
     def _own_images(self, x: Tensor, noise: Tensor, condition: Condition, own: Tensor) -> Tensor:
@@ -219,25 +239,6 @@ class LriscTrainee:
             noise[some], condition[some], torch.ones(len(some), device=x.device)
         )
         return x.index_copy(0, some, shown.to(x.dtype).clamp(-1, 1))
-
-    def _perceptual(self, image: Tensor, estimate: Tensor, generator: torch.Generator) -> Tensor:
-        """d_p of eq. (11), [B]."""
-        config = self.config
-        if config.nets:
-            distance = self._shifted.distance(image, estimate, generator)
-        else:
-            distance = self._aligned.to(image.device).batch_distance(image, estimate.to(image.dtype))
-        if config.structure:
-            distance = distance + config.structure * dissimilarity(image, estimate)
-        if config.lattice:
-            distance = distance + config.lattice * lattice_energy(estimate - image)
-        return distance
-
-    def _measured(self, image: Tensor, estimate: Tensor) -> Tensor:
-        """LPIPS as validation has it, [B]: without randomness."""
-        if self.config.nets:
-            return self._shifted.off_phase(image, estimate)
-        return self._aligned.to(image.device).batch_distance(image, estimate)
 
     @property
     def measure(self) -> str:

@@ -274,7 +274,7 @@ def test_released_card_rebuilds_the_network():
 
 def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     """Stage 1 starts as a linear codec, a later one from what it is given."""
-    monkeypatch.setattr("simulator.models.training.stages.LpipsNet", lambda name: BlurDistance())
+    monkeypatch.setattr("simulator.models.training.perceptual.LpipsNet", lambda name: BlurDistance())
     overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
     stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
@@ -541,7 +541,7 @@ def own_weights(started, tmp_path) -> Path:
 
 
 def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights, store, config, monkeypatch):
-    monkeypatch.setattr("simulator.models.training.stages.LpipsNet", lambda name: BlurDistance())
+    monkeypatch.setattr("simulator.models.training.perceptual.LpipsNet", lambda name: BlurDistance())
     stage = {"algorithm": 3, "start": str(own_weights), "loop": {"steps": 1}}
     file = {"system": "lrisc", "name": "more", "stages": [stage]}
     (made,) = LriscSystem().stages(file)
