@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reference import commands
+from reference import commands, options, table
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -101,11 +101,6 @@ def _ratio(cbr: str) -> str:
     return cbr_label(float(cbr)) if cbr else "all"
 
 
-def _table(heads: list[str], rows: list[list[str]], left: int) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
 def differences(name: str) -> str:
     """The paired differences of one scheme of an experiment: `NAME SCHEME`."""
     folder, scheme = name.split()
@@ -126,7 +121,7 @@ def _differences(found: list[dict[str, str]]) -> str:
         lines.setdefault(at, {})[one["metric"]] = cell
     heads = ["scheme", "channel", "Es/N0 dB", "CBR", "PSNR dB", "LPIPS", "MS-SSIM"]
     metrics = ("psnr_db", "lpips", "ms_ssim")
-    return _table(heads, [[*at, *(cells.get(one, "-") for one in metrics)] for at, cells in lines.items()], 2)
+    return table(heads, [[*at, *(cells.get(one, "-") for one in metrics)] for at, cells in lines.items()], 2)
 
 
 def _bd_rates(found: list[dict[str, str]]) -> str:
@@ -135,7 +130,7 @@ def _bd_rates(found: list[dict[str, str]]) -> str:
         rate = f"{float(one['bd_rate_percent']):+.1f} %" if one["bd_rate_percent"] else "-"
         schemes = f"`{one['scheme']}`", f"`{one['reference']}`"
         rows.append([*schemes, one["channel"], one["snr_db"], one["metric"], rate])
-    return _table(["scheme", "against", "channel", "Es/N0 dB", "metric", "channel uses"], rows, 3)
+    return table(["scheme", "against", "channel", "Es/N0 dB", "metric", "channel uses"], rows, 3)
 
 
 def _bills(found: list[dict[str, str]]) -> str:
@@ -145,7 +140,7 @@ def _bills(found: list[dict[str, str]]) -> str:
         + [f"{float(one[item]):.2%}" for item in items]
         for one in found
     ]
-    return _table(["scheme", "channel", "Es/N0 dB", "CBR", *(item.replace("_", " ") for item in items)], rows, 2)
+    return table(["scheme", "channel", "Es/N0 dB", "CBR", *(item.replace("_", " ") for item in items)], rows, 2)
 
 
 def _origin(record: dict[str, Any]) -> str:
@@ -227,7 +222,7 @@ def _card(card: dict[str, Any]) -> str:
         + [one.get("note", "")]
         for one in card["training"]
     ]
-    lines += [_table(heads, rows, 1), "", _folded("Configuration", _yaml(card.get("config") or card["model"]))]
+    lines += [table(heads, rows, 1), "", _folded("Configuration", _yaml(card.get("config") or card["model"]))]
     return "\n".join(lines)
 
 
@@ -243,5 +238,5 @@ def _yaml(config: dict[str, Any]) -> str:
 
 
 DIRECTIVES: dict[str, Callable[..., str]] = {
-    one.__name__: one for one in (benchmarks, commands, differences, experiment, headline, model_cards)
+    one.__name__: one for one in (benchmarks, commands, differences, experiment, headline, model_cards, options)
 }

@@ -2,10 +2,48 @@
 
 import argparse
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.spec.options import Declaration
+
+
+def table(heads: list[str], rows: list[list[str]], left: int) -> str:
+    """A table whose first columns, `left` of them, are aligned left and the others right."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def options(what: str) -> str:
+    """Options of `KIND NAME`, one entry of the verb `list`, or a section for each entry of `KIND`."""
+    from simulator.cli.list import FIND
+
+    kind, _, name = what.partition(" ")
+    found = FIND[kind]()
+    if name:
+        (one,) = (one for one in found if one.name == name)
+        return _options(one)
+    return "\n\n".join(
+        f"### `{one.name}` {{ #{one.name} }}\n\n{_sentence(one.summary)}\n\n{_options(one)}" for one in found
+    )
+
+
+def _options(declared: "Declaration") -> str:
+    rows = []
+    for one in declared.record()["options"] or ():
+        default = "" if one["default"] is None else f"`{one['default']}`"
+        values = ", ".join(f"`{value}`" for value in one["values"]) if "values" in one else one["takes"]
+        name = f"`{one['name']}`" + ", written without `=`" * one["bare"]
+        rows.append([name, values, default, _cell(one["help"])])
+    return table(["option", "values", "default", "meaning"], rows, 4) if rows else ""
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
 
 
 def commands() -> str:
-    """Every verb of the command line with its arguments, out of the parser itself."""
+    """Every verb of the command line with its arguments, read from the parser."""
     from simulator.__main__ import build_parser
 
     parser = build_parser()
@@ -18,7 +56,7 @@ def _verb(parser: argparse.ArgumentParser, command: str, level: int, summary: st
     if summary:
         words = command.removeprefix("python -m simulator ")
         yield f"\n{'#' * level} `{words}` {{ #{words.replace(' ', '-')} }}\n"
-        yield (parser.description or summary[0].upper() + summary[1:] + ".") + "\n"
+        yield (parser.description or _sentence(summary)) + "\n"
         if not children:
             needed = [_spelling(action) for action in arguments if _needed(action)]
             yield "    " + " ".join([command, *needed, "[OPTIONS]"]) + "\n"

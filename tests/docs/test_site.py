@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
 
 from simulator.__main__ import build_parser
+from simulator.cli.list import FIND
 from tests.docs.blocks import PAGES, ROOT
 
 
@@ -105,6 +106,17 @@ def test_no_verb_and_no_option_is_missing(hooks: ModuleType) -> None:
                 names = action.option_strings or [str(action.metavar)]
                 assert all(name in text for name in names), (words, names)
                 assert "%" not in text or "%%" not in text, words
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"), [("schemes.md", "schemes"), ("schemes.md", "metrics"), ("channels.md", "channels")]
+)
+def test_no_declared_option_is_missing(hooks: ModuleType, page: str, kind: str) -> None:
+    source = SimpleNamespace(file=SimpleNamespace(src_uri=page, abs_src_path=page))
+    text = hooks.on_page_markdown((ROOT / "docs" / page).read_text(), source)
+    declared = {key for one in FIND[kind]() for key in one.options}
+    assert declared
+    assert [key for key in sorted(declared) if not re.search(f"[`:]{key}[`=]", text)] == []
 
 
 def test_links_out_of_docs_find_their_page(hooks: ModuleType) -> None:
