@@ -80,6 +80,8 @@ def experiment(name: str) -> str:
         parts.append(_folded(title, _differences(found)))
     if (folder / "bd_rate.csv").exists():
         parts.append(_folded("BD-rates", _bd_rates(_read(folder / "bd_rate.csv"))))
+    if (folder / "crossings.csv").exists():
+        parts.append(_folded("CBR of equal quality", _crossings(_read(folder / "crossings.csv"))))
     parts.append(_folded("What the channel uses were spent on", _bills(_read(folder / "bill.csv"))))
     parts.append(_folded("Where this comes from", _origin(json.loads((folder / "provenance.json").read_text()))))
     return "\n\n".join(parts)
@@ -131,6 +133,18 @@ def _bd_rates(found: list[dict[str, str]]) -> str:
         schemes = f"`{one['scheme']}`", f"`{one['reference']}`"
         rows.append([*schemes, one["channel"], one["snr_db"], one["metric"], rate])
     return table(["scheme", "against", "channel", "Es/N0 dB", "metric", "channel uses"], rows, 3)
+
+
+def _crossings(found: list[dict[str, str]]) -> str:
+    rows = []
+    for one in found:
+        relation = "" if one["relation"] == "=" else f"{one['relation']} "
+        share = f"{relation}{float(one['share']):.2f}"
+        schemes = f"`{one['scheme']}`", f"`{one['reference']}`"
+        rows.append([*schemes, one["channel"], one["snr_db"], one["metric"], _ratio(one["reference_cbr"]), share])
+    return table(
+        ["scheme", "against", "channel", "Es/N0 dB", "metric", "at its CBR", "share for equal quality"], rows, 3
+    )
 
 
 def _bills(found: list[dict[str, str]]) -> str:

@@ -132,7 +132,7 @@ def bd_rates(
     found = []
     for scheme, channel, snr in dict.fromkeys(cell[:3] for cell in cells):
         for metric in metrics if scheme != reference else ():
-            anchor, test = (_curve(cells, (one, channel, snr), metric) for one in (reference, scheme))
+            anchor, test = (curve_over_cbr(cells, (one, channel, snr), metric) for one in (reference, scheme))
             if len(anchor) > 1 and len(test) > 1:
                 percent = _bd_rate(anchor, test, scale_of(metric, directions).improves)
                 found.append(BdRate(scheme, reference, channel, snr, metric, percent))
@@ -154,10 +154,15 @@ def _bd_rate(
 
 def _cells(rows: Iterable[Row], reference: str) -> dict[Identity, list[Row]]:
     cells = group_by_point(rows)
+    check_reference(cells, reference)
+    return cells
+
+
+def check_reference(cells: dict[Identity, list[Row]], reference: str) -> None:
+    """Raises UserError where results lack the reference."""
     schemes = dict.fromkeys(cell[0] for cell in cells)
     if reference not in schemes:
         raise UserError(f"no rows of '{reference}' to compare with; the results have: {', '.join(schemes) or 'none'}")
-    return cells
 
 
 def _means(
@@ -170,7 +175,9 @@ def _means(
     return {image: float(np.mean([means[image] for means in per_snr])) for image in complete}
 
 
-def _curve(cells: dict[Identity, list[Row]], where: tuple[str, str, float], metric: str) -> list[tuple[float, float]]:
+def curve_over_cbr(
+    cells: dict[Identity, list[Row]], where: tuple[str, str, float], metric: str
+) -> list[tuple[float, float]]:
     """(billed CBR, quality) per CBR, means over images."""
     own = [(rows, image_means(rows, value_of(metric))) for cell, rows in cells.items() if cell[:3] == where]
     return [

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
+from simulator.analysis.crossing import CROSSING_COLUMNS, Crossing
 from simulator.analysis.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,
@@ -30,7 +31,9 @@ _FORMATS |= {f"outage_rate{suffix}": ".6f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"psnr_db{suffix}": ".4f" for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {f"{metric}{suffix}": ".6f" for metric in ("ms_ssim", "lpips") for suffix in ("", "_lo", "_hi")}
 _FORMATS |= {name: ".6f" for name in ("difference", "difference_lo", "difference_hi")}
-_FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f"} | {item: ".6f" for item in LEDGER_ITEMS}
+_FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f", "reference_cbr": ".6f", "share": ".4f"} | {
+    item: ".6f" for item in LEDGER_ITEMS
+}
 _FORMATS |= {"snr_db_realised": ".4f"}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
 
@@ -62,6 +65,11 @@ def differences_csv(found: Iterable[Difference]) -> str:
 def bd_rates_csv(found: Iterable[BdRate]) -> str:
     """`bd_rate.csv`; a cell is empty where there is no such delta."""
     return _csv(BD_RATE_COLUMNS, (one.record() for one in found))
+
+
+def crossings_csv(found: Iterable[Crossing]) -> str:
+    """`crossings.csv`: the billed CBR of equal quality."""
+    return _csv(CROSSING_COLUMNS, (one.record() for one in found))
 
 
 def bills_csv(found: Iterable[Bill]) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
+from simulator.analysis.crossing import crossings
 from simulator.analysis.curves import COSTS, source_of
 from simulator.analysis.drawings import Source
 from simulator.analysis.outputs import FIGURES, SUMMARY
@@ -15,6 +16,7 @@ from simulator.analysis.statistics import METRICS, bills, summarise
 from simulator.analysis.tables import (
     bd_rates_csv,
     bills_csv,
+    crossings_csv,
     differences_csv,
     quality_csv,
     quality_markdown,
@@ -31,7 +33,7 @@ from simulator.results.written import Written
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
 
-TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv")
+TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv", "crossings.csv")
 
 
 def check_experiment(experiment: Experiment, folder: Path) -> None:
@@ -91,6 +93,7 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
         tables |= {"differences.csv": differences_csv(differences(rows, reference))}
         if deltas := bd_rates(rows, reference, directions=directions):
             tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
+            tables |= {"crossings.csv": crossings_csv(crossings(rows, reference, directions=directions))}
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     with spared(written.notify):
