@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
 from simulator.analysis.crossing import CROSSING_COLUMNS, Crossing
+from simulator.analysis.fitting import Column, FittedTable
 from simulator.analysis.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,
@@ -19,12 +20,11 @@ from simulator.analysis.statistics import (
     further_names,
 )
 from simulator.analysis.words import cbr_label
-from simulator.errors import visible
 from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 _FORMATS = {"snr_db": ".10g", "cbr_target": ".10g", "cbr": ".10g", "cbr_data": ".10g", "cbr_payload": ".10g"}
 _FORMATS |= {f"outage_rate{suffix}": ".6f" for suffix in ("", "_lo", "_hi")}
@@ -36,6 +36,8 @@ _FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f", "reference_cbr": ".6f",
 }
 _FORMATS |= {"snr_db_realised": ".4f"}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
+
+WIDE = 1000  # characters of what is no terminal
 
 QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)
 
@@ -143,18 +145,16 @@ def to_json(records: Iterable[dict[str, Any]]) -> str:
     return json.dumps(list(records), indent=2, allow_nan=False)
 
 
-def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None = None) -> "Table":
+def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None = None) -> FittedTable:
     """The summary for people; `directions` as for `quality_markdown`."""
     points = list(points)
     further = {name: scale_of(name, directions) for name in further_names(points)}
-    table = _table("scheme", "channel", "CBR")
     marked = [f"{name} {scale.arrow}" for name, scale in further.items()]
-    for name in ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", *marked, "outage", "billed CBR", "images"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("Es/N0 dB", "PSNR dB", "MS-SSIM", "LPIPS", *marked, "outage", "billed CBR", "images")
+    table = _table(*numbers, names=("scheme", "channel"), left=("CBR",), spare=("images", "billed CBR"))
     for point in points:
         metrics = point.metrics
-        _add(
-            table,
+        table.add(
             *(point.scheme, point.channel, cbr_label(point.cbr_target), f"{point.snr_db:g}"),
             *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
             *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
@@ -167,19 +167,18 @@ def _estimate(estimate: Estimate | None, digits: int) -> str:
     return "-" if estimate is None else f"{estimate.mean:.{digits}f}"
 
 
-def differences_table(found: Iterable[Difference], directions: Mapping[str, bool] | None = None) -> "Table":
+def differences_table(found: Iterable[Difference], directions: Mapping[str, bool] | None = None) -> FittedTable:
     """Differences for people: one line per point and metric; `directions` as for `quality_markdown`."""
-    table = _table("scheme", "channel", "CBR", "Es/N0 dB", "metric")
-    for name in ("difference", "95 % interval", "relative"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    columns = [Column("scheme", is_name=True), Column("channel", is_name=True)]
+    columns += [Column(head, on_left=True) for head in ("CBR", "Es/N0 dB", "metric")]
+    columns += [Column(head) for head in ("difference", "95 % interval", "relative")]
+    table = FittedTable([*columns, Column("verdict", on_left=True)], spare=("relative",))
     for one in found:
         scale = scale_of(one.metric, directions)
         digits = scale.digits
         low, high = one.estimate.low, one.estimate.high
         interval = "-" if low is None or high is None else f"{low:+.{digits}f} .. {high:+.{digits}f}"
-        _add(
-            table,
+        table.add(
             *(one.scheme, one.channel, cbr_label(one.cbr_target)),
             *("mean" if one.snr_db is None else f"{one.snr_db:g}", one.metric),
             *(f"{one.estimate.mean:+.{digits}f}", interval, "" if one.percent is None else f"{one.percent:+.1f} %"),
@@ -195,35 +194,37 @@ def _verdict(scale: Scale, low: float | None, high: float | None) -> str:
     return "better" if scale.improves(low) else "worse"
 
 
-def bd_rates_table(found: Iterable[BdRate]) -> "Table":
+def bd_rates_table(found: Iterable[BdRate]) -> FittedTable:
     """BD-rates for people."""
-    table = _table("scheme", "channel", "Es/N0 dB", "metric")
-    table.add_column("BD-rate", justify="right", no_wrap=True)
+    table = _table("BD-rate", names=("scheme", "channel"), left=("Es/N0 dB", "metric"))
     for one in found:
         percent = "-" if one.bd_rate_percent is None else f"{one.bd_rate_percent:+.1f} %"
-        _add(table, one.scheme, one.channel, f"{one.snr_db:g}", one.metric, percent)
+        table.add(one.scheme, one.channel, f"{one.snr_db:g}", one.metric, percent)
     return table
 
 
-def bills_table(found: Iterable[Bill]) -> "Table":
+def bills_table(found: Iterable[Bill]) -> FittedTable:
     """Bills for people, in percent of all channel uses."""
-    table = _table("scheme", "channel", "CBR")
-    for name in ("Es/N0 dB", "billed CBR", *(item.replace("_", " ") for item in LEDGER_ITEMS)):
-        table.add_column(name, justify="right", no_wrap=True)
+    heads = ("Es/N0 dB", "billed CBR", *(item.replace("_", " ") for item in LEDGER_ITEMS))
+    table = _table(*heads, names=("scheme", "channel"), left=("CBR",))
     for one in found:
         shares = (f"{share:.1%}" if share else "" for share in one.shares.values())
-        _add(table, one.scheme, one.channel, cbr_label(one.cbr_target), f"{one.snr_db:g}", f"{one.cbr:.5f}", *shares)
+        table.add(one.scheme, one.channel, cbr_label(one.cbr_target), f"{one.snr_db:g}", f"{one.cbr:.5f}", *shares)
     return table
 
 
-def rows_table(rows: Iterable[Row]) -> "Table":
+def rows_table(rows: Iterable[Row]) -> FittedTable:
     """The rows for people."""
     rows = list(rows)
-    columns = [name for name in PUBLIC_COLUMNS if name not in ("key", "cbr_target")] + _further_names(rows)
-    table = _table("CBR", *columns)
+    names = ("scheme", "channel", "image")
+    known = [name for name in PUBLIC_COLUMNS if name not in ("key", "cbr_target", *names)]
+    columns = [*known, *_further_names(rows)]
+    spare = ("snr_db_realised", "encode_s", "decode_s", *reversed(LEDGER_ITEMS), "cbr_payload", "cbr")
+    table = _table(*columns, names=names, left=("CBR",), spare=spare)
     for row in rows:
         record = public_record(row)
-        _add(table, cbr_label(row.cbr_target), *(_short(name, record.get(name)) for name in columns))
+        cells = (_short(name, record.get(name)) for name in (*names, *columns))
+        table.add(*(next(cells) for _ in names), cbr_label(row.cbr_target), *cells)
     return table
 
 
@@ -233,26 +234,15 @@ def _short(column: str, value: Any) -> str:
     return "-" if value is None else _cell(column, value)
 
 
-def _table(*columns: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, no_wrap=True)
-    return table
+def _table(*numbers: str, names: Sequence[str], left: Sequence[str], spare: Sequence[str] = ()) -> FittedTable:
+    """An empty table: names, then other text, then numbers."""
+    columns = [*(Column(head, is_name=True) for head in names), *(Column(head, on_left=True) for head in left)]
+    return FittedTable([*columns, *map(Column, numbers)], spare)
 
 
-def _add(table: "Table", *cells: str) -> None:
-    """Add a row whose cells are shown as they are: brackets are no markup, and a line break is a visible `\\n`."""
-    from rich.text import Text
-
-    table.add_row(*(Text(visible(cell)) for cell in cells))
-
-
-def print_table(table: "Table") -> None:
+def print_table(table: "RenderableType") -> None:
     """Print to stdout; what is no terminal gets the whole width of the table."""
     from rich.console import Console
 
     console = Console()
-    console.print(table) if console.is_terminal else Console(width=1000).print(table)
+    console.print(table) if console.is_terminal else Console(width=WIDE).print(table)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from simulator.spec.options import Declaration
 
 KINDS = ("schemes", "channels", "metrics", "images", "experiments")
-WIDTH = 110
+WIDEST = 110
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -53,14 +54,23 @@ def _costs(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"costs": rows}, indent=2))
         return 0
-    print(f"one image of {CROP}x{CROP} at CBR {CBR} and {SNR_DB:g} dB; kMAC per pixel, MiB and seconds on this CPU")
-    print(f"{'scheme':14}{'weights':>12}{'encoder:':>10} kMAC{'MiB':>8}{'s':>8}{'decoder:':>10} kMAC{'MiB':>8}{'s':>8}")
+    from simulator.analysis.fitting import Column, FittedTable
+    from simulator.analysis.tables import print_table
+
+    heads = ("weights", *(f"{what} {half}" for half in ("encoding", "decoding") for what in ("kMAC/pixel", "MiB", "s")))
+    table = FittedTable([Column("scheme", is_name=True), *map(Column, heads)])
     for row in rows:
-        halves = [
-            f"{row[f'{half}_macs_per_pixel'] / 1e3:15.2f}{row[f'{half}_peak_mib']:8.1f}{row[f'{half}_seconds']:8.3f}"
+        cells = [
+            (
+                f"{row[f'{half}_macs_per_pixel'] / 1e3:.2f}",
+                f"{row[f'{half}_peak_mib']:.1f}",
+                f"{row[f'{half}_seconds']:.3f}",
+            )
             for half in ("encoder", "decoder")
         ]
-        print(f"{row['scheme']:14}{row['weights']:12,}{''.join(halves)}")
+        table.add(row["scheme"], f"{row['weights']:,}", *cells[0], *cells[1])
+    print_table(table)
+    print(f"one image of {CROP}x{CROP} at CBR {CBR} and {SNR_DB:g} dB; memory and time are this CPU's")
     return 0
 
 
@@ -111,7 +121,8 @@ def _lines(declared: "list[Declaration]") -> Iterator[str]:
     names = [f"{one.name}:{one.form}" if one.form else one.name for one in declared]
     column = max(14, *(len(name) + 2 for name in names if len(name) < 40)) if names else 0
     for one, name, after in zip(declared, names, [*declared[1:], None], strict=True):
-        yield f"{name:{column}}{one.summary}" if len(name) < column else f"{name}  {one.summary}"
+        head = f"{name:{column}}" if len(name) < column else f"{name}  "
+        yield from textwrap.wrap(head + one.summary, _width(), subsequent_indent=" " * column, break_on_hyphens=False)
         if after is None or after.options != one.options:
             for option in one.record()["options"] or ():
                 yield from _option(option)
@@ -122,7 +133,12 @@ def _option(option: dict[str, Any]) -> list[str]:
     takes = ", ".join(option["values"]) if "values" in option else option["takes"]
     default = "" if option["default"] is None else f"; default {_number(option['default'])}"
     text = f"{option['help']} [{takes}{default}]"
-    return textwrap.wrap(text, WIDTH, initial_indent=f"    {key:17} ", subsequent_indent=" " * 22)
+    return textwrap.wrap(text, _width(), initial_indent=f"    {key:17} ", subsequent_indent=" " * 22)
+
+
+def _width() -> int:
+    """Characters of a line: those of the terminal, if it is narrower than our lines."""
+    return min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
 
 
 def _number(value: Any) -> str:

@@ -9,7 +9,7 @@ from simulator.cli import arguments
 from simulator.cli.arguments import add_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def _print(
     found: list[T],
     record: Callable[[T], dict[str, Any]],
     to_csv: Callable[[list[T]], str],
-    to_table: Callable[[list[T]], "Table"],
+    to_table: Callable[[list[T]], "RenderableType"],
 ) -> None:
     from simulator.analysis import tables
 
