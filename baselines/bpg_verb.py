@@ -7,6 +7,7 @@ from pathlib import Path
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
+from simulator.cli.examples import add_examples
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 
@@ -18,6 +19,11 @@ CHROMA = ("444", "420")
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     verb = subparsers.add_parser("bpg", help="encode an image as BPG, or decode one")
+    add_examples(
+        verb,
+        ("the best quality that fits into 20 kB", "simulator bpg encode photo.png photo.bpg --max-bytes 20000"),
+        ("back to PNG", "simulator bpg decode photo.bpg decoded.png"),
+    )
     actions = verb.add_subparsers(dest="action", metavar="encode|decode", required=True)
 
     encode = actions.add_parser("encode", help="write a BPG file")

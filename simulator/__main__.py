@@ -7,14 +7,14 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path[0:1] = []
     sys.path.append(__file__.removesuffix("__main__.py") + "..")
 
-import argparse
 import os
-import re
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, NoReturn
 
+from simulator.cli.examples import add_examples
+from simulator.cli.parser import Parser
+from simulator.cli.verbosity import add_verbosity, set_verbosity
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
 from simulator.surroundings import UNSUPPORTED, own_settings
 from simulator.version import __version__
@@ -40,23 +40,10 @@ VERBS = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """Print errors in one line instead of the whole usage, and accept `--snr -5:5` as a value."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        # argparse would read -5:5 or -5,0 as options; by default it accepts only plain negative numbers.
-        self._negative_number_matcher = re.compile(r"-[\d.]")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {in_one_line(message)} (see '{self.prog} --help')\n")
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Assemble the command line from the verbs."""
-    parser = _Parser(prog="simulator", description="Simulate wireless image transmission and compare schemes fairly.")
+    parser = Parser(prog="simulator", description="Simulate wireless image transmission and compare schemes fairly.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         import_module(f"simulator.cli.{verb}").configure(subparsers)
@@ -66,6 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
         except Exception as error:  # another package's, which may break in any way; the other verbs work
             reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             print(in_one_line(f"warning: verb '{point.name}' is left out: {reason}"), file=sys.stderr)
+    add_verbosity(parser)
+    add_examples(
+        parser,
+        ("send five photographs through every scheme at 0 to 15 dB", "simulator sweep --snr 0:15"),
+        ("send one picture", "simulator transmit photo.jpg --scheme lrisc --snr 5 --out received.png"),
+        ("every scheme with its options", "simulator list schemes"),
+    )
     return parser
 
 
@@ -75,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {UNSUPPORTED}", file=sys.stderr)
         return 2
     own_settings()
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(sys.argv[1:] if argv is None else argv)
+    set_verbosity(args.quiet, args.verbose)
     try:
         code = args.run(args)
         sys.stdout.flush()

@@ -1,7 +1,7 @@
 """Errors that the program explains instead of showing a traceback."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS, ESTALE, ETIMEDOUT
 
 
@@ -17,6 +17,14 @@ class SchemeError(RuntimeError):
 
     The command line prints it in one line too, because the user may be the author of the scheme.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: "; did you mean 'lrisc'?", or nothing if no known name is similar."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 MAX_CHARACTERS = 600

@@ -1,12 +1,92 @@
-"""How a sweep in a script or notebook shows that it goes on."""
+"""How a sweep shows its progress: its pace, a bar in a terminal, and one in a notebook."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Notify = Callable[[str], None]
 Tell = Callable[[int, int], None]
+
+FIRST_GROUP = 0.25  # of the wait for the first rows: what arrives so soon after them belongs to them
+
+
+class Pace:
+    """Rows per second and the time that is left, of rows that take from milliseconds to minutes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds."""
+        self._clock = clock
+        self._start: tuple[float, int] | None = None  # time and rows done
+        self._first: tuple[float, int] | None = None  # when the first rows were there, one of each worker
+        self._wait = 0.0  # seconds for them
+        self._last = (0.0, 0)
+        self._total = 0
+
+    def update(self, done: int, total: int) -> None:
+        """`done` of `total` rows are finished, some of them perhaps by earlier runs."""
+        now, self._total = self._clock(), total
+        self._last = (now, done)
+        if self._start is None:
+            self._start = self._last
+        elif self._first is None:
+            self._first, self._wait = self._last, now - self._start[0]
+        elif now <= self._start[0] + (1 + FIRST_GROUP) * self._wait:
+            self._first = self._last
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """None before the first rows."""
+        if self._start is None or self._first is None:
+            return None
+        # The first rows take seconds of imports. That matters for many short rows, which soon give a pace of their own;
+        # of long ones, which come in groups, the start is all that is known for a while.
+        (since, before), (now, done) = self._start, self._last
+        if now - self._first[0] >= self._wait:
+            since, before = self._first
+        return (done - before) / (now - since) if now > since and done > before else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Counts down between two updates; None before the first rows."""
+        if (speed := self.rows_per_second) is None:
+            return None
+        then, done = self._last
+        return max((self._total - done) / speed - (self._clock() - then), 0.0)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rows_bar(console: "Console", pace: Pace) -> "Progress":
+    """A bar for rows, with the time that is left at this pace; its task is number 0."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
+    from rich.text import Text
+
+    class Left(ProgressColumn):
+        """Rich's own forgets rows that are older than 30 seconds."""
+
+        def render(self, task: Task) -> Text:
+            speed, left = pace.rows_per_second, pace.seconds_left
+            if speed is None or left is None:
+                return Text("ETA -")
+            rate = f"{speed:.1f} rows/s" if speed >= 1 else f"{1 / speed:.1f} s/row"
+            return Text(f"{rate}, ETA {duration(left)}")
+
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), Left())
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, expand=True)
+    bar.add_task("rows", total=None)
+    return bar
 
 
 @contextmanager
@@ -44,13 +124,12 @@ def _notebook_bar() -> tuple[Notify, Tell]:
 @contextmanager
 def _terminal_bar() -> Iterator[tuple[Notify, Tell]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("rows", total=None)
-        yield (
-            lambda note: console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True),
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    console, pace = Console(stderr=True), Pace()
+    with rows_bar(console, pace) as bar:
+
+        def tell(done: int, total: int) -> None:
+            pace.update(done, total)
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+        yield (lambda note: console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)), tell

@@ -1,6 +1,7 @@
 """Reference tables of the website, generated from the program itself."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def commands() -> str:
 
 def _verb(parser: argparse.ArgumentParser, command: str, level: int, summary: str = "") -> Iterator[str]:
     children = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    arguments = [action for action in parser._actions if action not in children and action.dest != "help"]
+    hidden = ("help", "quiet", "verbose", "debug") if summary else ("help",)  # the same for every verb
+    arguments = [action for action in parser._actions if action not in children and action.dest not in hidden]
     if summary:
         words = command.removeprefix("python -m simulator ")
         yield f"\n{'#' * level} `{words}` {{ #{words.replace(' ', '-')} }}\n"
@@ -65,6 +67,8 @@ def _verb(parser: argparse.ArgumentParser, command: str, level: int, summary: st
         for action in arguments:
             meaning = (action.help or "") % (vars(action) | {"prog": parser.prog})
             yield f"| {_names(action)} | {_cell(meaning)}{' (required)' if action.required else ''} |"
+    if summary and parser.epilog:
+        yield "\n```bash\n" + textwrap.dedent(parser.epilog.partition("\n")[2]) + "\n```\n"
     for child in children:
         summaries = {choice.dest: choice.help for choice in child._choices_actions}
         for name, one in child.choices.items():

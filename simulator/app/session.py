@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from simulator.channels import Channel, load_channel
 from simulator.errors import SchemeError, UserError
 from simulator.images import load_image
-from simulator.images.pixels import to_float, to_uint8
+from simulator.images.pixels import scale_to, to_float, to_uint8
 from simulator.link import Bound, Scheme, capabilities, check_supported, load_scheme, on_device
 from simulator.link.delivery import Delivery, deliver
 from simulator.metrics.backbones import backbone_file
@@ -127,9 +126,7 @@ def prepare(path: Path, scale_down: bool) -> Picture:
         raise UserError(str(error).replace(str(path), path.name)) from None
     height, width = original = (rgb.shape[0], rgb.shape[1])
     if scale_down and max(original) > LONG_SIDE:
-        factor = LONG_SIDE / max(original)
-        size = (max(16, round(width * factor)), max(16, round(height * factor)))
-        rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+        rgb = scale_to(rgb, LONG_SIDE)
     elif width * height > MAX_PIXELS:
         limit = f"{width}x{height} is more than {MAX_PIXELS / 1e6:g} megapixels"
         raise UserError(f"{path.name}: {limit}; let it be scaled down, or choose a smaller picture")

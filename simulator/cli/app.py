@@ -3,8 +3,14 @@
 import argparse
 
 from simulator.cli.arguments import ExtendUnique, add_device, add_precision, name_list
+from simulator.cli.examples import add_examples
 
 PORT = 7860
+
+EXAMPLES = (
+    ("open the playground", "simulator app"),
+    ("offer your own scheme too", "simulator app --scheme torch:codec.py:Codec"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -21,6 +27,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--scheme", type=name_list, action=ExtendUnique, default=(), metavar="NAME", help=text)
     add_device(parser)
     add_precision(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from simulator.cli.verbosity import is_quiet
 from simulator.disk import user_path
 from simulator.errors import UserError, in_one_line
 from simulator.spec import grids
@@ -183,5 +184,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def note(text: str) -> None:
-    """Print a one-line note on stderr."""
-    print(f"note: {in_one_line(text)}", file=sys.stderr)
+    """Print a one-line note on stderr, unless -q is given."""
+    if not is_quiet():
+        print(f"note: {in_one_line(text)}", file=sys.stderr)

@@ -6,12 +6,19 @@ from collections import Counter
 from typing import Any
 
 from simulator.cli.arguments import add_json
+from simulator.cli.examples import add_examples
+
+EXAMPLES = (
+    ("is this installation sound?", "simulator check"),
+    ("the same for a bug report", "simulator check --json"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("check", help="report the environment and run physics self-tests")
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

@@ -2,11 +2,15 @@
 
 import argparse
 
+from simulator.cli.examples import add_examples
+
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     text = "print BibTeX entries of the paper and of this program"
-    subparsers.add_parser("citation", help=text, description=f"{text.capitalize()}.").set_defaults(run=run)
+    parser = subparsers.add_parser("citation", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_examples(parser, ("save both for a paper", "simulator citation > simulator.bib"))
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

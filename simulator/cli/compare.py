@@ -5,6 +5,12 @@ import json
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json
+from simulator.cli.examples import add_examples
+
+EXAMPLES = (
+    ("every scheme against bpg-ldpc", "simulator compare sweep-results --reference bpg-ldpc"),
+    ("LPIPS only", "simulator compare sweep-results --reference deepjscc --metric lpips"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -20,6 +26,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "column of a metric to compare, such as lpips or lpips_shifted; may be repeated (default: all)"
     parser.add_argument("--metric", metavar="COLUMN", action="append", default=[], help=text)
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

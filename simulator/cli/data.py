@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from simulator.cli import arguments
+from simulator.cli.examples import add_examples
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -19,6 +20,12 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     get.add_argument("name", choices=("coco", "coco-train", "kodak"), metavar="SET", help="coco, coco-train or kodak")
     text = "folder for the archive (COCO only; default: the program's cache)"
     get.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
+    for parser in (verb, get):
+        add_examples(
+            parser,
+            ("24 test images, 16 MB", "simulator data get kodak"),
+            ("5,000 photographs to train on, 0.8 GB", "simulator data get coco"),
+        )
     get.set_defaults(run=run)
 
 

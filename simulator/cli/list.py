@@ -8,12 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from simulator.cli.arguments import add_json
+from simulator.cli.examples import add_examples
 
 if TYPE_CHECKING:
     from simulator.spec.options import Declaration
 
 KINDS = ("schemes", "channels", "metrics", "images", "experiments")
 WIDEST = 110
+
+EXAMPLES = (
+    ("what a sweep can run, with options", "simulator list schemes"),
+    ("weights, multiply-accumulates and memory", "simulator list schemes --cost"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -23,6 +29,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "of schemes: measure weights, multiply-accumulates, memory and time of each (a minute)"
     parser.add_argument("--cost", action="store_true", help=text)
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

@@ -6,8 +6,14 @@ from pathlib import Path
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, note, positive_number
+from simulator.cli.examples import add_examples
 
 MAX_MB = 10.0
+
+EXAMPLES = (
+    ("one page of one sweep", "simulator report sweep-results"),
+    ("two folders, with room for more pictures", "simulator report awgn fading --out fading.html --max-mb 25"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -31,6 +37,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         help=text,
     )
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from simulator.cli import arguments
-from simulator.cli.sweep import Monitor
+from simulator.cli.examples import add_examples
+from simulator.cli.monitor import Monitor
+
+EXAMPLES = (
+    ("the paper's three figures", "simulator reproduce figure4 figure5 figure6"),
+    ("a first look at one, on five photographs", "simulator reproduce figure4 --images samples --out try"),
+    ("redraw without running", "simulator reproduce figure4 --figures"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -32,6 +39,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "only redraw the curves of earlier runs, from their database or summary.csv"
     parser.add_argument("--figures", action="store_true", help=text)
     arguments.add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json
+from simulator.cli.examples import add_examples
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 T = TypeVar("T")
+
+EXAMPLES = (
+    ("means of every point", "simulator show sweep-results"),
+    ("rows for a spreadsheet", "simulator show sweep-results --rows --format csv"),
+    ("what the channel uses were spent on", "simulator show sweep-results --bill"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -25,6 +32,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "how to print (default: table)"
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help=text)
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

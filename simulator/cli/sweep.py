@@ -1,19 +1,30 @@
 """`sweep`: run a grid of schemes, channels, SNRs and bandwidth ratios over an image set."""
 
 import argparse
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from simulator.cli import arguments
+from simulator.cli.examples import add_examples
+from simulator.cli.monitor import Monitor
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from simulator.sweep.inputs import SweepConfig
 
-SECONDS_BETWEEN_LINES = 10
+EXAMPLES = (
+    ("every built-in scheme at 0 to 15 dB", "simulator sweep --snr 0:15"),
+    (
+        "two schemes on Kodak at three CBRs",
+        "simulator sweep --snr 0:15:5 --cbr 1/48,1/24,1/16 --scheme lrisc,deepjscc --images kodak",
+    ),
+    (
+        "your own pictures over fading, with the received ones",
+        "simulator sweep --snr 10 --images photos --channel rayleigh --keep-images all",
+    ),
+    ("how many rows, how long and how large", "simulator sweep --snr 0:15 --images kodak --dry-run"),
+    ("settings from a file: lines like 'snr: 0:15'", "simulator sweep --config grid.yaml --out run"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -25,6 +36,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "If interrupted, rerun the same command to resume.",
     )
     text = "Es/N0 in dB: a range FIRST:LAST[:STEP] with both ends, or a list"
+    parser.file_option = "--config"
+    config = "YAML file with values for these options, such as 'snr: 0:15' and 'scheme: [lrisc, deepjscc]'; options on "
+    config += "the command line override it"
+    parser.add_argument("--config", metavar="FILE", help=config)
     parser.add_argument("--snr", type=arguments.snr_grid, required=True, metavar="0:15", help=text)
     text = (
         "channel uses per source value (3 H W), without the channel's own pilots, in (0, 1/2]; several with commas "
@@ -47,7 +62,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "results folder; a sweep that it already has is resumed (default: sweep-results)"
     parser.add_argument("--out", type=arguments.path, default=Path("sweep-results"), metavar="DIR", help=text)
     parser.add_argument("--fresh", action="store_true", help="discard the rows of earlier sweeps in the results folder")
+    text = "send a few rows only to tell how many rows are missing, and what time and disk space they take"
+    parser.add_argument("--dry-run", action="store_true", help=text)
     arguments.add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 
@@ -65,22 +83,10 @@ def run(args: argparse.Namespace) -> int:
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table, to_json
     from simulator.sweep import run_sweep
-    from simulator.sweep.inputs import SweepConfig
 
-    config = SweepConfig(
-        snrs_db=args.snr,
-        cbrs=args.cbr,
-        schemes=args.scheme,
-        channels=args.channel,
-        images=args.images,
-        crop=args.crop,
-        metrics=args.metric,
-        realisations=args.realisations,
-        seed=args.seed,
-        lpips=args.lpips,
-        **arguments.execution(args),
-        keep_images=args.keep_images,
-    )
+    config = _config(args)
+    if args.dry_run:
+        return _dry_run(args, config)
     with Monitor() as monitor:
         results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress, SUMMARY_AND_FIGURES)
     points = summarise(results.rows)
@@ -98,59 +104,48 @@ def run(args: argparse.Namespace) -> int:
     return int(results.faults > 0)
 
 
-class Monitor:
-    """Report the progress of a sweep on stderr: a bar with ETA on a terminal, occasional lines elsewhere."""
+def _config(args: argparse.Namespace) -> "SweepConfig":
+    from simulator.sweep.inputs import SweepConfig
 
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True)
-        self._bar: Progress | None = None
-        self._told = time.monotonic()
-        self._calls = 0
-        self._first = (self._told, 0)  # time and number of the first rows
-
-    def __enter__(self) -> "Monitor":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def notify(self, message: str) -> None:
-        """Print a note without disturbing the bar."""
-        self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
-
-    def progress(self, done: int, total: int) -> None:
-        """Show that `done` of `total` rows are finished."""
-        now = time.monotonic()
-        if self._bar is None and self._console.is_terminal:
-            self._bar = _bar(self._console)
-            self._bar.add_task("rows", total=total, completed=done, speed="")
-            self._bar.start()
-        self._calls += 1
-        if self._calls <= 2:  # imports dominate the time until the first rows arrive
-            self._first = (now, done)
-        speed = (done - self._first[1]) / max(now - self._first[0], 1e-9)
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, speed=f"{speed:.1f} rows/s")
-        elif now - self._told >= SECONDS_BETWEEN_LINES or done == total:
-            self._told = now
-            left = f", {speed:.2f} rows/s, {(total - done) / speed:.0f} s left" if speed and done < total else ""
-            print(f"{done}/{total} rows{left}", file=sys.stderr, flush=True)
-
-
-def _bar(console: object) -> "Progress":
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
+    return SweepConfig(
+        snrs_db=args.snr,
+        cbrs=args.cbr,
+        schemes=args.scheme,
+        channels=args.channel,
+        images=args.images,
+        crop=args.crop,
+        metrics=args.metric,
+        realisations=args.realisations,
+        seed=args.seed,
+        lpips=args.lpips,
+        **arguments.execution(args),
+        keep_images=args.keep_images,
     )
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
-    return Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console)  # type: ignore[arg-type]
+
+def _dry_run(args: argparse.Namespace, config: "SweepConfig") -> int:
+    """Print what the sweep would take."""
+    import json
+
+    from simulator.analysis.fitting import Column, FittedTable
+    from simulator.analysis.tables import print_table
+    from simulator.progress import duration
+    from simulator.sweep.estimate import estimate_sweep
+
+    with Monitor() as monitor:
+        found = estimate_sweep(config, args.out, args.fresh, monitor.notify)
+    record = found.record()
+    if args.json:
+        print(json.dumps(record, indent=2))
+        return 0
+    names = [Column(head, is_name=True) for head in ("scheme", "channel")]
+    table = FittedTable([*names, *map(Column, ("rows", "finished", "s per row", "time", "MB"))])
+    for one in found.parts:
+        each = "-" if one.seconds_per_row is None else f"{one.seconds_per_row:.2f}"
+        cells = (each, duration(one.seconds / found.workers), f"{one.megabytes:.1f}")
+        table.add(one.scheme, one.channel, str(one.rows), str(one.finished), *cells)
+    print_table(table)
+    rows = f"{record['rows']} rows, {record['finished']} of them finished"
+    takes = f"about {duration(found.seconds)} with {found.workers} workers, {found.megabytes:.1f} MB without figures"
+    print(f"{rows}; the rest takes {takes}; nothing was written to '{args.out}'")
+    return 0

@@ -6,8 +6,19 @@ from pathlib import Path
 
 from simulator.cli import arguments
 from simulator.cli.arguments import positive_int, positive_number
+from simulator.cli.examples import add_examples
 
 TRAINERS = "simulator.trainers"
+
+COMPACT = "simulator train lrisc --config experiments/train/lrisc-compact.yaml"
+EXAMPLES = (
+    (
+        "half an hour of DeepJSCC on your photographs",
+        "simulator train deepjscc --config experiments/train/deepjscc.yaml --data photos --minutes 30",
+    ),
+    ("LRISC with another batch size", f"{COMPACT} --data photos --set loop.batch=4"),
+    ("write the weights of a run", f"{COMPACT} --export weights"),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -35,6 +46,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=text)
     text = "train nothing; write the best weights so far and their model cards to this folder"
     parser.add_argument("--export", type=arguments.path, metavar="DIR", help=text)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 

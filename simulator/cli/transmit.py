@@ -3,16 +3,31 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_device, add_json, add_lpips, add_precision, add_seed, cbr, seed, snr_db
+from simulator.cli.examples import add_examples
+from simulator.cli.verbosity import LOG, is_quiet
 from simulator.errors import UserError
 
 # Lossless formats only: the file must contain the pixels that were measured.
 OUT_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm")
+EXAMPLES = (
+    (
+        "through LRISC at 5 dB, with the received picture",
+        "simulator transmit photo.jpg --scheme lrisc --snr 5 --out got.png",
+    ),
+    ("a photograph from a phone, scaled down first", "simulator transmit photo.jpg --resize 1024 --cbr 1/24"),
+    (
+        "over multipath, with pilots and estimation",
+        "simulator transmit photo.jpg --channel tdl-c:speed_kmh=60:csi=lmmse",
+    ),
+)
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -25,6 +40,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "channel uses per source value, such as 1/16 or 0.0625 (default: 1/16)"
     parser.add_argument("--cbr", type=cbr, default=Fraction(1, 16), metavar="R", help=text)
     parser.add_argument("--channel", default="awgn", metavar="C", help="channel (default: awgn)")
+    text = "scale the image first, so that its longer side has N pixels"
+    parser.add_argument("--resize", type=arguments.crop_side, metavar="N", help=text)
+    text = f"then cut N x N pixels from its centre (N >= {arguments.MIN_SIDE})"
+    parser.add_argument("--crop", type=arguments.crop_side, metavar="N", help=text)
     parser.add_argument(
         "--realisation", type=seed, default=0, metavar="N", help="number of the channel draw (default: 0)"
     )
@@ -37,6 +56,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "file for everything that the receiver gets (.safetensors), enough to decode in another process"
     parser.add_argument("--save-reception", type=arguments.path, metavar="FILE", help=text)
     add_json(parser)
+    add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
 
 
@@ -49,8 +69,6 @@ def run(args: argparse.Namespace) -> int:
 
     from simulator.channels import load_channel
     from simulator.devices import check_device
-    from simulator.images import load_image
-    from simulator.images.pixels import to_float
     from simulator.link import Bound, check_supported, load_scheme, on_device
     from simulator.link.delivery import deliver
 
@@ -60,10 +78,11 @@ def run(args: argparse.Namespace) -> int:
     check_supported(scheme, args.cbr)
     if isinstance(scheme, Bound) and args.save_reception:
         raise UserError(f"'{scheme.name}' is a bound and receives nothing; leave out --save-reception")
-    image = to_float(load_image(args.image))
+    image = _read(args)
     lpips = _lpips_net(args.lpips)
     scheme = on_device(scheme, args.device, args.precision)
-    delivery = deliver(scheme, image[None], args.cbr, channel, args.snr, args.realisation, args.seed, lpips)
+    with _shown_stages(f"{args.image.name} {image.shape[2]}x{image.shape[1]}, {scheme.name}") as stage:
+        delivery = deliver(scheme, image[None], args.cbr, channel, args.snr, args.realisation, args.seed, lpips, stage)
     trip, shown = delivery.trip, delivery.shown[0]
     if args.out:
         _write_image(args.out, shown)
@@ -83,6 +102,34 @@ def run(args: argparse.Namespace) -> int:
     } | delivery.record(0)
     print(json.dumps(record) if args.json else _text(record, trip.ledgers[0].total))
     return 0
+
+
+def _read(args: argparse.Namespace) -> Any:
+    """The image as it is sent: float32 [3, H, W]."""
+    from simulator.images import load_image
+    from simulator.images.pixels import centre_crop, scale_to, to_float
+
+    rgb = load_image(args.image)
+    rgb = rgb if args.resize is None else scale_to(rgb, args.resize)
+    return to_float(rgb if args.crop is None else centre_crop(rgb, args.crop, args.image.name))
+
+
+@contextmanager
+def _shown_stages(what: str) -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done and for how long: on a terminal a line that disappears in the end."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=is_quiet() or not console.is_terminal) as shown:
+        task = shown.add_task(what)
+
+        def stage(name: str) -> None:
+            LOG.info("%s", name)
+            shown.update(task, description=f"{what}: {name}")
+
+        yield stage
 
 
 def _text(record: dict[str, Any], total: int) -> str:

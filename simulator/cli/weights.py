@@ -5,6 +5,7 @@ from typing import Any
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, add_precision, positive_int
+from simulator.cli.examples import add_examples
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -23,6 +24,12 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     take.add_argument("--as", dest="kind", required=True, metavar="SYSTEM", help=text)
     take.add_argument("--name", metavar="NAME", help="name of the weights (default: the file's)")
     add_json(take)
+    for parser in (verb, take):
+        add_examples(
+            parser,
+            ("SwinJSCC's checkpoint", "simulator weights import swinjscc.model --as swinjscc:mode=sa --name swin"),
+            ("then send through it", "simulator transmit photo.jpg --scheme swinjscc:weights=swin"),
+        )
     take.set_defaults(run=run)
     again = actions.add_parser(
         "reproduce",

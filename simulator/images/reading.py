@@ -13,9 +13,7 @@ import numpy as np
 from PIL import Image
 
 from simulator.errors import UserError, hindrance
-
-MIN_SIDE = 16
-
+from simulator.images.pixels import MIN_SIDE
 
 STRIP = 512  # rows converted at a time
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from simulator.disk import user_path
-from simulator.errors import UserError, readable
+from simulator.errors import UserError, did_you_mean, readable
 from simulator.images.kodak import load_kodak
-from simulator.images.pixels import image_digest, to_float
-from simulator.images.reading import MIN_SIDE, load_image
+from simulator.images.pixels import MIN_SIDE, centre_crop, image_digest, to_float
+from simulator.images.reading import load_image
 from simulator.spec.options import Declaration
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
@@ -84,7 +84,7 @@ def load_image_set(
     else:
         paths = sample_files() if spec == "samples" else _find_files(spec, is_result, notify)
         images = [NamedImage(name, load_image(path)) for name, path in zip(_names(paths), paths, strict=True)]
-    return images if crop is None else [_centre_crop(image, crop) for image in images]
+    return images if crop is None else [NamedImage(one.name, centre_crop(one.rgb, crop, one.name)) for one in images]
 
 
 def group_by_size(images: list[NamedImage], batch_size: int) -> list[list[NamedImage]]:
@@ -93,16 +93,6 @@ def group_by_size(images: list[NamedImage], batch_size: int) -> list[list[NamedI
     for image in images:
         by_size.setdefault(image.size, []).append(image)
     return [group[i : i + batch_size] for group in by_size.values() for i in range(0, len(group), batch_size)]
-
-
-def _centre_crop(image: NamedImage, side: int) -> NamedImage:
-    height, width = image.size
-    if min(height, width) < side:
-        raise UserError(
-            f"image '{image.name}' is {width}x{height}, smaller than --crop {side}; crop less or leave it out"
-        )
-    top, left = (height - side) // 2, (width - side) // 2
-    return NamedImage(image.name, np.ascontiguousarray(image.rgb[top : top + side, left : left + side]))
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -131,7 +121,10 @@ def _find_files(spec: str, is_result: Callable[[Path], bool], notify: Callable[[
     elif glob.has_magic(spec):
         candidates = [Path(match) for match in glob.glob(str(path), recursive=True)]
     else:
-        raise UserError(f"no image set, file or folder '{spec}'; expected samples, kodak, a file, a folder or a glob")
+        close = did_you_mean(spec, ("samples", "kodak"))
+        raise UserError(
+            f"no image set, file or folder '{spec}'; expected samples, kodak, a file, a folder or a glob{close}"
+        )
     kept: dict[tuple[int, int], Path] = {}
     passed_over: Counter[str] = Counter()
     for one in sorted(candidates, key=lambda one: (len(one.parts), one)):  # of several ways to a file the shortest

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -66,29 +67,33 @@ def deliver(
     realisation: int = 0,
     seed: int = 0,
     lpips: LpipsNet | None = None,
+    stage: Callable[[str], None] = lambda name: None,
 ) -> Delivery:
     """Send a batch with `simulator.link.transmit`, which has the same arguments, and measure the received images.
 
     Args:
         lpips: network for LPIPS; None leaves it out.
+        stage: receives "encoding", "crossing the channel", "decoding" and "measuring" when they begin.
 
     Raises:
         SchemeError: as `simulator.link.transmit` does.
     """
-    timed = scheme if isinstance(scheme, Bound) else _Stopwatch(scheme)
+    timed = scheme if isinstance(scheme, Bound) else _Stopwatch(scheme, stage)
     with torch.inference_mode():
         trip = transmit(timed, images, cbr, channel, snr_db, realisation, seed)
     shown = trip.decoded.images.cpu()
+    stage("measuring")
     quality = [measure(sent, got, lpips) for sent, got in zip(images, shown, strict=True)]
     seconds = timed.seconds(len(images)) if isinstance(timed, _Stopwatch) else (None, None)
     return Delivery(trip, shown, quality, *seconds)
 
 
 class _Stopwatch:
-    """A scheme wrapped to time `encode` and `decode`."""
+    """A scheme wrapped to time `encode` and `decode`, and to tell when they begin."""
 
-    def __init__(self, scheme: Scheme) -> None:
+    def __init__(self, scheme: Scheme, stage: Callable[[str], None]) -> None:
         self._scheme = scheme
+        self._stage = stage
         self.name = scheme.name
         self.genie = capabilities(scheme).genie
         self._spent = [0.0, 0.0]
@@ -97,12 +102,15 @@ class _Stopwatch:
         return self._scheme.fingerprint()
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
+        self._stage("encoding")
         start = time.perf_counter()
         transmission = self._scheme.encode(images, budget, state)
         self._spent[0] = time.perf_counter() - start
+        self._stage("crossing the channel")
         return transmission
 
     def decode(self, reception: Reception) -> Decoded:
+        self._stage("decoding")
         start = time.perf_counter()
         decoded = self._scheme.decode(reception)
         self._spent[1] = time.perf_counter() - start

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from simulator.errors import UserError
+from simulator.errors import UserError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,7 +130,8 @@ class Declaration:
             if not equals and self.bare and self.options[self.bare].read(option) is not None:
                 key, text = self.bare, option
             elif not equals or key not in self.options:
-                raise UserError(f"'{self.name}' has no option '{option}'; {self._known()}")
+                suggestion = did_you_mean(key if equals else option, self._spellings())
+                raise UserError(f"'{self.name}' has no option '{option}'; {self._known()}{suggestion}")
             if key in given:
                 raise UserError(f"'{self.name}': '{key}' is given twice; give it once")
             given[key] = self.options[key].read(text)
@@ -158,6 +159,11 @@ class Declaration:
             options.append(kind | more | {"bare": key == self.bare, "help": one.help})
         said = {"name": self.name, "form": self.form, "summary": self.summary}
         return said | {"options": options if self.declared else None}
+
+    def _spellings(self) -> list[str]:
+        """Keys, and the values that are written without one."""
+        bare = self.options.get(self.bare)
+        return [key for key in self.options if key != self.bare] + list(bare.values if isinstance(bare, Choice) else ())
 
     def _known(self) -> str:
         if not self.options:

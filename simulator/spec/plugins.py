@@ -8,7 +8,7 @@ point is a callable that takes the options as strings.
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from simulator.errors import UserError, in_one_line
+from simulator.errors import UserError, did_you_mean, in_one_line
 from simulator.spec.options import Declaration
 
 SCHEMES, CHANNELS, METRICS = "simulator.schemes", "simulator.channels", "simulator.metrics"
@@ -40,7 +40,7 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
     points = {point.name: point for point in entry_points(group=group)}
     if name not in points:
         known = ", ".join(sorted(points)) or "none: is the package installed? (pip install -e .)"
-        raise UserError(f"unknown {kind} '{name}'; known: {known}")
+        raise UserError(f"unknown {kind} '{name}'; known: {known}{did_you_mean(name, points)}")
     return points[name].load()(*options)
 
 

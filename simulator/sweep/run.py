@@ -3,6 +3,7 @@
 Rows that the store already has are not computed again, so a killed sweep resumes where it was.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from simulator.sweep.executors import Executor, InProcess, LocalProcesses, RayCl
 from simulator.sweep.inputs import Inputs, SweepConfig, load_inputs
 from simulator.sweep.plan import PlannedRow, meta, plan, tasks
 from simulator.sweep.trials import Outcome, Worker
+
+LOG = logging.getLogger(__name__)
 
 
 def run_sweep(
@@ -53,6 +56,7 @@ def run_sweep(
     config = replace(config, precision=resolve_precision(config.precision, config.device))
     choose_executor(config, 1, notify)  # raises on a bad choice before any work
     inputs = load_inputs(config, notify)
+    _log_inputs(inputs)
     planned = plan(config, inputs)
     with Store(folder, fresh) as store:
         written = store.written(notify)
@@ -143,6 +147,15 @@ class _Sweep:
         return self.keeper.lacking(rows, self.config.realisations)
 
 
+def _log_inputs(inputs: Inputs) -> None:
+    """Say what was loaded, under -v."""
+    for scheme in inputs.schemes.values():
+        LOG.info("scheme %s, fingerprint %s", scheme.name, scheme.fingerprint()[:16])
+    LOG.info("channels %s", ", ".join(channel.name for channel in inputs.channels.values()))
+    LOG.info("LPIPS %s, weights %s", inputs.lpips, inputs.lpips_fingerprint[:16])
+    LOG.info("images %s", ", ".join(f"{one.name} {one.size[1]}x{one.size[0]}" for one in inputs.images))
+
+
 def _write_provenance(
     store: Store, written: Written, meta: dict[str, Any], kept: set[str], notify: Callable[[str], None]
 ) -> None:
@@ -162,6 +175,9 @@ def _write(outcomes: Sequence[Outcome], store: Store, keeper: Keeper) -> None:
     """Write pictures, then their rows, then remove the pictures that better ones replace."""
     with explained(store.folder):
         replaced = [keeper.take(one.row, one.picture) for one in outcomes]
+    for row in (one.row for one in outcomes):
+        quality = f"{row.psnr_db:.2f} dB" + " (outage)" * row.outage
+        LOG.info("%s, %s, %g dB, CBR %.4f, %s: %s", row.scheme, row.channel, row.snr_db, row.cbr, row.image, quality)
     store.add([one.row for one in outcomes], {one.row.key: one.late for one in outcomes if one.late})
     with explained(store.folder):
         for key in replaced:

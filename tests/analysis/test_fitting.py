@@ -20,7 +20,7 @@ def printed(width: int, *, schemes=SCHEMES, spare=("images",)) -> str:
     return text.getvalue()
 
 
-@pytest.mark.parametrize("width", (200, 80, 60, 50, 40))
+@pytest.mark.parametrize("width", [200, 80, 60, 50, 40])
 def test_numbers_are_whole_and_nothing_is_cut(width: int) -> None:
     text = printed(width)
     assert "…" not in text

@@ -9,12 +9,19 @@ from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.cli.bench import all as all_parts
 from simulator.cli.bench import sweep
+from simulator.cli.examples import add_examples
 from simulator.errors import UserError
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     verb = subparsers.add_parser("bench", help="measure decoders, MCS thresholds and channels")
+    add_examples(
+        verb,
+        ("every ratio in one table", "simulator bench all --quick"),
+        ("how fast a sweep is on this machine", "simulator bench sweep --scheme lrisc"),
+        ("throughput and BLER of the LDPC decoder", "simulator bench ldpc --blocks 500"),
+    )
     targets = verb.add_subparsers(dest="target", metavar="TARGET", required=True)
 
     ldpc = targets.add_parser("ldpc", help="our LDPC decoder against Sionna's: throughput ratio and BLER")
