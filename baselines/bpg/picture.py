@@ -93,7 +93,9 @@ def _with_finer_groups(frame: av.VideoFrame, count: int) -> av.VideoFrame:
     graph.configure()
     frame.time_base = time_base
     graph.push(frame)
-    return graph.pull()
+    marked = graph.pull()
+    assert isinstance(marked, av.VideoFrame)
+    return marked
 
 
 def decode_picture(nal_units: list[bytes], chroma_format_idc: int, height: int, width: int) -> Planes:

@@ -15,6 +15,14 @@ _SCHEMES = {
     "pdjscc": "PDJSCC",
     "bpg-ldpc": "BPG + LDPC",
     "bpg-capacity": "BPG + capacity",
+    "jpeg-ldpc": "JPEG + LDPC",
+    "jpeg-capacity": "JPEG + capacity",
+    "jpeg2000-ldpc": "JPEG 2000 + LDPC",
+    "jpeg2000-capacity": "JPEG 2000 + capacity",
+    "webp-ldpc": "WebP + LDPC",
+    "webp-capacity": "WebP + capacity",
+    "avif-ldpc": "AVIF + LDPC",
+    "avif-capacity": "AVIF + capacity",
 }
 _CHANNELS = {
     "awgn": "AWGN",

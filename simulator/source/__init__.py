@@ -4,7 +4,17 @@ Nothing here knows a channel; `simulator.separation` brings the bytes over the a
 """
 
 from simulator.source.contract import DamagedFile, DoesNotFit, SourceCodec
+from simulator.source.ladder import LadderCodec
 from simulator.source.search import Encoded, Ladder, finest_that_fits
 from simulator.source.store import EncodeStore
 
-__all__ = ["DamagedFile", "DoesNotFit", "EncodeStore", "Encoded", "Ladder", "SourceCodec", "finest_that_fits"]
+__all__ = [
+    "DamagedFile",
+    "DoesNotFit",
+    "EncodeStore",
+    "Encoded",
+    "Ladder",
+    "LadderCodec",
+    "SourceCodec",
+    "finest_that_fits",
+]
