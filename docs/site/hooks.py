@@ -226,6 +226,7 @@ def _card(card: dict[str, Any]) -> str:
         f"- **Images:** {data['images']:,} (held out for validation: {data['held_out']}), list `{data['sha256'][:16]}`",
         f"- **Weights:** {card['bytes'] / 2**20:.1f} MiB of fp16 safetensors, SHA-256 `{card['sha256'][:16]}`",
         f"- **Validation** ({card['measure']}): {_numbers(validation)}",
+        *([f"- **Cost:** {_cost(card['cost'])}"] if "cost" in card else []),
         "",
     ]
     lines += ["Known limits:", "", *(f"- {one}" for one in card["known_limits"]), ""]
@@ -238,6 +239,14 @@ def _card(card: dict[str, Any]) -> str:
     ]
     lines += [table(heads, rows, 1), "", _folded("Configuration", _yaml(card.get("config") or card["model"]))]
     return "\n".join(lines)
+
+
+def _cost(cost: dict[str, float]) -> str:
+    halves = []
+    for half in ("encoder", "decoder"):
+        macs, peak = cost[f"{half}_macs_per_pixel"] / 1e3, cost[f"{half}_peak_mib"]
+        halves.append(f"{half} {macs:.1f} kMAC per pixel, {peak:.0f} MiB at its peak")
+    return f"{cost['weights']:,} weights; " + "; ".join(halves) + " (256x256; `bench cost` has times)"
 
 
 def _numbers(found: dict[str, float]) -> str:

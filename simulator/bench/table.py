@@ -146,6 +146,19 @@ def measure_schemes(quick: bool) -> Iterator[Figure]:
         yield Figure("schemes", f"{name}: decode", decode, "s", note=note)
 
 
+def measure_costs_of_schemes(quick: bool) -> Iterator[Figure]:
+    """What the networks of each standard scheme take; `measure_schemes` has the times."""
+    from simulator import cost
+
+    schemes = [name for name in standard_schemes() if name == "deepjscc" or not quick]
+    for one in cost.measure_costs(schemes):
+        note = f"{cost.CROP} x {cost.CROP}, CBR {cost.CBR}"
+        yield Figure("cost", f"{one.scheme}: weights", one.weights / 1e6, "M", note=note)
+        for name, half in (("encoder", one.encoder), ("decoder", one.decoder)):
+            yield Figure("cost", f"{one.scheme}: {name}", half.macs_per_pixel / 1e3, "kMAC/pixel", note=note)
+            yield Figure("cost", f"{one.scheme}: {name}, peak memory", half.peak_mib, "MiB", note=note)
+
+
 def measure_workers(quick: bool) -> Iterator[Figure]:
     """How much of its workers a sweep gets to use, locally and on Ray where that is installed."""
     from importlib.util import find_spec
@@ -181,6 +194,7 @@ PARTS: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "ldpc": measure_ldpc,
     "demapper": measure_demapper,
     "schemes": measure_schemes,
+    "cost": measure_costs_of_schemes,
     "workers": measure_workers,
     "store": measure_store,
 }

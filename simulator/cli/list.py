@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.cli.arguments import add_json
 from simulator.cli.examples import add_examples
+from simulator.cli.costs import print_costs_of_all
+from simulator.errors import UserError
 
 if TYPE_CHECKING:
     from simulator.spec.options import Declaration
@@ -36,7 +38,10 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the requested lists."""
     if args.cost:
-        return _costs(args)
+        if args.kind != "schemes":
+            raise UserError("--cost is of schemes; write 'list schemes --cost'")
+        print_costs_of_all(args.json)
+        return 0
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
     if args.json:
         print(json.dumps({kind: [one.record() for one in declared] for kind, declared in found.items()}, indent=2))
@@ -46,38 +51,6 @@ def run(args: argparse.Namespace) -> int:
             print("\n" * bool(number) + kind.upper())
         for line in _lines(declared):
             print(line)
-    return 0
-
-
-def _costs(args: argparse.Namespace) -> int:
-    from simulator.bench.cost import CBR, CROP, SNR_DB, measure_costs
-    from simulator.errors import UserError
-    from simulator.spec import plugins
-
-    if args.kind != "schemes":
-        raise UserError("--cost is of schemes; write 'list schemes --cost'")
-    named = [one.name for one in plugins.declarations(plugins.SCHEMES) if not one.form]  # not those that name files
-    rows = [one.record() for one in measure_costs(named)]
-    if args.json:
-        print(json.dumps({"costs": rows}, indent=2))
-        return 0
-    from simulator.analysis.fitting import Column, FittedTable
-    from simulator.analysis.tables import print_table
-
-    heads = ("weights", *(f"{what} {half}" for half in ("encoding", "decoding") for what in ("kMAC/pixel", "MiB", "s")))
-    table = FittedTable([Column("scheme", is_name=True), *map(Column, heads)])
-    for row in rows:
-        cells = [
-            (
-                f"{row[f'{half}_macs_per_pixel'] / 1e3:.2f}",
-                f"{row[f'{half}_peak_mib']:.1f}",
-                f"{row[f'{half}_seconds']:.3f}",
-            )
-            for half in ("encoder", "decoder")
-        ]
-        table.add(row["scheme"], f"{row['weights']:,}", *cells[0], *cells[1])
-    print_table(table)
-    print(f"one image of {CROP}x{CROP} at CBR {CBR} and {SNR_DB:g} dB; memory and time are this CPU's")
     return 0
 
 

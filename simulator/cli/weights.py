@@ -6,6 +6,7 @@ from typing import Any
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, add_precision, positive_int
 from simulator.cli.examples import add_examples
+from simulator.cli.costs import print_costs
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -44,6 +45,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(again)
     again.set_defaults(run=run_reproduce)
     show = actions.add_parser("list", help="show the imported weights")
+    text = "measure weights, multiply-accumulates, memory and time of each"
+    show.add_argument("--cost", action="store_true", help=text)
     add_json(show)
     show.set_defaults(run=run)
 
@@ -55,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from simulator.spec.plugins import load_plugin
 
     library = load_plugin("simulator.libraries", "library of weights", "published")
+    if args.action == "list" and args.cost:
+        print_costs([f"{card['system']}:weights={card['name']}" for card in library.cards()], args.json)
+        return 0
     cards = [library.add(args.file, args.kind, args.name)] if args.action == "import" else library.cards()
     if args.json:
         print(json.dumps(cards[0] if args.action == "import" else cards, indent=2))

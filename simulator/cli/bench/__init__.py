@@ -51,6 +51,12 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(channels)
     channels.set_defaults(run=run, measure=_channels)
 
+    cost = targets.add_parser("cost", help="weights, multiply-accumulates, memory and time of schemes")
+    text = "schemes to measure, separated by commas (default: all that have their weights)"
+    cost.add_argument("--scheme", type=arguments.name_list, default=(), metavar="SPEC,...", help=text)
+    add_json(cost)
+    cost.set_defaults(run=run, measure=_cost)
+
     sweep.add_targets(targets, run)
     all_parts.add_target(targets, run)
 
@@ -152,6 +158,15 @@ def _channels(args: argparse.Namespace) -> None:
         table.add_row(one.channel, *("-" if figure is None else f"{figure:.2f}" for figure in figures))
     table.caption = "bare: Sionna's draw, response and noise without keys, grid, interleaver or channel estimation"
     Console().print(table)
+
+
+def _cost(args: argparse.Namespace) -> None:
+    from simulator.cli.costs import print_costs, print_costs_of_all
+
+    if args.scheme:
+        print_costs(args.scheme, args.json)
+    else:
+        print_costs_of_all(args.json)
 
 
 def _write(target: Path, text: str) -> None:

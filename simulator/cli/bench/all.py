@@ -9,7 +9,7 @@ from simulator.cli import arguments
 def add_target(targets: argparse._SubParsersAction, run: object) -> None:
     """Add the target; `run` is the verb's."""
     parser = targets.add_parser("all", help="one table of ratios, measured in one run (minutes)")
-    text = "ldpc, demapper, schemes, workers, store, or a part that a scheme adds, such as lrisc (default: all)"
+    text = "ldpc, demapper, schemes, cost, workers, store, or a part that a scheme adds, such as lrisc (default: all)"
     parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
     parser.add_argument("--quick", action="store_true", help="small sizes that only show that everything runs")
     text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"

@@ -51,7 +51,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a scheme costs for one image of `CROP` x `CROP` pixels at CBR 1/16 and 10 dB over AWGN.
+    """What a scheme costs for one image of `CROP` x `CROP` pixels at 10 dB over AWGN, unless said at CBR 1/16.
 
     Attributes:
         weights: parameters of the networks that ran, each counted once.
@@ -62,14 +62,19 @@ class Cost:
     encoder: Half
     decoder: Half
 
+    @property
+    def macs_per_pixel(self) -> float:
+        """Of both halves."""
+        return self.encoder.macs_per_pixel + self.decoder.macs_per_pixel
+
     def record(self) -> dict[str, Any]:
-        """A flat record: columns of `list schemes --cost` and of `bench`."""
+        """A flat record: columns of `list schemes --cost`, `bench cost` and `weights list --cost`."""
         halves = {"encoder": self.encoder, "decoder": self.decoder}
         parts = {f"{half}_{key}": value for half, one in halves.items() for key, value in asdict(one).items()}
         return {"scheme": self.scheme, "weights": self.weights, **parts}
 
 
-def measure_costs(specs: Sequence[str]) -> Iterator[Cost]:
+def measure_costs(specs: Sequence[str], cbr: Fraction = CBR) -> Iterator[Cost]:
     """The cost of each scheme, on the CPU; bounds, which neither encode nor decode, are left out.
 
     Raises:
@@ -78,19 +83,19 @@ def measure_costs(specs: Sequence[str]) -> Iterator[Cost]:
     for spec in specs:
         scheme = load_scheme(spec)
         if not isinstance(scheme, Bound):
-            yield measure_cost(scheme)
+            yield measure_cost(scheme, cbr)
 
 
-def measure_cost(scheme: Scheme) -> Cost:
+def measure_cost(scheme: Scheme, cbr: Fraction = CBR) -> Cost:
     """Send one embedded image twice for the time, and once with counters."""
     image = load_image_set("samples", crop=CROP)[0].pixels[None]
     channel = load_channel("awgn")
     with torch.inference_mode():
         timed = [_Meter(scheme, _Clock) for _ in range(2)]
         for one in timed:
-            transmit(one, image, CBR, channel, SNR_DB)
+            transmit(one, image, cbr, channel, SNR_DB)
         counted = _Meter(scheme, _Counter)
-        transmit(counted, image, CBR, channel, SNR_DB)
+        transmit(counted, image, cbr, channel, SNR_DB)
     halves = []
     for half in (0, 1):
         macs, peak = counted.found[half]

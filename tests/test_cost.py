@@ -1,14 +1,17 @@
 """What a scheme costs: torch's counter against sums by hand, memory against tensors of known size."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from simulator.__main__ import main
 from simulator.baselines.deepjscc.net import NetConfig
-from simulator.bench.cost import CROP, _Counter, measure_costs
+from simulator.cost import CROP, _Counter, measure_costs
 from simulator.link import load_scheme
+from simulator.models.pretrained import read_card
+from simulator.spec.options import Declaration
 
 
 def _by_hand(config: NetConfig) -> tuple[float, float]:
@@ -31,6 +34,9 @@ def test_multiply_accumulates_are_those_counted_by_hand() -> None:
     assert cost.encoder.macs_per_pixel == pytest.approx(encoder, rel=0.01)
     assert cost.decoder.macs_per_pixel == pytest.approx(decoder, rel=0.01)
     assert cost.weights > 100_000
+    stated = read_card("deepjscc-1-16")["cost"]
+    assert stated["weights"] == cost.weights
+    assert stated["decoder_macs_per_pixel"] == pytest.approx(cost.decoder.macs_per_pixel, rel=1e-3)
     assert cost.encoder.seconds > 0 < cost.decoder.seconds
 
 
@@ -51,8 +57,14 @@ def test_bounds_cost_nothing_and_are_left_out() -> None:
     assert load_scheme("bpg-capacity").name == "bpg-capacity"
 
 
+def _only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let these be all schemes that there are."""
+    known = [Declaration(name, "") for name in names]
+    monkeypatch.setattr("simulator.spec.plugins.declarations", lambda group: known)
+
+
 def test_list_shows_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("simulator.spec.plugins.plugin_names", lambda group: ["bpg-ldpc", "bpg-capacity"])
+    _only(monkeypatch, "bpg-ldpc", "bpg-capacity")
     assert main(["list", "schemes", "--cost", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["costs"]
     assert row["scheme"] == "bpg-ldpc"
@@ -60,3 +72,21 @@ def test_list_shows_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert row["encoder_seconds"] > 0
     assert main(["list", "channels", "--cost"]) == 2
     assert "--cost is of schemes" in capsys.readouterr().err
+
+
+def test_bench_shows_the_same_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "cost", "--scheme", "bpg-ldpc"]) == 0
+    *_, heads, line = capsys.readouterr().out.splitlines()
+    assert heads.split()[:4] == ["scheme", "weights", "encoder:", "kMAC"]
+    assert line.split()[:3] == ["bpg-ldpc", "0", "0.00"]
+
+
+def test_schemes_without_weights_are_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIMULATOR_DATA_DIR", str(tmp_path))
+    _only(monkeypatch, "ntscc", "bpg-ldpc")
+    assert main(["list", "schemes", "--cost", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "left out: 'ntscc' needs weights=NAME" in said.err
+    assert [one["scheme"] for one in json.loads(said.out)["costs"]] == ["bpg-ldpc"]
