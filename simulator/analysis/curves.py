@@ -144,8 +144,8 @@ def _coordinate(item: tuple[Source, Point], name: str, along: str) -> Any:
     source, point = item
     if name == along:
         return None
-    if name == "scheme" and along not in DIMENSIONS and along:
-        return ":".join(part for part in point.scheme.split(":") if part.partition("=")[0] != along)
+    if name in ("scheme", "channel") and along not in DIMENSIONS and along:
+        return ":".join(part for part in getattr(point, name).split(":") if part.partition("=")[0] != along)
     at = {"channel": point.channel, "snr": point.snr_db, "cbr": point.cbr_target, "results": source.name}
     return at.get(name, point.scheme)
 
@@ -160,7 +160,8 @@ def _abscissa(choice: Choice, points: Sequence[Point]) -> str:
 def _run(choice: Choice, x: str, points: Sequence[Point]) -> str:
     """The dimension or option along which a curve connects its points."""
     if choice.along is not None:
-        options = {part.partition("=")[0] for point in points for part in point.scheme.split(":")[1:]}
+        specs = {spec for point in points for spec in (point.scheme, point.channel)}
+        options = {part.partition("=")[0] for spec in specs for part in spec.split(":")[1:]}
         if choice.along not in ("snr", "cbr", *options):
             raise UserError(f"no curve varies '{choice.along}'; known: {', '.join(('snr', 'cbr', *sorted(options)))}")
         return choice.along

@@ -65,7 +65,8 @@ class Choice:
         y: columns of the vertical axes; empty takes every metric that there is.
         schemes, channels, snrs_db, cbrs: what to draw; empty takes all.
         by: the role of a dimension: "lines" (line styles), "panels" (side by side) or "figures" (a file each).
-        along: "snr", "cbr" or a scheme's option such as "gamma": what a curve connects where `x` is a metric or cost.
+        along: "snr", "cbr" or an option of a scheme or channel such as "gamma": what a curve connects where `x` is a
+            metric or cost.
         labels: what the legend calls a scheme, by its specification.
     """
 

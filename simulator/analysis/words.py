@@ -33,6 +33,7 @@ _CHANNELS = {
     "umi": "UMi",
     "uma": "UMa",
     "rma": "RMa",
+    "mimo": "MIMO",
 }
 _OPTIONS = {
     "speed_kmh": "{} km/h",
@@ -42,6 +43,13 @@ _OPTIONS = {
     "subcarriers": "{} subcarriers",
     "pilots": "{} pilots",
     "assumed_db": "{} dB assumed",
+    "constellation": "{}-QAM grid",
+    "waveform": "waveform: {}",
+    "papr_db": "clipped at {} dB",
+    "pa": "amplifier: {}",
+    "backoff_db": "{} dB back-off",
+    "adc_bits": "{} bit ADC",
+    "model": "{}",
     "K": "K = {} dB",
     "adaptation": "{}",
     "steps": "{} steps",

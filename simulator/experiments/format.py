@@ -15,7 +15,7 @@ from simulator.results.gallery import KEEP
 from simulator.spec.configuration import Section
 from simulator.spec.grids import parse_cbr, parse_snrs
 
-PICTURES, CROPS = "pictures", "crops"
+PICTURES, CROPS, PEAKS, COMPLEXITY = WORDS = ("pictures", "crops", "peaks", "complexity")
 
 
 def _text(value: Any) -> str:
@@ -99,7 +99,7 @@ class FigureEntry(Section):
 
 
 def _figure(value: Any, read: Callable[[Any], FigureEntry]) -> Any:
-    return value if value in (PICTURES, CROPS) else read(value if isinstance(value, dict) else {"y": value})
+    return value if value in WORDS else read(value if isinstance(value, dict) else {"y": value})
 
 
 class ExperimentFile(Section):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
-from simulator.experiments.format import CROPS, PICTURES, ExperimentFile, FigureEntry
+from simulator.experiments.format import COMPLEXITY, CROPS, PEAKS, PICTURES, ExperimentFile, FigureEntry
 from simulator.spec.configuration import read_configuration, read_section
 from simulator.sweep.inputs import SweepConfig
 
@@ -27,6 +27,8 @@ class Experiment:
         figures: what each figure shows; its panels are the columns `y`.
         pictures: whether to draw the grid of pictures.
         crops: whether to draw enlarged crops.
+        peaks: whether to draw the CCDF of the PAPR.
+        complexity: whether to draw quality against multiply-accumulates.
         corners: (left, top) of the crop, by image.
         reference: scheme that the others are compared with.
     """
@@ -38,6 +40,8 @@ class Experiment:
     figures: tuple[Choice, ...] = ()
     pictures: bool = False
     crops: bool = False
+    peaks: bool = False
+    complexity: bool = False
     corners: dict[str, tuple[int, int]] = field(default_factory=dict)
     reference: str | None = None
 
@@ -90,6 +94,8 @@ def read_experiment(name: str) -> Experiment:
         figures=figures,
         pictures=PICTURES in file.figures,
         crops=CROPS in file.figures,
+        peaks=PEAKS in file.figures,
+        complexity=COMPLEXITY in file.figures,
         corners=file.crops,
         reference=file.reference,
     )

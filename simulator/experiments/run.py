@@ -24,16 +24,22 @@ from simulator.analysis.tables import (
 )
 from simulator.disk import write_atomically
 from simulator.errors import UserError
+from simulator.experiments.complexity import TABLE as COMPLEXITY_TABLE
+from simulator.experiments.complexity import draw_complexity
 from simulator.experiments.crops import draw_crops
+from simulator.experiments.peaks import TABLE as PEAKS_TABLE
+from simulator.experiments.peaks import draw_peaks
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
+from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
 
-TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", "differences.csv", "bd_rate.csv", "crossings.csv")
+_COMPARED = ("differences.csv", "bd_rate.csv", "crossings.csv")
+TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", *_COMPARED, PEAKS_TABLE, COMPLEXITY_TABLE)
 
 
 def check_experiment(experiment: Experiment, folder: Path) -> None:
@@ -48,7 +54,7 @@ def check_experiment(experiment: Experiment, folder: Path) -> None:
         inputs = load_inputs(replace(grid, lpips="none"), lambda note: None)
         if same := [spec for spec in grid.schemes if spec not in inputs.schemes]:
             raise UserError(f"scheme '{same[0]}' is another one of the list, spelt differently; name it once")
-        known = {*METRICS, *COSTS, *(metric.name for metric in inputs.metrics.values()), "snr", "snr_db"}
+        known = {*METRICS, *COSTS, *MEASURED, *(metric.name for metric in inputs.metrics.values()), "snr", "snr_db"}
         for column in (one for choice in experiment.figures for one in (choice.x, *choice.y)):
             if column not in known:
                 raise UserError(f"no column '{column}' for 'figures'; known: {', '.join(sorted(known))}")
@@ -104,6 +110,10 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
         if experiment.crops:
             where = (folder / FIGURES, experiment.name, written.write)
             draw_crops(experiment.grid, results, experiment.corners, labels, *where)
+        if experiment.peaks:
+            draw_peaks(experiment.grid, results, labels, folder, experiment.name, written.write)
+        if experiment.complexity:
+            draw_complexity(results, labels, folder, experiment.name, written.write)
         if experiment.pictures:
             draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name, written.write)
 

@@ -46,12 +46,14 @@ SCALES = {
     "dists": Scale("DISTS", False, 3),
     "ssimulacra2": Scale("SSIMULACRA2", True, 1, ratio=False),
     "flip": Scale("FLIP", False, 3),
-    # What a channel measures of a transmission.
+    # What a channel measures of a transmission, `MEASURED`.
     "evm_percent": Scale("EVM (%)", False, 1),
     "papr_db": Scale("PAPR (dB)", False, 1, ratio=False),
-    "out_of_band_db": Scale("power out of band (dB)", False, 1, ratio=False),
-    "amplifier_db": Scale("amplifier's power (dB of saturation)", True, 1, ratio=False),
+    "out_of_band_db": Scale("Power out of band (dB)", False, 1, ratio=False),
+    "amplifier_db": Scale("Amplifier's mean output power (dB of saturation)", True, 1, ratio=False),
 }
+
+MEASURED = ("evm_percent", "papr_db", "out_of_band_db", "amplifier_db")
 
 
 def scale_of(name: str, directions: Mapping[str, bool] | None = None) -> Scale:

@@ -157,6 +157,9 @@ def test_one_metric_against_another():
     ]
     by_gamma = make_drawings([source_of(with_lpips)], Choice(x="psnr", along="gamma"))
     assert [[(curve.scheme, len(curve.points)) for curve in one.curves] for one in by_gamma] == [[("g", 3)]] * 2
+    channels = [replace(one, channel=f"awgn:pa=rapp:backoff_db={len(one.scheme)}") for one in with_lpips.rows]
+    by_backoff = make_drawings([source_of(replace(run, rows=channels))], Choice(x="psnr", along="backoff_db"))
+    assert {one.fixed.get("channel", "awgn:pa=rapp") for one in by_backoff} == {"awgn:pa=rapp"}
     with pytest.raises(UserError, match="no curve varies 'delta'; known: snr, cbr, gamma"):
         make_drawings([source_of(with_lpips)], Choice(x="psnr", along="delta"))
 
