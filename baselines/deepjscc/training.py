@@ -12,6 +12,7 @@ from simulator.baselines.deepjscc.air import Observation, demodulate, modulate
 from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
 from simulator.errors import UserError
 from simulator.models.pretrained import find_weights
+from simulator.models.training.constellation import Grids, over_grid
 from simulator.models.training.data import ImageStore
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.identity import describe
@@ -25,6 +26,9 @@ TRAIN_SNR_DB = (0.0, 20.0)
 EASY_MSE = 1e-3
 STATISTICS_IMAGES = 300
 LINEAR_LR_SCALE = 0.1
+WEAKEST = 1e-6  # |h|^2 that a receiver still divides by
+NO_GRIDS = Grids()
+GRID_KEYS = ("qam", "qam_points", "qam_gradient")
 OUTER_LAYERS = ("encoder.stem.", "encoder.head.", "decoder.head.")
 
 
@@ -37,14 +41,16 @@ class DeepJsccTrainee:
         uses: Sequence[int] = (),
         fading: float = 0.0,
         snr_db: tuple[float, float] = TRAIN_SNR_DB,
+        grids: Grids = NO_GRIDS,
     ) -> None:
         """Args:
         model: the net.
         uses: channel uses per block, one of which is drawn for every batch; the model's own when empty.
         fading: share of images that meet fading.
         snr_db: lowest and highest average Es/N0.
+        grids: of QAM that symbols are restricted to, and how often.
         """
-        self.model = model
+        self.model, self.grids = model, grids
         self.fading = fading
         self.snr_db = snr_db
         self.validation_snrs_db = (snr_db[0], sum(snr_db) / 2, snr_db[1])
@@ -59,7 +65,7 @@ class DeepJsccTrainee:
         low, high = self.snr_db
         snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
         pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
-        decoded = over_channel(self.model, images, snr_db, self.uses[int(pick)], generator, self.fading)
+        decoded = over_channel(self.model, images, snr_db, self.uses[int(pick)], generator, self.fading, self.grids)
         mse = (decoded - images).square().mean(dim=(1, 2, 3))
         psnr_db = float((-10 * mse.detach().log10()).mean())
         return (mse + EASY_MSE).log().mean(), {"psnr_db": psnr_db}
@@ -108,10 +114,12 @@ def over_channel(
     uses: int,
     generator: torch.Generator,
     fading: float = 0.0,
+    grids: Grids = NO_GRIDS,
 ) -> torch.Tensor:
     """Send images [B, 3, H, W] (sides multiples of 16) at `snr_db` [B] over `uses` channel uses per block.
 
-    A share `fading` of them meets Rayleigh or Rician fading, the others AWGN. Returns what is decoded, not clamped.
+    A share `fading` of them meets Rayleigh or Rician fading, the others AWGN; a share of them is sent over QAM grids.
+    Returns what is decoded, not clamped.
     """
     latents = model.encoder(images, snr_db)
     symbols = modulate(latents, uses * latents.shape[2] * latents.shape[3])
@@ -122,6 +130,13 @@ def over_channel(
         gain = strength.sqrt().to(symbols.dtype)
     noise = torch.randn((*symbols.shape, 2), generator=generator, device=images.device)
     received = gain * symbols + torch.view_as_complex(noise) * (noise_variance / 2).sqrt()
+    if grids.share:
+        some, points = grids.draw(len(images), generator)
+        equalised = noise_variance / gain.abs().square().clamp(min=WEAKEST)
+        seen_through, variance = over_grid(torch.view_as_real(symbols), equalised, points, grids.gradient, noise)
+        received = torch.where(some[:, None], torch.view_as_complex(seen_through), received)
+        noise_variance = torch.where(some[:, None], variance, noise_variance)
+        gain = torch.where(some[:, None], torch.ones_like(gain), gain)
     shape = (latents.shape[1], latents.shape[2], latents.shape[3])
     seen: Observation = demodulate(received, gain, noise_variance, shape)
     return model.decoder(seen.noisy, seen.variance, snr_db)
@@ -174,8 +189,18 @@ class DeepJsccSystem(System):
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
 
 
+def _grids(options: Mapping[str, Any], where: str) -> Grids:
+    """What a stage says of QAM grids."""
+    points = options.get("qam_points", list(NO_GRIDS.points))
+    if not isinstance(points, list):
+        raise UserError(f"'qam_points' of {where} is {points}; it must be a list such as [16, 64]")
+    grids = Grids(options.get("qam", 0.0), tuple(points), options.get("qam_gradient", NO_GRIDS.gradient))
+    grids.check(where)
+    return grids
+
+
 def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping[str, Any], number: int) -> Stage:
-    check_keys(options, ("uses", "start", "fading", "snr_db", "loop", "release"), f"stage {number}")
+    check_keys(options, ("uses", "start", "fading", "snr_db", *GRID_KEYS, "loop", "release"), f"stage {number}")
     uses = options.get("uses")
     ratios: list[Any] = uses if isinstance(uses, list) else [uses]
     if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
@@ -186,6 +211,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     if not isinstance(fading, int | float) or not 0 <= fading <= 1:
         raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")
     snr_db = read_snr_range(options.get("snr_db", TRAIN_SNR_DB), f"'snr_db' of stage {number}")
+    grids = _grids(options, f"stage {number}")
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
@@ -194,9 +220,10 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
             if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
                 raise UserError(f"'{start}' has {other[0]} {theirs.get(other[0])}; say so in 'model' to start from it")
         model = linear_start(net, store) if weights is None else derive(net, weights)
-        return DeepJsccTrainee(model, ratios, float(fading), snr_db)
+        return DeepJsccTrainee(model, ratios, float(fading), snr_db, grids)
 
     met = f"AWGN, {fading:.0%} of the images on Rayleigh or Rician fading" if fading else "AWGN"
+    met += f", {grids.share:.0%} over QAM of {', '.join(map(str, grids.points))} points" if grids.share else ""
     limits = [
         f"trained for MSE on {met}, at {snr_db[0]:g} to {snr_db[1]:g} dB; other channels and SNRs run, but were not "
         "trained for",
@@ -206,6 +233,7 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     identity = describe(
         {"uses": ratios, "fading": float(fading), "snr_db": snr_db, "model": net}
         | {"start": start, "start_weights": origin and origin["sha256"]}
+        | ({"grids": grids} if grids.share else {})  # runs from before this option go on
     )
     return Stage(
         title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",

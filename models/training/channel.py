@@ -1,20 +1,30 @@
-"""The differentiable link of LRISC's training: normalisation, fading and noise between f_e and f_d."""
+"""The differentiable link of LRISC's training: normalisation, QAM grids, fading and noise between f_e and f_d."""
 
 import torch
 from torch import Tensor
 
 from simulator.models.lrisc.jscc import WEAKEST, effective_snr_db
 from simulator.models.lrisc.signals import Equalised, Sent
+from simulator.models.training.constellation import Grids, over_grid
+
+NO_GRIDS = Grids()
 
 
-def cross(sent: Sent, snr_db: Tensor, generator: torch.Generator, strength: Tensor | None = None) -> Equalised:
-    """Normalise each image to unit power, and add fading and noise.
+def cross(
+    sent: Sent,
+    snr_db: Tensor,
+    generator: torch.Generator,
+    strength: Tensor | None = None,
+    grids: Grids = NO_GRIDS,
+) -> Equalised:
+    """Normalise each image to unit power, restrict some to a grid, and add fading and noise.
 
     Args:
         sent: what f_e puts on the air.
         snr_db: average Es/N0 of each image, [B].
         generator: draws the noise.
         strength: |h|^2 of the symbol that carries each component, [B, h * w, V_max]; None is AWGN.
+        grids: of QAM that symbols are restricted to, and how often.
     """
     components, mask = sent.components, sent.mask
     # Unit power per complex symbol puts 1/2 on each component; here the noise is scaled instead of the signal.
@@ -24,4 +34,13 @@ def cross(sent: Sent, snr_db: Tensor, generator: torch.Generator, strength: Tens
     variance = sent.mean_power[:, None, None] * relative
     noise = torch.randn(components.shape, generator=generator, device=generator.device).to(components.device)
     received = components + mask * noise * variance.sqrt()
+    if grids.share:
+        some, points = grids.draw(len(components), generator)
+        some = some.to(components.device)[:, None, None]
+        amplitude = (2 * sent.mean_power[:, None, None]).sqrt()  # of symbols of two components each
+        pairs, each = (components / amplitude).unflatten(2, (-1, 2)), relative.unflatten(2, (-1, 2))[..., 0]
+        seen, spread = over_grid(pairs, each, points, grids.gradient, noise.unflatten(2, (-1, 2)))
+        relative = torch.where(some, spread.repeat_interleave(2, dim=2), relative)
+        received = torch.where(some, mask * seen.flatten(2) * amplitude, received)
+        variance = sent.mean_power[:, None, None] * relative
     return Equalised(received, variance, effective_snr_db(relative, mask), sent.levels)

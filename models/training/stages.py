@@ -19,7 +19,7 @@ from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.pretrained import find_weights
 from simulator.models.training.data import ImageStore, training_batch
-from simulator.models.training.identity import describe
+from simulator.models.training.identity import Identity, describe
 from simulator.models.training.learner import LoopConfig
 from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
 from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
@@ -74,7 +74,7 @@ class LriscSystem(System):
                     title=f"LRISC, Algorithm 1, stage {entry.algorithm}",
                     make=partial(_make, entry, sizes, variant),
                     loop=entry.loop,
-                    identity=describe(identity),
+                    identity=_without_unused(describe(identity), entry.loss),
                     start=entry.start if isinstance(entry.start, int) else None,
                     release=config["name"] if number == len(config["stages"]) else None,
                     card=_card(network, entry, sent_fidelity, limits),
@@ -100,6 +100,13 @@ def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {section: config.get(section) or card.get(section) or {} for section in ("model", "variant")}
 
 
+def _without_unused(identity: Identity, loss: StageConfig) -> Identity:
+    """Without QAM grids a run is what it was before there were any, and goes on."""
+    return Identity(
+        {name: one for name, one in identity.options.items() if loss.qam or not name.startswith("loss.qam")}
+    )
+
+
 def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Sequence[str] = ()) -> list[str]:
     """The limits on a model card whose last stage was this one; before: those of the weights that it started from."""
     cbrs = " to ".join(str(Fraction(cbr).limit_denominator(1000)) for cbr in loss.cbr)
@@ -108,6 +115,8 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
         channel = (
             f"over AWGN for {1 - loss.fading:.0%} and Rayleigh or Rician fading for {loss.fading:.0%} of the images"
         )
+    if loss.qam:
+        channel += f", {loss.qam:.0%} of the images over QAM of {', '.join(map(str, loss.qam_points))} points,"
     trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
     if loss.psnr_end_only and before:
         alone = f"its PSNR end went on alone, {trained}"

@@ -20,6 +20,7 @@ from simulator.models.lrisc.signals import Aim, Latent, LatentEstimate
 from simulator.models.lrisc.unet import Condition
 from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.channel import cross
+from simulator.models.training.constellation import Grids
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.lessons import Lessons, draw_lessons
 from simulator.models.training.muon import parameter_groups
@@ -63,6 +64,7 @@ class StageConfig:
         maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; `coarse_maps`
             does not count then.
         fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
+        qam, qam_points, qam_gradient: share of images sent over QAM grids, and which (`Grids`).
         psnr_end_only: train only what the PSNR end alone uses (adapters, tokens), on squared error; images of the
             perception end stay the same, bit for bit.
         perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
@@ -86,6 +88,9 @@ class StageConfig:
     coarse_maps: float = 0.2
     maps_as_sent: bool = False
     fading: float = 0.0
+    qam: float = 0.0
+    qam_points: tuple[int, ...] = (16, 64, 256)
+    qam_gradient: str = "straight"
     psnr_end_only: bool = False
     perception_end_only: bool = False
     sent_fidelity: float = 0.0
@@ -98,6 +103,7 @@ class StageConfig:
         for name in ("clean_share", "coarse_maps", "fading"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
+        self.grids.check("'loss'")
         if not 0 < self.gamma <= 1:
             raise UserError(
                 f"'gamma' of 'loss' is {self.gamma}; it must be above 0 and at most 1 (the PSNR end is trained anyway)"
@@ -119,6 +125,11 @@ class StageConfig:
     def perceptual(self) -> PerceptualConfig:
         """What the perceptual distance is made of."""
         return PerceptualConfig(self.nets, self.structure, self.lattice)
+
+    @property
+    def grids(self) -> Grids:
+        """The QAM grids of the stage."""
+        return Grids(self.qam, self.qam_points, self.qam_gradient)
 
     @property
     def end(self) -> str:
@@ -188,7 +199,7 @@ class LriscTrainee:
             shape = (batch, levels[0].numel(), self.model.config.rate_levels[-1] // 2)
             strength = fading_strength(shape, config.fading, generator).repeat_interleave(2, dim=2)
         sent = self.model.send(latent.z, levels, aim)
-        return self.model.receive(cross(sent, snr_db, generator, strength), aim)
+        return self.model.receive(cross(sent, snr_db, generator, strength, config.grids), aim)
 
     def _reconstruction_loss(
         self, x: Tensor, estimate: LatentEstimate, lessons: Lessons, eta: float, generator: torch.Generator

@@ -47,6 +47,13 @@ class Quantiser:
         """All levels, ascending, float64 [levels]."""
         return (np.arange(self.levels) - (self.levels - 1) / 2) * self.step
 
+    @property
+    def log_prior(self) -> np.ndarray:
+        """Logarithm of the probability of each level for Gaussian values, float64 [levels]."""
+        levels = self.amplitudes
+        edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+        return np.log(np.maximum(np.diff([0.5 * (1 + erf(edge)) for edge in edges]), 1e-300))
+
 
 @cache
 def gaussian_quantiser(levels: int) -> Quantiser:
@@ -125,9 +132,7 @@ def posterior(
         complex64 [K] and float32 [K], the variance of both quadratures together.
     """
     quantiser = gaussian_quantiser(isqrt(points))
-    levels = quantiser.amplitudes
-    edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
-    log_prior = np.log(np.maximum(np.diff([0.5 * (1 + erf(edge)) for edge in edges]), 1e-300))
+    levels, log_prior = quantiser.amplitudes, quantiser.log_prior
     mean = np.empty(len(received), dtype=np.complex64)
     variance = np.empty(len(received), dtype=np.float32)
 
