@@ -76,9 +76,8 @@ def test_list_shows_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_bench_shows_the_same_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "cost", "--scheme", "bpg-ldpc"]) == 0
-    *_, heads, line = capsys.readouterr().out.splitlines()
-    assert heads.split()[:4] == ["scheme", "weights", "encoder:", "kMAC"]
-    assert line.split()[:3] == ["bpg-ldpc", "0", "0.00"]
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("bpg-ldpc", "weights", "kMAC/pixel", "CBR 1/16 and 10 dB"))
 
 
 def test_schemes_without_weights_are_left_out_and_said(

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from simulator.cli.arguments import add_json
-from simulator.cli.examples import add_examples
 from simulator.cli.costs import print_costs_of_all
+from simulator.cli.examples import add_examples
 from simulator.errors import UserError
 
 if TYPE_CHECKING:

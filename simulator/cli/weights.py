@@ -5,8 +5,8 @@ from typing import Any
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, add_precision, positive_int
-from simulator.cli.examples import add_examples
 from simulator.cli.costs import print_costs
+from simulator.cli.examples import add_examples
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
