@@ -33,7 +33,12 @@ _Z = 4.0  # standard deviations: a right installation fails one test in 16,000
 
 # Every released network, as a scheme that decodes with it, and the level of its lattice if it is known to have one.
 # A network that is trained without one loses its number here; the tests see to it.
-RELEASED_LATTICES: dict[str, float | None] = {"deepjscc": None, "lrisc": 85.0, "lrisc:gamma=0": 3.5}
+RELEASED_LATTICES: dict[str, float | None] = {
+    "deepjscc": None,
+    "lrisc": 85.0,
+    "lrisc:gamma=0": 3.5,
+    "lrisc:weights=lrisc-eyes": None,
+}
 LATTICE_CBRS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 LATTICE_SNR_DB = 0.0  # where patterns are strongest
 LATTICE_IMAGES = 3

@@ -224,7 +224,8 @@ def _card(card: dict[str, Any]) -> str:
         f"- **Trained:** {card['hours']:.1f} hours on {hardware['processor']}, {hardware['cores']} cores"
         + (f", {', '.join(hardware['gpus'])}" if hardware["gpus"] else ", no GPU"),
         f"- **Images:** {data['images']:,} (held out for validation: {data['held_out']}), list `{data['sha256'][:16]}`",
-        f"- **Weights:** {card['bytes'] / 2**20:.1f} MiB of fp16 safetensors, SHA-256 `{card['sha256'][:16]}`",
+        f"- **Weights:** {card['bytes'] / 2**20:.1f} MiB of fp16 safetensors, SHA-256 `{card['sha256'][:16]}`"
+        + (f", on top of those of `{card['base']['name']}`" if "base" in card else ""),
         f"- **Validation** ({card['measure']}): {_numbers(validation)}",
         *([f"- **Cost:** {_cost(card['cost'])}"] if "cost" in card else []),
         "",

@@ -1,4 +1,8 @@
-"""Released weights: half-precision safetensors, each with a model card that has its hash. Nothing is unpickled."""
+"""Released weights: half-precision safetensors, each with a model card that has its hash. Nothing is unpickled.
+
+A card may name a `base`: other released weights, by name and hash, from which these differ in some tensors. The file
+then holds these tensors alone.
+"""
 
 import hashlib
 import json
@@ -84,9 +88,10 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
         float32 state dict (integer tensors keep their type), and the card.
 
     Raises:
-        UserError: the file does not exist or does not match its card.
+        UserError: the file does not exist or does not match its card, or its base is not the one that the card means.
     """
     card = read_card(name, folder)
+    base = _load_base(card["base"], name, folder) if "base" in card else {}
     data = _read(f"{name}.safetensors", folder)
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise UserError(f"the weights '{name}' do not match the hash of their model card; install or export them again")
@@ -96,7 +101,17 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
         raise UserError(
             f"the weights '{name}' are not a safetensors file ({error}); install or export them again"
         ) from None
-    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}, card
+    own = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    return base | own, card
+
+
+def _load_base(base: Mapping[str, str], name: str, folder: Path | None) -> dict[str, torch.Tensor]:
+    """The weights that a card is based on: beside it, or among those that ship."""
+    beside = folder is not None and (folder / f"{base['name']}.json").is_file()
+    state, card = load_pretrained(base["name"], folder if beside else None)
+    if card["sha256"] != base["sha256"]:
+        raise UserError(f"the weights '{name}' are based on another version of '{base['name']}'; export them again")
+    return state
 
 
 def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:
@@ -146,19 +161,30 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
 
 
 def release(folder: Path, name: str, state: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> Path:
-    """Write weights as float16, and their card with the hash of that file; returns the weights' path."""
+    """Write weights as float16, and their card with the hash of that file; returns the weights' path.
+
+    Of weights whose card names a base, only the tensors that differ from it are written.
+    """
     half = {
         key: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for key, tensor in state.items()
     }
     if bad := [key for key, tensor in half.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
         raise UserError(f"weights '{bad[0]}' of '{name}' are not finite in half precision; train on or start again")
+    if "base" in card:
+        base = _load_base(card["base"], name, folder)
+        half = {key: tensor for key, tensor in half.items() if key not in base or not _equal(tensor, base[key])}
     data = save(half, metadata={"name": name})
     full_card = {"name": name, **card, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     path = folder / f"{name}.safetensors"
     write_atomically(path, data)
     write_atomically(folder / f"{name}.json", (json.dumps(full_card, indent=2) + "\n").encode())
     return path
+
+
+def _equal(half: torch.Tensor, loaded: torch.Tensor) -> bool:
+    """Whether a tensor to be released is one that was, which came back as float32."""
+    return half.shape == loaded.shape and bool((half.to(loaded.dtype) == loaded).all())
 
 
 def _read(file: str, folder: Path | None) -> bytes:

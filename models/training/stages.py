@@ -77,7 +77,7 @@ class LriscSystem(System):
                     identity=_without_unused(describe(identity), entry.loss),
                     start=entry.start if isinstance(entry.start, int) else None,
                     release=config["name"] if number == len(config["stages"]) else None,
-                    card=_card(network, entry, sent_fidelity, limits),
+                    card=_card(network, entry, sent_fidelity, limits) | _base(entry, started),
                     origin=origin,
                 )
             )
@@ -91,6 +91,16 @@ def _card(
     sent = entry.loss if sent_fidelity is None else replace(entry.loss, sent_fidelity=sent_fidelity)
     config = {**network, "snr_db": list(sent.snr_db), "sent_fidelity": sent.sent_fidelity}
     return {"system": "lrisc", "config": config, "known_limits": list(limits)}
+
+
+def _base(entry: _Entry, started: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Of weights that share all but the perception end with released ones: their file holds that end alone."""
+    if not entry.loss.perception_end_only or started is None:
+        return {}
+    if "base" in started:
+        return {"base": started["base"]}
+    shipped = isinstance(entry.start, str) and find_weights(entry.start, "lrisc").folder is None
+    return {"base": {"name": entry.start, "sha256": started["sha256"]}} if shipped else {}
 
 
 def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from simulator.errors import UserError
 from simulator.models.pretrained import Weights, build_network, find_weights, load_pretrained, read_card, release
@@ -36,6 +37,21 @@ def test_damage_is_noticed(released):
     (folder / "net.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         read_card("net", folder)
+
+
+def test_weights_with_a_base_hold_what_differs_from_it(released):
+    folder, state = released
+    base = {"name": "net", "sha256": read_card("net", folder)["sha256"]}
+    other = {**state, "count": torch.tensor([4]), "more": torch.ones(2)}
+    release(folder, "other", other, {"system": "test", "base": base})
+    assert set(load_file(folder / "other.safetensors")) == {"count", "more"}
+    loaded, _ = load_pretrained("other", folder)
+    assert loaded.keys() == other.keys()
+    assert torch.equal(loaded["weight"], state["weight"].half().float())
+    assert torch.equal(loaded["count"], other["count"])
+    release(folder, "net", {"weight": state["weight"] + 1}, {"system": "test"})
+    with pytest.raises(UserError, match="another version of 'net'"):
+        load_pretrained("other", folder)
 
 
 def test_absence_is_explained(tmp_path):

@@ -437,7 +437,11 @@ def test_a_stage_for_the_perception_end_grows_its_denoiser(tmp_path):
         ],
         "loop": {"steps": 1},
     }
-    (stage,) = LriscSystem().stages(config)
+    config["stages"].append({"algorithm": 3, "start": 1, "loss": {"perception_end_only": True}})
+    first, second = LriscSystem().stages(config)
+    assert first.card["base"] == second.card["base"]
+    assert first.card["base"] == {"name": "lrisc-compact", "sha256": read_card("lrisc-compact")["sha256"]}
+    stage = first
     assert stage.card["config"]["model"]["own_denoiser"] is True
     assert stage.card["config"]["sent_fidelity"] == 0.3
     assert stage.card["known_limits"][-1].startswith("its perception end went on alone")
