@@ -27,6 +27,7 @@ METHODS = {
     "bound": {"reconstruct": 3, "fingerprint": 0},
     "codec": {"encode": 2, "decode": 4},
     "metric": {"measure": 2, "fingerprint": 0},
+    "source codec": {"encode": 2, "decode": 2, "version": 0},
 }
 OPTIONAL = ("supports", "to", "compute_in", "inspect")
 
@@ -38,7 +39,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
     Raises:
         UserError: no such file or class, a file that cannot be imported, a class that is no scheme.
     """
-    made, digest, project = _load(options, _kind_of_scheme)
+    made, digest, project = load_class("torch", options, _kind_of_scheme)
     spec = ":".join(["torch", *options])
     if isinstance(made, SymbolCodec):
         with explained(f"{spec}: it cannot be told from others of its class"), project.entered():
@@ -55,14 +56,26 @@ def load_metric_from_file(*options: str) -> Metric:
     Raises:
         UserError: as `load_from_file` does.
     """
-    return _with_digest(*_load(options, lambda chosen: "metric"))
+    return _with_digest(*load_class("torch", options, lambda chosen: "metric"))
 
 
-def _load(options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any, str, Project]:
-    """What a class of a file makes of its options, the SHA-256 (hex) of all code that this takes, and where that is."""
-    spec = ":".join(["torch", *options])
+def load_class(name: str, options: tuple[str, ...], kind_of: Callable[[type], str]) -> tuple[Any, str, Project]:
+    """What a class of a file makes of its options.
+
+    Args:
+        name: of the plug-in, for messages.
+        options: FILE.py, CLASS, and what the class is given.
+        kind_of: which of `METHODS` a class must have.
+
+    Returns:
+        The object, the SHA-256 (hex) of all code that it takes, and where that is.
+
+    Raises:
+        UserError: no such file or class, a file that cannot be imported, a class without these methods.
+    """
+    spec = ":".join([name, *options])
     if len(options) < 2 or not options[0].endswith(".py"):
-        raise UserError(f"'{spec}' names no class; write torch:FILE.py:CLASS[:OPTION...]")
+        raise UserError(f"'{spec}' names no class; write {name}:FILE.py:CLASS[:OPTION...]")
     path, class_name, arguments = user_path(options[0]), options[1], options[2:]
     source = read_source(path)
     project = Project(path, source)

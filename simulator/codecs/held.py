@@ -9,12 +9,13 @@ import torch
 from torch.nn import Module
 
 from simulator.codecs.symbol import SymbolCodec, weights_digest
+from simulator.source import SourceCodec
 
 BARE = frozenset(vars(Module()))  # what torch itself keeps in a module
 MAX_DEPTH = 16
 
 
-def own_parts(codec: SymbolCodec) -> list[str]:
+def own_parts(codec: SymbolCodec | SourceCodec) -> list[str]:
     """What tells a codec from others of the same class: its weights, and what it says itself.
 
     Weights are modules, tensors and arrays on the object, and in lists, tuples and dictionaries on it; the same holds

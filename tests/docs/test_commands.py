@@ -59,6 +59,7 @@ WRITTEN = [
     ("docs/extend.md", "analog.py", '"""Uncoded analog transmission'),
     ("docs/extend.md", "gmsd.py", '"""Gradient magnitude'),
     ("docs/extend.md", "network.py", '"""A convolutional codec'),
+    ("docs/extend.md", "dct.py", '"""An image codec: 8 x 8'),
 ]
 
 
