@@ -4,7 +4,6 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from simulator.channels import load_channel
