@@ -9,8 +9,15 @@ from simulator.spec.options import Choice
 CHROMA = Choice(("444", "420"), "chroma sampling")
 BEST_CHROMA = Choice(("best", "444", "420"), "chroma sampling; best takes the one with the smaller error")
 
+# The committed figures have whole QPs; the finer ones become the default when all figures are made again.
+QP = Choice(("whole", "mixed"), "one QP, or the next finer one on a part of the picture, which fills the budget")
+
 bpg_ldpc, bpg_capacity = chain_and_bound(
-    "bpg", "BPG", lambda chosen: BpgCodec(chosen["chroma"]), {"chroma": CHROMA}, Places(chain=1, bound=4, opening=2)
+    "bpg",
+    "BPG",
+    lambda chosen: BpgCodec(chosen["chroma"], fill=chosen["qp"] == "mixed"),
+    {"chroma": CHROMA, "qp": QP},
+    Places(chain=1, bound=4, opening=2),
 )
 jpeg_ldpc, jpeg_capacity = chain_and_bound(
     "jpeg", "JPEG", lambda chosen: Jpeg(chosen["chroma"]), {"chroma": BEST_CHROMA}

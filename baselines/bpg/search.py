@@ -23,25 +23,26 @@ class Encoded:
     finer: int = 0
 
 
-def encode_to_size(rgb: npt.NDArray[np.uint8], max_bytes: int, chroma: str = "444") -> Encoded:
+def encode_to_size(rgb: npt.NDArray[np.uint8], max_bytes: int, chroma: str = "444", *, fill: bool = True) -> Encoded:
     """Encodes with the smallest QP whose file has at most max_bytes bytes, and fills what is left.
 
     The next finer QP on a part of the picture takes the file to within 0.4 % of max_bytes, where the picture has
     enough quantisation groups (`simulator.source.search`).
 
     rgb, chroma: as for `encode`.
+    fill: False leaves the rest of max_bytes empty.
     Raises:
         BpgDoesNotFit: even QP 51 needs more than max_bytes.
         BpgError: as `encode`.
     """
     check_image(rgb, chroma)
     height, width = rgb.shape[:2]
-    shares = _shares(rgb)
+    shares, steps = _shares(rgb), _STEPS if fill else 1
 
     def setting(level: int) -> tuple[int, int]:
         """QP and finer groups; levels count from the coarsest QP up."""
-        qps, step = divmod(level, _STEPS)
-        return MAX_QP - qps, int(np.searchsorted(shares, step / _STEPS, side="right")) if step else 0
+        qps, step = divmod(level, steps)
+        return MAX_QP - qps, int(np.searchsorted(shares, step / steps, side="right")) if step else 0
 
     def encode_level(level: int) -> bytes:
         qp, finer = setting(level)
@@ -49,10 +50,10 @@ def encode_to_size(rgb: npt.NDArray[np.uint8], max_bytes: int, chroma: str = "44
 
     # Photographs take half a bit per pixel at QP 34; six QPs double the step of the quantiser and halve the file.
     ladder = Ladder(
-        *(0, _STEPS * (MAX_QP - MIN_QP), _STEPS * (MAX_QP - 34)),
-        log2_bytes_per_level=0.17 / _STEPS,
-        stride=_STEPS,
-        tolerance=_TOLERANCE,
+        *(0, steps * (MAX_QP - MIN_QP), steps * (MAX_QP - 34)),
+        log2_bytes_per_level=0.17 / steps,
+        stride=steps,
+        tolerance=_TOLERANCE if fill else 0.0,
     )
     try:
         found = finest_that_fits(encode_level, max_bytes, height * width, ladder)

@@ -13,9 +13,9 @@ class BpgCodec(SourceCodec):
 
     name = "BPG"
 
-    def __init__(self, chroma: str = "444") -> None:
-        """chroma: "444" or "420"."""
-        self._chroma = chroma
+    def __init__(self, chroma: str = "444", fill: bool = True) -> None:
+        """chroma: "444" or "420"; fill: as for `encode_to_size`."""
+        self._chroma, self._fill = chroma, fill
 
     def version(self) -> str:
         """Names x265's build and our own part."""
@@ -23,7 +23,7 @@ class BpgCodec(SourceCodec):
 
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
         """As `SourceCodec.encode`."""
-        return encode_to_size(rgb, max_bytes, self._chroma).data
+        return encode_to_size(rgb, max_bytes, self._chroma, fill=self._fill).data
 
     def decode(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """As `SourceCodec.decode`; the file has its own size."""

@@ -56,6 +56,14 @@ def test_the_finest_quantiser_that_fits(seed: int, chroma: str) -> None:
         assert found.qp == 0 or sizes[found.qp - 1] > budget
 
 
+def test_without_filling_it_is_a_whole_qp() -> None:
+    image = photo(3)
+    for budget in (500, 900, 1700):
+        found = bpg.encode_to_size(image, budget, fill=False)
+        assert found.finer == 0
+        assert len(bpg.encode(image, found.qp)) <= budget < len(bpg.encode(image, found.qp - 1))
+
+
 def test_the_budget_is_filled() -> None:
     """A finer QP on a part of the picture: at whole QPs 5 % of a budget stay unused on average."""
     image = photo(7, side=192)
