@@ -13,6 +13,7 @@ from simulator.analysis.plots import Write
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
 from simulator.disk import write_atomically
+from simulator.experiments.pictures import names_of
 from simulator.images.pixels import to_uint8
 from simulator.link import Bound, Scheme, load_scheme, on_device, transmit
 from simulator.results.rows import Row
@@ -52,7 +53,8 @@ def draw_crops(
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of = cache(lambda name: on_device(load_scheme(name), config.device, config.precision))
+    specs = {name: spec for spec, name in names_of(config, results).items()}
+    scheme_of = cache(lambda name: on_device(load_scheme(specs[name]), config.device, config.precision))
     groups: dict[tuple[str, str, float], dict[float, list[Row]]] = {}
     for row in results.rows:
         if row.realisation == 0:

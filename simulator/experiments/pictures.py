@@ -39,6 +39,12 @@ class Strip:
     caption: str
 
 
+def names_of(config: SweepConfig, results: Results) -> dict[str, str]:
+    """What results call each scheme, by its specification in their configuration: it may be spelt otherwise there."""
+    names = results.meta["names"]
+    return dict(zip(config.schemes or names, names.values(), strict=True))
+
+
 def draw_pictures(
     config: SweepConfig, results: Results, folder: Path, name: str, write: Write = write_atomically
 ) -> list[Path]:
@@ -58,7 +64,8 @@ def draw_pictures(
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of = cache(lambda name: on_device(load_scheme(name), config.device, config.precision))
+    specs = {name: spec for spec, name in names_of(config, results).items()}
+    scheme_of = cache(lambda name: on_device(load_scheme(specs[name]), config.device, config.precision))
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in results.rows:
         if row.realisation == 0:

@@ -29,7 +29,7 @@ from simulator.experiments.complexity import draw_complexity
 from simulator.experiments.crops import draw_crops
 from simulator.experiments.peaks import TABLE as PEAKS_TABLE
 from simulator.experiments.peaks import draw_peaks
-from simulator.experiments.pictures import draw_pictures
+from simulator.experiments.pictures import draw_pictures, names_of
 from simulator.experiments.read import Experiment
 from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
@@ -90,12 +90,13 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
     _remove(experiment.name, written)  # of an earlier version of the experiment, which may have asked for more
     points, directions = summarise(rows), results.meta.get("directions")
-    labels = {results.meta["names"].get(spec): label for spec, label in experiment.labels.items()}
+    names = names_of(experiment.grid, results)
+    labels = {names[spec]: label for spec, label in experiment.labels.items() if spec in names}
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
     tables |= {"table.md": quality_markdown(experiment.title, points, labels, directions)}
     tables |= {"bill.csv": bills_csv(bills(rows))}
     if experiment.reference:
-        reference = results.meta["names"][experiment.reference]
+        reference = names[experiment.reference]
         tables |= {"differences.csv": differences_csv(differences(rows, reference))}
         if deltas := bd_rates(rows, reference, directions=directions):
             tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
@@ -103,7 +104,6 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     with spared(written.notify):
-        names = results.meta["names"]  # a scheme may be spelt otherwise in the file
         figures = (replace(one, schemes=tuple(names[spec] for spec in one.schemes)) for one in experiment.figures)
         drawn = replace(experiment, figures=tuple(figures))
         _draw_curves(drawn, source_of(results), folder, labels, written.write)

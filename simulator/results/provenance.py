@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ PACKAGES = (
 )
 VERSIONS = ("program", "commit", "python", "packages")
 ENVIRONMENT = (*VERSIONS, "machine", "command", "date")  # keys of `environment`
+_PLACED = re.compile(r"(?<=[:=,])[/~][^:,]*")  # an absolute path in a specification
+_QUOTED = re.compile(r"(?<![\w./~])~?/[^\s/:'\"]+(/[^\s/:'\"]+)+")
 HOW_IT_IS_RUN = {"workers", "batch", "executor", "gpus_per_task", "timeout_s"}  # of a configuration; no result changes
 
 
@@ -123,8 +126,23 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def without_place(argument: str) -> str:
-    """The argument, or `--option=value`, with the last part only of an absolute path, or of one below a home folder."""
+def without_place(argument: str, depth: int = 1) -> str:
+    """The argument with the last parts only of absolute paths and of those below a home folder.
+
+    Args:
+        argument: a path, `--option=value`, or specifications with paths in them, such as `torch:/home/me/codec.py:Codec`.
+        depth: how many parts of a path to keep.
+    """
     option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
-    placed = Path(value).is_absolute() or value.startswith("~")
-    return readable(option + equals + (Path(value).name if placed else value))
+    if Path(value).is_absolute() or value.startswith("~"):
+        return readable(option + equals + _last_parts(value, depth))
+    return readable(option + equals + _PLACED.sub(lambda found: _last_parts(found[0], depth), value))
+
+
+def without_places(text: str) -> str:
+    """A text, such as an error's, with the last part only of every absolute path of several parts."""
+    return _QUOTED.sub(lambda found: _last_parts(found[0], 1), text)
+
+
+def _last_parts(path: str, depth: int) -> str:
+    return "/".join([one for one in path.split("/") if one][-depth:]) or path

@@ -121,6 +121,13 @@ class Store:
             entries = [(name, json.dumps(value)) for name, value in meta.items()]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", entries)
 
+    def rename(self, schemes: Mapping[str, str]) -> None:
+        """Change what rows call their scheme, by key."""
+        if schemes:
+            with self._transaction() as connection:
+                entries = [(name, key, name) for key, name in schemes.items()]
+                connection.executemany("UPDATE rows SET scheme = ? WHERE key = ? AND scheme != ?", entries)
+
     def finished(self) -> set[str]:
         """Keys of the plan's finished rows, without faults, which are retried."""
         with explained(self.folder):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from simulator.results.rows import PUBLIC_COLUMNS, SUMMARY_COLUMNS
 from simulator.results.written import is_listed
 from simulator.spec.plugins import SCHEMES, declarations, standard_schemes
 
+MAX_DEPTH = 32  # of folders that tell two files apart
 Named = TypeVar("Named", Channel, Scheme | Bound)
 
 
@@ -77,7 +79,9 @@ class SweepConfig:
         kind = self.executor.partition(":")[0]  # the address of the cluster is private
         by_cbr = {str(cbr): snrs for cbr, snrs in self.cbr_snrs_db.items()}
         record = asdict(self) | {"cbrs": [str(cbr) for cbr in self.cbrs], "cbr_snrs_db": by_cbr, "executor": kind}
-        return record | {"images": without_place(self.images)}
+        own = {without_place(spec): snrs for spec, snrs in self.own_snrs_db.items()}
+        placed = {name: [without_place(spec) for spec in record[name]] for name in ("schemes", "metrics")}
+        return record | placed | {"images": without_place(self.images), "own_snrs_db": own}
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,16 @@ class Inputs:
     lpips: str
     lpips_fingerprint: str
     metrics: dict[str, Metric] = field(default_factory=dict)
+
+    @cached_property
+    def shown(self) -> dict[str, str]:
+        """What results call each scheme, by its specification and name: paths lose folders that tell nothing apart."""
+        texts = {*self.schemes, *(scheme.name for scheme in self.schemes.values())}
+        for depth in range(1, MAX_DEPTH):
+            shown = {text: without_place(text, depth) for text in texts}
+            if len(set(shown.values())) == len(texts):
+                return shown
+        return {text: text for text in texts}
 
 
 def load_inputs(config: SweepConfig, notify: Callable[[str], None]) -> Inputs:

@@ -101,12 +101,12 @@ def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) ->
 
 def meta(config: SweepConfig, inputs: Inputs) -> dict[str, Any]:
     """Metadata of the results, JSON-serialisable."""
-    schemes = inputs.schemes.values()
+    schemes, shown = inputs.schemes.values(), inputs.shown
     return {
         "config": config.record(),
-        "schemes": {scheme.name: scheme.fingerprint() for scheme in schemes},
-        "names": {spec: scheme.name for spec, scheme in inputs.schemes.items()},
-        "bounds": [scheme.name for scheme in schemes if isinstance(scheme, Bound)],
+        "schemes": {shown[scheme.name]: scheme.fingerprint() for scheme in schemes},
+        "names": {shown[spec]: shown[scheme.name] for spec, scheme in inputs.schemes.items()},
+        "bounds": [shown[scheme.name] for scheme in schemes if isinstance(scheme, Bound)],
         "lpips": {"net": inputs.lpips, "fingerprint": inputs.lpips_fingerprint},
         "channels": [channel_identity(channel) for channel in inputs.channels.values()],
         "metrics": {metric.name: metric.fingerprint() for metric in inputs.metrics.values()},

@@ -18,7 +18,15 @@ from simulator.images import NamedImage
 from simulator.metrics import MS_SSIM_MIN_SIDE
 from simulator.results.gallery import Gallery, Keeper
 from simulator.results.outputs import ROWS_ONLY, Outputs
-from simulator.results.provenance import PROVENANCE, describes, environment, read_provenance, same_environment
+from simulator.results.provenance import (
+    PROVENANCE,
+    describes,
+    environment,
+    read_provenance,
+    same_environment,
+    without_places,
+)
+from simulator.results.rows import Row
 from simulator.results.store import Results, Store
 from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written
@@ -84,6 +92,7 @@ class _Sweep:
         """Store the plan, remove outdated outputs, and return the missing rows."""
         store, gallery, description = self.store, self.keeper.gallery, meta(self.config, self.inputs)
         store.set_plan([row.key for row in self.planned], description)
+        store.rename(self._renamed())
         with explained(store.folder):
             if self.keeper.wanted:
                 gallery.add_sources(self.inputs.images)
@@ -119,6 +128,7 @@ class _Sweep:
             try:
                 with closing(executor.run(make_worker, tasks(config, self.inputs, missing))) as arriving:
                     for outcomes in arriving:
+                        outcomes = [replace(one, row=self._as_shown(one.row)) for one in outcomes]
                         _write(outcomes, self.store, self.keeper)
                         _tell_faults(outcomes, broken, self.notify)
                         _tell_late(outcomes, late, self.notify)
@@ -140,6 +150,17 @@ class _Sweep:
         with explained(self.store.folder):
             outputs.write(results, self.written)
         return results
+
+    def _as_shown(self, row: Row) -> Row:
+        """The row without folders of the user in its scheme's name and its fault."""
+        fault = None if row.fault is None else without_places(row.fault)
+        return replace(row, scheme=self.inputs.shown[row.scheme], fault=fault)
+
+    def _renamed(self) -> dict[str, str]:
+        """By key of a planned row what results call its scheme, where that is not its name."""
+        names = {spec: scheme.name for spec, scheme in self.inputs.schemes.items()}
+        shown = {spec: self.inputs.shown[name] for spec, name in names.items() if self.inputs.shown[name] != name}
+        return {row.key: shown[row.scheme] for row in self.planned if row.scheme in shown}
 
     def _without_picture(self) -> set[str]:
         """Keys of the finished rows that should have a picture and have none."""
