@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         paths = [
             str(p)
             for one in choose_experiments(args.experiments)
-            for p in redraw(one, (args.out or Path("results")) / one.name)
+            for p in redraw(one, (args.out or Path("results")) / one.name, arguments.note)
         ]
         print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
         return 0

@@ -22,7 +22,6 @@ from simulator.analysis.tables import (
     quality_markdown,
     summary_csv,
 )
-from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.experiments.complexity import TABLE as COMPLEXITY_TABLE
 from simulator.experiments.complexity import draw_complexity
@@ -34,7 +33,7 @@ from simulator.experiments.read import Experiment
 from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
-from simulator.results.written import Written
+from simulator.results.written import Written, written_in
 from simulator.sweep import Outputs, run_sweep
 from simulator.sweep.inputs import load_inputs
 
@@ -128,14 +127,15 @@ def _draw_curves(
     ]
 
 
-def redraw(experiment: Experiment, folder: Path) -> list[Path]:
+def redraw(experiment: Experiment, folder: Path, notify: Callable[[str], None] = print) -> list[Path]:
     """Draw the curves of an experiment anew from what its folder holds, and compute nothing.
 
-    Figures of these names are replaced. Pictures are left as they are, as they need the schemes.
+    Figures that the program wrote are replaced. Pictures are left as they are, as they need the schemes.
 
     Args:
         experiment: which figures there are, and what they call the schemes.
         folder: its results; a `summary.csv` is enough.
+        notify: receives a one-line note when a figure of somebody else is renamed.
 
     Returns:
         The files written.
@@ -144,4 +144,6 @@ def redraw(experiment: Experiment, folder: Path) -> list[Path]:
         UserError: the folder has no results.
     """
     with explained(folder):
-        return _draw_curves(experiment, load_source(folder), folder, experiment.labels, write_atomically)
+        source = load_source(folder)
+        with written_in(folder, notify) as written:
+            return _draw_curves(experiment, source, folder, experiment.labels, written.write)

@@ -13,11 +13,10 @@ from PIL import Image
 
 from simulator.images import NamedImage
 from simulator.results.rows import Row
-from simulator.results.written import Written
+from simulator.results.written import PICTURES, Written
 
 KEEP = ("none", "best", "all")
-FOLDER = "images"  # in a results folder
-SOURCES = "sources"  # in FOLDER
+SOURCES = "sources"  # in PICTURES
 
 
 def encode_png(rgb: np.ndarray) -> bytes:
@@ -32,7 +31,7 @@ class Gallery:
 
     def __init__(self, results: Path, written: Written | None = None) -> None:
         """results: the folder; written: what writes and deletes there, None to read only."""
-        self.folder, self._written = results / FOLDER, written
+        self.folder, self._written = results / PICTURES, written
 
     def path(self, key: str) -> Path:
         """Path of a row's picture, if it was kept."""

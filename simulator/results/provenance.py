@@ -130,7 +130,7 @@ def without_place(argument: str, depth: int = 1) -> str:
     """The argument with the last parts only of absolute paths and of those below a home folder.
 
     Args:
-        argument: a path, `--option=value`, or specifications with paths in them, such as `torch:/home/me/codec.py:Codec`.
+        argument: a path, `--option=value`, or specifications with paths in them (`torch:/home/me/codec.py:Codec`).
         depth: how many parts of a path to keep.
     """
     option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)

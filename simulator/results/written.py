@@ -1,23 +1,26 @@
 """List of the files that this program wrote to a results folder; it deletes and replaces no others.
 
-The database lists every file by its path in the folder and the SHA-256 of its content. A file whose content is not
-listed belongs to somebody else, or was changed by somebody: it is never deleted, and it keeps its content under another
-name when the program needs its place.
+The database lists every file by its path in the folder and the SHA-256 of its content; in a folder without its database
+`provenance.json` does. A file whose content is not listed belongs to somebody else, or was changed by somebody: it is
+never deleted, and it keeps its content under another name when the program needs its place.
 """
 
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from simulator.disk import write_atomically
+from simulator.results.provenance import PROVENANCE, read_provenance
+from simulator.results.seal import proven, sealed
 
 TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT, sha256 TEXT, PRIMARY KEY (path, sha256)) WITHOUT ROWID"
 DATABASE = "results.sqlite"
+PICTURES = "images"  # folder of kept reconstructions and their sources
 OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": 30}  # autocommit
 
 
@@ -50,6 +53,19 @@ class Written:
                 self._set_aside(path)
         self._connection.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (self._name(path), digest))
         write_atomically(path, data)
+
+    def write_provenance(self, record: Mapping[str, Any]) -> None:
+        """Write the folder's provenance, which proves what else was written, but for the many kept pictures."""
+        entries = self._connection.execute("SELECT path, sha256 FROM files WHERE path NOT LIKE ?", (f"{PICTURES}/%",))
+        listed = {str(name): str(digest) for name, digest in entries if name != PROVENANCE and _stays_inside(name)}
+        present = {name: _sha256(self.folder / name) for name in listed}
+        files = {name: there for name, there in present.items() if there and self._lists(self.folder / name, there)}
+        self.write(self.folder / PROVENANCE, sealed(record, files))
+
+    def adopt(self) -> None:
+        """List what the folder's provenance proves, so that files that came without a database can be replaced."""
+        entries = [entry for entry in proven(self.folder).items() if _stays_inside(entry[0])]
+        self._connection.executemany("INSERT OR IGNORE INTO files VALUES (?, ?)", entries)
 
     def remove(self, *patterns: str) -> None:
         """Delete the listed files whose path in the folder matches a pattern, such as `figures/*`."""
@@ -101,12 +117,22 @@ def written_in(folder: Path, notify: Callable[[str], None]) -> Iterator[Written]
             connection.execute(TABLE)
             entries = [(name, digest) for name, digests in listed_files(folder).items() for digest in digests]
             connection.executemany("INSERT INTO files VALUES (?, ?)", entries)
-        yield Written(folder, connection, notify)
+        written = Written(folder, connection, notify)
+        yield written
+        if proven(folder):  # a replaced file has another hash
+            written.adopt()
+            written.write_provenance(read_provenance(folder))
 
 
 def listed_files(folder: Path) -> dict[str, set[str]]:
-    """The SHA-256 of all contents that a folder's database lists, by path; none if it is no database of ours."""
-    path = folder / DATABASE
+    """The SHA-256 of all contents that a folder's database or provenance lists, by path; none if they are not ours."""
+    proof = {name: {digest} for name, digest in proven(folder).items() if _stays_inside(name)}
+    for name, digests in _listed_in_database(folder / DATABASE).items():
+        proof.setdefault(name, set()).update(digests)
+    return proof
+
+
+def _listed_in_database(path: Path) -> dict[str, set[str]]:
     for mode in ("mode=ro", "immutable=1") if path.is_file() else ():  # the second for a folder that is read-only
         with suppress(sqlite3.Error, OSError):
             listed: dict[str, set[str]] = {}

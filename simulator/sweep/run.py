@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from simulator.devices import resolve_precision
-from simulator.disk import json_text
 from simulator.errors import UserError
 from simulator.images import NamedImage
 from simulator.metrics import MS_SSIM_MIN_SIDE
@@ -72,7 +71,7 @@ def run_sweep(
         sweep = _Sweep(config, inputs, planned, store, written, keeper, notify, progress)
         missing = sweep.prepare(outputs)
         sweep.execute(missing)
-        return sweep.finish(outputs)
+        return sweep.finish(outputs, renewed=bool(missing))
 
 
 @dataclass(frozen=True)
@@ -141,14 +140,17 @@ class _Sweep:
             without_picture = self._without_picture()
             missing = [row for row in self.planned if row.key in without_picture]
 
-    def finish(self, outputs: Outputs) -> Results:
-        """Make the outputs of all finished rows."""
+    def finish(self, outputs: Outputs, renewed: bool) -> Results:
+        """Make the outputs of all finished rows; `renewed` if some of them are new."""
         results = self.store.results()
         if results.faults:
             broken_rows = f"{results.faults} of {len(results.rows)} rows are faults, scored as outages"
             self.notify(f"{broken_rows}; rerun the same command to retry them")
         with explained(self.store.folder):
+            if renewed:
+                outputs.remove(self.written)  # what came without a database, and is not written again
             outputs.write(results, self.written)
+            self.written.write_provenance(read_provenance(self.store.folder))
         return results
 
     def _as_shown(self, row: Row) -> Row:
@@ -183,8 +185,8 @@ def _write_provenance(
     """Record the environment of this run, and that of kept rows that another environment made."""
     now = environment()
     earlier = store.begin(now, read_provenance(store.folder), kept)
-    record = meta | now | {"retried_tasks": 0, "earlier": earlier}
-    written.write(store.folder / PROVENANCE, json_text(record).encode())
+    written.adopt()  # what came without a database stays until it is replaced
+    written.write_provenance(meta | now | {"retried_tasks": 0, "earlier": earlier})
     if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):
         notify(
             f"{others} of the rows come from another commit or other versions (see {PROVENANCE}); "
@@ -231,8 +233,7 @@ def _tell_late(outcomes: Sequence[Outcome], known: set[str], notify: Callable[[s
 def _record_retries(written: Written, count: int, notify: Callable[[str], None]) -> None:
     notify(f"{count} units of work were retried because their workers died or hung")
     with explained(written.folder):
-        record = read_provenance(written.folder) | {"retried_tasks": count}
-        written.write(written.folder / PROVENANCE, json_text(record).encode())
+        written.write_provenance(read_provenance(written.folder) | {"retried_tasks": count})
 
 
 def choose_executor(config: SweepConfig, num_rows: int, notify: Callable[[str], None]) -> Executor:

@@ -142,6 +142,72 @@ def test_plot_and_report_replace_only_their_own_files(kept_results, tmp_path, ca
     assert [data for path, data in contents(target).items() if "earlier" in path.name] == [b"mine"]
 
 
+@pytest.fixture
+def published(config, tmp_path):
+    """A folder as it is published: the files of a sweep without their database."""
+    folder = tmp_path / "published"
+    run_sweep(replace(config, keep_images="none"), folder, notify=quietly)
+    for path in folder.glob(f"{DATABASE}*"):
+        path.unlink()
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {".lock", DATABASE}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_files_that_came_without_their_database_are_replaced_where_provenance_proves_them(config, published, fresh):
+    before, notes = contents(published), []
+    larger = replace(config, snrs_db=(0.0, 3.0, 4.0), keep_images="none")
+    run_sweep(larger, published, fresh=fresh, notify=notes.append)
+    assert not any("is kept as" in note for note in notes)
+    assert names(published) == {path.relative_to(published).as_posix() for path in before} - {".lock"}
+    assert (published / "summary.csv").read_text().count("\n") == 4
+    run_sweep(replace(larger, snrs_db=(1.0, 2.0)), published, notify=notes.append)
+    assert not any("is kept as" in note for note in notes)
+
+
+def test_an_interrupted_sweep_leaves_what_came_without_a_database(config, published, monkeypatch):
+    table = (published / "summary.csv").read_bytes()
+
+    def interrupted(self, missing):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simulator.sweep.run._Sweep.execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(replace(config, snrs_db=(3.0,)), published, notify=quietly)
+    assert (published / "summary.csv").read_bytes() == table
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("edited", ["summary.csv", "provenance.json", "figures/mine.png"])
+def test_provenance_proves_no_file_that_was_edited(config, published, edited):
+    mine = published / edited
+    mine.parent.mkdir(exist_ok=True)
+    content = (mine.read_bytes() if mine.exists() else b"").replace(b"toy", b"TOY") + b" "
+    mine.write_bytes(content)
+    run_sweep(replace(config, snrs_db=(0.0, 3.0, 4.0), keep_images="none"), published, notify=quietly)
+    assert content in contents(published).values()
+    aside = {name for name in names(published) if "earlier" in name}
+    assert (
+        aside
+        == {
+            "summary.csv": {"summary.earlier-1.csv"},
+            # What proves nothing any more leaves the others unproven too.
+            "provenance.json": {"provenance.earlier-1.json", "summary.earlier-1.csv"},
+            "figures/mine.png": set(),
+        }[edited]
+    )
+
+
+def test_figures_that_are_drawn_again_are_proven_again(config, published):
+    assert main(["plot", str(published), "--format", "png", "--style", "paper"]) == 0
+    drawn = names(published)
+    run_sweep(replace(config, snrs_db=(0.0, 3.0, 4.0), keep_images="none"), published, notify=quietly)
+    assert names(published) == drawn
+
+
 def test_a_database_from_elsewhere_names_no_file_outside_its_folder(tmp_path):
     victim = tmp_path / "thesis.txt"
     victim.write_bytes(b"years")

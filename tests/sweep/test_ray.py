@@ -63,8 +63,19 @@ def _actors():
     return found
 
 
+@pytest.fixture
+def foreign_folder(tmp_path, monkeypatch):
+    """The current folder is somebody's project, whose packages have the names of ours; Ray looks there first."""
+    for name in ("models", "baselines", "experiments"):
+        package = tmp_path / "project" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise SystemExit('a foreign package was imported')\n")
+    monkeypatch.chdir(tmp_path / "project")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.usefixtures("foreign_folder")
 def test_a_cluster_gives_the_same_rows_although_an_actor_is_killed(config, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("TOY_SECONDS", "0.2")
     run_sweep(config, tmp_path / "here", notify=lambda note: None)
