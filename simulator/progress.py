@@ -41,8 +41,8 @@ class Pace:
 
     @property
     def rows_per_second(self) -> float | None:
-        """None before the first rows."""
-        if self._start is None or self._first is None:
+        """None until rows have come after the first ones, whose time is mostly that of imports."""
+        if self._start is None or self._first is None or self._last == self._first:
             return None
         # The first rows take seconds of imports. That matters for many short rows, which soon give a pace of their own;
         # of long ones, which come in groups, the start is all that is known for a while.
@@ -53,7 +53,7 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Counts down between two updates; None before the first rows."""
+        """Counts down between two updates; None as long as there is no pace."""
         if (speed := self.rows_per_second) is None:
             return None
         then, done = self._last

@@ -28,16 +28,19 @@ def test_the_time_left_is_right_within_a_fifth(seconds: float, workers: int, unt
     assert pace.seconds_left == pytest.approx(left, rel=0.2, abs=seconds)
 
 
-def test_it_counts_down_between_rows_and_is_unknown_before_the_first() -> None:
+def test_it_counts_down_between_rows_and_is_unknown_while_all_time_may_be_imports() -> None:
     now = 0.0
     pace = Pace(lambda: now)
     pace.update(5, 10)  # five rows of an earlier run
     assert pace.seconds_left is None
     now = 30.0
     pace.update(6, 10)
-    assert pace.seconds_left == pytest.approx(4 * 30)
-    now = 45.0
-    assert pace.seconds_left == pytest.approx(4 * 30 - 15)
+    assert pace.seconds_left is None
+    now = 60.0
+    pace.update(7, 10)
+    assert pace.seconds_left == pytest.approx(3 * 30)
+    now = 75.0
+    assert pace.seconds_left == pytest.approx(3 * 30 - 15)
 
 
 def test_durations_are_said_in_few_words() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from simulator.analysis.drawings import Choice, Curve, Drawing, Source
 from simulator.analysis.looks import looks_of
+from simulator.analysis.missing import unmeasured
 from simulator.analysis.statistics import METRICS, Estimate, Point, further_names, summarise
 from simulator.analysis.words import scheme_words, value_words
 from simulator.errors import UserError
@@ -23,7 +24,9 @@ def source_of(results: Results) -> Source:
     backbones = frozenset({results.meta.get("lpips", {}).get("net", "none")} - {"none"})
     meta = results.meta
     points = summarise(results.rows)
-    return Source(results.folder.name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}))
+    return Source(
+        results.folder.name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta)
+    )
 
 
 def column_named(name: str, points: Sequence[Point]) -> str:

@@ -17,6 +17,7 @@ class Source:
         bounds: names of the schemes that are bounds.
         backbones: networks of LPIPS.
         directions: of metrics that the program does not know, by name: whether higher is better.
+        missing: metrics that were asked for and could not be measured.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Source:
     bounds: Sequence[str] = ()
     backbones: frozenset[str] = frozenset()
     directions: Mapping[str, bool] = field(default_factory=dict)
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from simulator.analysis.curves import source_of
 from simulator.analysis.drawings import Source
+from simulator.analysis.missing import unmeasured
 from simulator.analysis.outputs import SUMMARY
 from simulator.analysis.statistics import METRICS, SUMMARY_COLUMNS, Estimate, Point
 from simulator.errors import UserError
@@ -56,7 +57,9 @@ def load_source(folder: Path) -> Source:
     except (TypeError, ValueError) as error:
         raise UserError(f"'{path}' line {reader.line_num}: {error}; run the sweep again to rewrite it") from None
     backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
-    return Source(folder.resolve().name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}))
+    return Source(
+        folder.resolve().name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta)
+    )
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

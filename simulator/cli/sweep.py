@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from simulator.sweep.executors import single_threaded
 
     single_threaded()
+    from simulator.analysis.missing import missing_metrics
     from simulator.analysis.outputs import FIGURES, SUMMARY, SUMMARY_AND_FIGURES
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table, to_json
@@ -97,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         drawn = any((args.out / FIGURES).glob("*-vs-*"))  # a single SNR and CBR make no curve
         figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, because they need several SNRs or CBRs"
         print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, {figures}")
+        for missing in missing_metrics(results):
+            print(f"missing: {missing}")
         if results.unplanned:
             print(
                 f"{results.unplanned} rows of other sweeps are kept in this folder; rerun their commands to show them"

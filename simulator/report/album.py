@@ -90,6 +90,8 @@ def make_album(shots: Sequence[Shot], sources: dict[int, Path], budget: float) -
     if not shots or sum(path.stat().st_size for path in files) * BASE64 <= budget:
         whole = {path: _png(path) for path in files}
         return _album(shots, sources, whole, None, len(images), len(conditions))
+    if (lossless := _without_loss(files, budget)) is not None:
+        return _album(shots, sources, lossless, None, len(images), len(conditions))
     made = {path: _webp(path) for path in _spread(files, SAMPLE)}
     chosen: Sequence[Shot] = shots
     for _ in range(ROUNDS):  # what was chosen tells better what fits than a sample does
@@ -163,7 +165,17 @@ def _png(path: Path) -> tuple[str, bytes]:
     return "image/png", path.read_bytes()
 
 
-def _webp(path: Path) -> tuple[str, bytes]:
+def _without_loss(files: Sequence[Path], budget: float) -> dict[Path, tuple[str, bytes]] | None:
+    """All files as lossless WebP, about three quarters of a PNG; None if they do not fit either."""
+    sample = _spread(files, SAMPLE)
+    share = sum(len(_webp(path, True)[1]) for path in sample) / sum(path.stat().st_size for path in sample)
+    if share * sum(path.stat().st_size for path in files) * BASE64 > budget:
+        return None
+    made = {path: _webp(path, True) for path in files}
+    return made if sum(len(data) for _, data in made.values()) * BASE64 <= budget else None
+
+
+def _webp(path: Path, lossless: bool = False) -> tuple[str, bytes]:
     buffer = io.BytesIO()
-    Image.fromarray(load_image(path)).save(buffer, "webp", quality=QUALITY, method=2)
+    Image.fromarray(load_image(path)).save(buffer, "webp", quality=QUALITY, method=2, lossless=lossless, exact=lossless)
     return "image/webp", buffer.getvalue()

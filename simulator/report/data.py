@@ -10,6 +10,7 @@ from simulator.analysis.comparison import differences
 from simulator.analysis.curves import make_curves
 from simulator.analysis.drawings import Curve
 from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.missing import missing_metrics
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, further_names, value_of
 from simulator.analysis.words import BACKBONES, cbr_label
 from simulator.errors import UserError
@@ -77,7 +78,7 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
                     f"image '{image['name']}' is another picture in '{one.folder}' than in '{where}'; "
                     "report on them one by one"
                 )
-    notes = []
+    notes = [f"'{one.folder}' has {missing}" for one in results for missing in missing_metrics(one)]
     if len({frozenset(row.image for row in one.rows) for one in results}) > 1:
         notes.append("the results are of different sets of images: compare curves with care; differences are paired")
     if len({one.meta.get("lpips", {}).get("fingerprint") for one in results}) > 1:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.analysis.statistics import METRICS
+from simulator.citation import PAPER, PROGRAM
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
@@ -71,7 +72,7 @@ def build_page(
     axes = axes_of(series)
     data = numbers(results, series, axes)
     heading = title or _title(data)
-    data |= {"title": heading, "notes": notes, "origins": origins(results)}
+    data |= {"title": heading, "notes": notes, "origins": origins(results), "citation": f"{PAPER}\n\n{PROGRAM}"}
     shots, sources = find_shots(results, series, axes)
     parts = {
         "title": html.escape(heading),

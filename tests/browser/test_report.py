@@ -173,6 +173,40 @@ def test_pictures_and_their_numbers(opened, kept_results):
     assert page.evaluate("document.getElementById('sheet').clientWidth") == pytest.approx(4 * width, abs=4)
 
 
+def test_a_row_opens_its_picture_and_the_error_is_grey(opened):
+    page = opened()
+    page.locator("#table .open").nth(2).click()
+    page.wait_for_selector("#right-caption b", timeout=BUSY)
+    row = page.locator("#table tbody tr").nth(2).locator("td").all_inner_texts()
+    assert page.locator("#view-image option:checked").inner_text() == row[0]
+    assert page.locator("#view-condition option:checked").inner_text() == f"{row[2]} dB"
+    page.wait_for_function("text => document.getElementById('right-caption').innerText.includes(text)", arg=row[3])
+    assert page.locator("#view-right option:checked").inner_text() == row[1].strip()
+    page.select_option("#view-mode", label="error × 8")
+    page.wait_for_function("document.getElementById('right').getAttribute('aria-label').startsWith('error')")
+    colours = pixel(page, "right")
+    assert len(set(colours)) == 1
+
+
+def test_bands_are_drawn_when_they_are_asked_for(opened):
+    page = opened()
+    draw_all(page)
+    bands = f"() => ({CHARTS})().flatMap(c => c.data).filter(t => t.meta === 'band').length"
+    assert page.evaluate(bands) == 0
+    page.check("#bands")
+    assert page.evaluate(bands) > 0
+
+
+def test_a_dark_page_prints_light_and_keeps_its_legend(opened):
+    page = opened(color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator("#schemes .chip").first.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
 def pixel(page, side):
     """Red, green and blue in the middle of a canvas."""
     code = "c => [...c.getContext('2d').getImageData(c.width >> 1, c.height >> 1, 1, 1).data].slice(0, 3)"

@@ -162,6 +162,30 @@ def test_json_cannot_end_its_element():
     assert json.loads(text) == {"<!--": "</script>\u2028"}
 
 
+def test_pictures_lose_nothing_while_a_denser_lossless_format_fits(results, page):
+    bare = len(build_page([replace(results, meta=results.meta | {"images": []})], None, 10.0).encode())
+    dense = build_page([results], None, (bare + 0.93 * (len(page.encode()) - bare) + 20_000) / 1e6)
+    parsed = Elements(dense)
+    pictures = json.loads(parsed.texts["data"])["pictures"]
+    assert (pictures["quality"], len(pictures["shots"])) == (None, len(results.rows))
+    (kind,) = {attributes["data-type"] for _, attributes in parsed.elements if "data-type" in attributes}
+    assert kind == "image/webp"
+    kept = {path.name: np.asarray(Image.open(path)) for path in (results.folder / "images").glob("*.png")}
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(parsed.texts["shot-0"]))))
+    assert any(np.array_equal(shown, one) for one in kept.values())
+
+
+def test_a_missing_metric_is_told_with_what_to_do(results):
+    meta = results.meta | {
+        "config": results.meta["config"] | {"lpips": "alex"},
+        "lpips": {"net": "none", "fingerprint": "none"},
+    }
+    notes = []
+    page = build_page([replace(results, meta=meta)], None, 10.0, notes.append)
+    assert "has no LPIPS: its backbone" in notes[0]
+    assert json.loads(Elements(page).texts["data"])["notes"] == notes
+
+
 def test_what_does_not_fit_is_chosen_and_compressed(results, page):
     notes = []
     bare = len(build_page([replace(results, meta=results.meta | {"images": []})], None, 10.0).encode())

@@ -29,7 +29,7 @@ function curveTraces(metric) {
     const high = at.map((i) => points[`${metric}_hi`][i]);
     const visible = state.shown[series];
     // Outage rates of 0 would lay all their bands over each other.
-    if (at.length > 1 && !low.includes(null) && at.some((i) => points[metric][i] > 0)) {
+    if (state.bands && at.length > 1 && !low.includes(null) && at.some((i) => points[metric][i] > 0)) {
       traces.push({
         x: [...xs, ...xs.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: colour, mode: "lines",
         opacity: one.bound ? 0.06 : 0.12, line: { width: 0 }, hoverinfo: "skip", visible, name: plain(one.label), meta: "band",
@@ -107,7 +107,15 @@ function curveChart(metric) {
   };
 }
 
+function addBands() {
+  if (!data.points.psnr_db_lo.some((value) => value !== null)) return;
+  const box = element("input", { type: "checkbox", id: "bands" });
+  box.addEventListener("change", () => { state.bands = box.checked; changed(); });
+  $("curve-charts").before(element("label", { class: "chip" }, box, "95 % intervals as bands"));
+}
+
 function addCurves() {
+  addBands();
   for (const metric of [...data.metrics, "outage_rate"]) {
     const { name, better } = METRICS[metric];
     const alt = `${name} of ${data.series.map((one) => one.label).join(", ")}; the table below has the same numbers`;
@@ -122,7 +130,7 @@ function tellCurves() {
   const bands = data.points.psnr_db_lo.some((value) => value !== null);
   const hollow = data.points.outage_rate.some((value) => value > 0);
   $("curves-lead").textContent = "Means over images"
-    + (bands ? ", with 95 % bootstrap intervals over images as bands" : "")
+    + (bands ? `, with 95 % bootstrap intervals over images ${state.bands ? "as bands" : "in the table and at the pointer"}` : "")
     + (hollow ? "; hollow markers where some trips ended in outage" : "")
     + (data.series.some((one) => one.bound) ? "; dashed lines are bounds, not schemes" : "")
     + ".";

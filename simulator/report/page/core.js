@@ -47,6 +47,7 @@ const state = {
   cbr: data.points.cbr[0],
   snr: data.points.snr[0],
   reference: 0,
+  bands: false,
   dark: matchMedia("(prefers-color-scheme: dark)").matches,
 };
 

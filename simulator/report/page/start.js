@@ -113,13 +113,43 @@ async function copyText(text, button) {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
-applyTheme();
-$("theme").addEventListener("click", () => {
-  state.dark = !state.dark;
+function setDark(dark) {
+  if (dark === state.dark) return;
+  state.dark = dark;
   applyTheme();
   $("schemes").querySelectorAll("svg").forEach((old, index) => old.replaceWith(swatch(index)));
   changed();
-});
+}
+
+// Paper is white: what is dark on the screen is printed light, with the schemes as legend.
+function printLight() {
+  let before = state.dark;
+  addEventListener("beforeprint", () => { before = state.dark; setDark(false); });
+  addEventListener("afterprint", () => setDark(before));
+}
+
+// Say of a table that is wider than its place that it scrolls.
+function addScrollHints() {
+  for (const region of document.querySelectorAll(".scroll")) {
+    const hint = element("p", { class: "hint" }, "Scroll the table sideways to see all columns →");
+    hint.hidden = true;
+    region.before(hint);
+    const look = () => { hint.hidden = region.scrollWidth <= region.clientWidth + 1; };
+    const watch = new ResizeObserver(look);
+    watch.observe(region);
+    watch.observe(region.firstElementChild);
+  }
+}
+
+function addCitation() {
+  const copy = element("button", { type: "button" }, "Copy");
+  copy.addEventListener("click", () => copyText(data.citation, copy));
+  $("citation").append(element("div", { class: "command" }, element("pre", {}, data.citation), copy));
+}
+
+applyTheme();
+$("theme").addEventListener("click", () => setDark(!state.dark));
+printLight();
 addFacts();
 addSchemes();
 addConditions();
@@ -129,6 +159,8 @@ addViewer();
 addTable();
 addBill();
 addOrigins();
+addCitation();
+addScrollHints();
 unpackPlotly().then(() => {
   watchCharts();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -28,7 +28,11 @@ function showTable() {
   for (const i of rows.slice(0, order.shown)) {
     const cells = COLUMNS.map((column) => {
       if (!column.text) return element("td", {}, column.format(table, i));
-      const cell = element("td", { class: "text" }, column.text(table, i));
+      const place = [table.series[i], table.channel[i], table.cbr[i], table.snr[i], table.image[i]];
+      const opens = column.key === "image" && shotOf(...place);
+      const name = opens ? element("button", { type: "button", class: "open", title: "Show this picture" }, column.text(table, i)) : column.text(table, i);
+      if (opens) name.addEventListener("click", () => openShot(...place));
+      const cell = element("td", { class: "text" }, name);
       if (column.key === "series") {
         const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
         swatch.style.background = seriesColour(table.series[i]);
@@ -44,7 +48,7 @@ function showTable() {
     mine ? head.setAttribute("aria-sort", order.down ? "descending" : "ascending") : head.removeAttribute("aria-sort");
   }
   $("more").hidden = rows.length <= order.shown;
-  $("images-lead").textContent = `${count(rows.length, "line")}${data.realisations > 1 ? `, each the mean of up to ${data.realisations} channel draws` : ""}. Press a heading to sort.`;
+  $("images-lead").textContent = `${count(rows.length, "line")}${data.realisations > 1 ? `, each the mean of up to ${data.realisations} channel draws` : ""}. Press a heading to sort${data.pictures.shots.length ? ", an image's name to see the picture" : ""}.`;
 }
 
 function addTable() {

@@ -39,6 +39,34 @@ function offer(select, options, wanted) {
   return select.value;
 }
 
+// The condition to open with: at the page's channel and CBR (or Es/N0), in the middle of the other axis.
+function conditionOfPage(conditions) {
+  const key = state.x === "snr" ? "cbr" : "snr";
+  const here = conditions.filter((shot) => shot[SHOT.channel] === state.channel && shot[SHOT[key]] === state[key]);
+  const among = here.length ? here : conditions;
+  return conditionOf(among[Math.floor(among.length / 2)]);
+}
+
+function followPage() {
+  const page = [state.x, state.channel, state.cbr, state.snr].join(" ");
+  if (page === view.page) return;
+  if (view.page !== undefined) view.condition = null;
+  view.page = page;
+  if (view.natural) showPictures();
+}
+
+// Show one row of the table, if its picture is here.
+function shotOf(series, channel, cbr, snr, image) {
+  return data.pictures.shots.some((shot) => shot[SHOT.series] === series && shot[SHOT.channel] === channel
+    && shot[SHOT.cbr] === cbr && shot[SHOT.snr] === snr && shot[SHOT.image] === image);
+}
+
+function openShot(series, channel, cbr, snr, image) {
+  Object.assign(view, { image, condition: [channel, cbr, snr].join(" "), left: SOURCE, right: String(series), chosen: true });
+  $("pictures").scrollIntoView();
+  showPictures();
+}
+
 function offerShots() {
   const shots = data.pictures.shots;
   const images = [...new Set(shots.map((shot) => shot[SHOT.image]))].sort((a, b) => a - b);
@@ -46,7 +74,7 @@ function offerShots() {
   const there = new Map(shots.filter((shot) => shot[SHOT.image] === view.image).map((shot) => [conditionOf(shot), shot]));
   const order = (a, b) => a[SHOT.channel] - b[SHOT.channel] || a[SHOT.cbr] - b[SHOT.cbr] || a[SHOT.snr] - b[SHOT.snr];
   const conditions = [...there.values()].sort(order);
-  const middle = conditionOf(conditions[Math.floor(conditions.length / 2)]);
+  const middle = conditionOfPage(conditions);
   view.condition = offer($("view-condition"), conditions.map((shot) => [conditionOf(shot), conditionLabel(shot)]), view.condition ?? middle);
   const schemes = shotsHere().map(({ shot }) => [shot[SHOT.series], data.series[shot[SHOT.series]].label]);
   const both = [[SOURCE, "source"], ...schemes];
@@ -74,7 +102,8 @@ async function paint(canvas, side) {
     const second = context.getImageData(0, 0, canvas.width, canvas.height).data;
     const pixels = first.data;
     for (let i = 0; i < pixels.length; i += 4) {
-      for (let c = i; c < i + 3; c++) pixels[c] = view.gain * Math.abs(pixels[c] - second[c]); // clamped by its type
+      const apart = Math.abs(pixels[i] - second[i]) + Math.abs(pixels[i + 1] - second[i + 1]) + Math.abs(pixels[i + 2] - second[i + 2]);
+      pixels[i] = pixels[i + 1] = pixels[i + 2] = (view.gain * apart) / 3; // clamped by its type
     }
     context.putImageData(first, 0, 0);
   }
@@ -158,7 +187,7 @@ function addViewer() {
   $("view-note").textContent = [
     part ? `To keep this file small it holds ${images[0]} of ${images[1]} images at ${conditions[0]} of ${conditions[1]} conditions.` : "",
     quality === null ? "Pictures are stored without loss." : `Pictures are stored as WebP of quality ${quality}, which adds small errors of its own; the numbers are those of the originals.`,
-    "Errors are absolute differences from the source per colour, multiplied by the factor shown.",
+    "Errors are absolute differences from the source, the mean of the three colours as grey, multiplied by the factor shown; black is no error.",
   ].join(" ");
   for (const [id, key] of [["view-image", "image"], ["view-condition", "condition"], ["view-left", "left"], ["view-right", "right"]]) {
     $(id).addEventListener("change", (event) => {
@@ -177,6 +206,8 @@ function addViewer() {
     event.preventDefault();
   });
   for (const end of ["pointerup", "pointercancel"]) $("divider").addEventListener(end, () => $("divider").removeEventListener("pointermove", drag));
+  followPage();
+  CHOICES.addEventListener("change", followPage);
   offerShots();
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
