@@ -91,7 +91,7 @@ def deliver(
 class _Stopwatch:
     """A scheme wrapped to time `encode` and `decode`, and to tell when they begin."""
 
-    def __init__(self, scheme: Scheme, stage: Callable[[str], None]) -> None:
+    def __init__(self, scheme: Scheme, stage: Callable[[str], None] = lambda name: None) -> None:
         self._scheme = scheme
         self._stage = stage
         self.name = scheme.name

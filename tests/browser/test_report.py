@@ -237,7 +237,7 @@ def test_dark_and_light(opened):
 def test_the_command_can_be_copied(opened, kept_results):
     page = opened()
     button = page.locator("#provenance").get_by_role("button", name="Copy")
-    assert page.locator("#provenance pre").inner_text().startswith("python -m simulator")
+    assert page.locator("#origins pre").inner_text().startswith("python -m simulator")
     button.click()
     page.locator("#provenance").get_by_role("button", name="Copied").wait_for()
 

@@ -88,5 +88,4 @@ def test_the_guide_names_every_channel_and_option() -> None:
     for name in plugin_names("simulator.channels"):
         family = re.sub(r"-[a-e]$", "-a", name)
         assert f"`{name}" in guide or f"`{family}" in guide
-    for option in ("delay_spread_ns", "speed_kmh", "carrier_ghz", "subcarriers", "spacing_khz", "pilots", "csi"):
-        assert f"| `{option}` |" in guide
+    assert "<!-- fill: options channels tdl-c -->" in guide  # the site's tables name every option (tests/docs)

@@ -130,10 +130,16 @@ def test_a_smaller_grid_leaves_nothing_of_the_larger_one(config, tmp_path):
 def test_run_again_the_provenance_stays(config, tmp_path, monkeypatch, change):
     run_sweep(config, tmp_path, notify=quietly)
     older = json.loads((tmp_path / PROVENANCE).read_text())
-    del older["earlier"], older["channels"]  # as an older program wrote it
+    for key in ("earlier", "channels", "files", "sha256"):  # as an older program wrote it
+        del older[key]
     (tmp_path / PROVENANCE).write_text(json.dumps(older))
-    written = (tmp_path / PROVENANCE).read_bytes()
     monkeypatch.setattr("simulator.sweep.run.environment", lambda: pytest.fail("written again"))
+    run_sweep(replace(config, **change), tmp_path, notify=quietly)
+    record = json.loads((tmp_path / PROVENANCE).read_text())
+    assert SUMMARY in record.pop("files")
+    assert len(record.pop("sha256")) == 64
+    assert record == older  # but for the proof of its files, nothing is said again
+    written = (tmp_path / PROVENANCE).read_bytes()
     run_sweep(replace(config, **change), tmp_path, notify=quietly)
     assert (tmp_path / PROVENANCE).read_bytes() == written
 
