@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -17,7 +16,7 @@ import torch
 from simulator.__main__ import main
 from simulator.errors import UserError
 from simulator.images.reading import load_image
-from simulator.models.pretrained import build_network, load_pretrained
+from simulator.models.pretrained import build_network
 from simulator.models.training.data import load_images
 from simulator.results.store import Store, load_results
 from tests.faults.conftest import Forked
