@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ from simulator.analysis.plots import Write, save
 from simulator.analysis.statistics import Point, summarise
 from simulator.analysis.styles import STYLES
 from simulator.analysis.words import column_words, file_words, scheme_words, value_words
-from simulator.cost import Cost, measure_costs
+from simulator.cost import Cost, measure_cost
 from simulator.disk import write_atomically
+from simulator.experiments.schemes import scheme_loader
+from simulator.link import Bound
 from simulator.results.store import Results
+from simulator.sweep.inputs import SweepConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +28,18 @@ _COLUMNS = ("psnr_db", "lpips")
 
 
 def draw_complexity(
-    results: Results, labels: Mapping[str, str], folder: Path, name: str, write: Write = write_atomically
+    config: SweepConfig,
+    results: Results,
+    labels: Mapping[str, str],
+    folder: Path,
+    name: str,
+    write: Write = write_atomically,
 ) -> list[Path]:
     """Measure what every scheme costs, write `TABLE`, and draw one figure per channel, SNR and CBR.
 
     Args:
-        results: the rows.
+        config: what was swept.
+        results: its rows.
         labels: what to call a scheme, by name.
         folder: of the results.
         name: what the figures' names begin with.
@@ -38,8 +48,10 @@ def draw_complexity(
     Returns:
         The files written.
     """
-    points = summarise(results.rows)
-    costs = {one.scheme: one for one in measure_costs(list(dict.fromkeys(point.scheme for point in points)))}
+    points, load = summarise(results.rows), scheme_loader(replace(config, device="cpu", precision="fp32"), results)
+    schemes = {name: load(name) for name in dict.fromkeys(point.scheme for point in points)}
+    sending = {name: scheme for name, scheme in schemes.items() if not isinstance(scheme, Bound)}
+    costs = {name: replace(measure_cost(scheme), scheme=name) for name, scheme in sending.items()}
     table = io.StringIO()
     lines = csv.DictWriter(table, list(next(iter(costs.values())).record()), lineterminator="\n")
     lines.writeheader()

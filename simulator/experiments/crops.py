@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from simulator.analysis.plots import Write
 from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
 from simulator.disk import write_atomically
-from simulator.experiments.pictures import names_of
+from simulator.experiments.schemes import scheme_loader
 from simulator.images.pixels import to_uint8
-from simulator.link import Bound, Scheme, load_scheme, on_device, transmit
+from simulator.link import Bound, Scheme, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -53,8 +52,7 @@ def draw_crops(
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    specs = {name: spec for spec, name in names_of(config, results).items()}
-    scheme_of = cache(lambda name: on_device(load_scheme(specs[name]), config.device, config.precision))
+    scheme_of = scheme_loader(config, results)
     groups: dict[tuple[str, str, float], dict[float, list[Row]]] = {}
     for row in results.rows:
         if row.realisation == 0:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ from simulator.channels.contract import announce
 from simulator.channels.grid import ResourceGrid
 from simulator.channels.radio.waveform import Waveform, papr_db
 from simulator.disk import write_atomically
-from simulator.link import Bound, LinkState, channel_uses, load_scheme, on_device
+from simulator.experiments.schemes import scheme_loader
+from simulator.link import Bound, LinkState, channel_uses
 from simulator.randomness import derive_key
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -93,7 +93,7 @@ def draw_peaks(
         The files written.
     """
     images = [image.pixels for image in choose_images(config)]
-    load = cache(lambda name: on_device(load_scheme(name), config.device, config.precision))
+    load = scheme_loader(config, results)
     bounds = set(results.meta.get("bounds", ()))
     points = dict.fromkeys((row.scheme, row.snr_db, row.cbr_target) for row in results.rows if row.scheme not in bounds)
     channel = load_channel(config.channels[0])

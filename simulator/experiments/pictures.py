@@ -1,7 +1,6 @@
 """The grid of pictures: for one image a row per SNR, with the source, what a scheme shows of its inside, the output."""
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from simulator.analysis.styles import STYLES
 from simulator.analysis.words import cbr_label, file_words
 from simulator.channels import load_channel
 from simulator.disk import write_atomically
-from simulator.link import capabilities, load_scheme, on_device, transmit
+from simulator.experiments.schemes import scheme_loader
+from simulator.link import capabilities, transmit
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -39,12 +39,6 @@ class Strip:
     caption: str
 
 
-def names_of(config: SweepConfig, results: Results) -> dict[str, str]:
-    """What results call each scheme, by its specification in their configuration: it may be spelt otherwise there."""
-    names = results.meta["names"]
-    return dict(zip(config.schemes or names, names.values(), strict=True))
-
-
 def draw_pictures(
     config: SweepConfig, results: Results, folder: Path, name: str, write: Write = write_atomically
 ) -> list[Path]:
@@ -64,8 +58,7 @@ def draw_pictures(
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    specs = {name: spec for spec, name in names_of(config, results).items()}
-    scheme_of = cache(lambda name: on_device(load_scheme(specs[name]), config.device, config.precision))
+    scheme_of = scheme_loader(config, results)
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in results.rows:
         if row.realisation == 0:

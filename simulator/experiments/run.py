@@ -28,8 +28,9 @@ from simulator.experiments.complexity import draw_complexity
 from simulator.experiments.crops import draw_crops
 from simulator.experiments.peaks import TABLE as PEAKS_TABLE
 from simulator.experiments.peaks import draw_peaks
-from simulator.experiments.pictures import draw_pictures, names_of
+from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
+from simulator.experiments.schemes import names_of
 from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
@@ -112,7 +113,7 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
         if experiment.peaks:
             draw_peaks(experiment.grid, results, labels, folder, experiment.name, written.write)
         if experiment.complexity:
-            draw_complexity(results, labels, folder, experiment.name, written.write)
+            draw_complexity(experiment.grid, results, labels, folder, experiment.name, written.write)
         if experiment.pictures:
             draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name, written.write)
 
