@@ -83,7 +83,7 @@ def differences(rows: Iterable[Row], reference: str, metrics: Sequence[str] = ()
         UserError: the results lack the reference, or nothing can be compared with it.
     """
     rows = list(rows)
-    cells, metrics = _cells(rows, reference), metrics or metric_names(rows)
+    cells, metrics = cells_with(rows, reference), metrics or metric_names(rows)
     found = []
     for scheme, channel, cbr in dict.fromkeys((scheme, channel, cbr) for scheme, channel, _, cbr in cells):
         snrs = dict.fromkeys(snr for _, _, snr, _ in cells)
@@ -128,7 +128,7 @@ def bd_rates(
         UserError: the results lack the reference.
     """
     rows = list(rows)
-    cells, metrics = _cells(rows, reference), metrics or metric_names(rows)
+    cells, metrics = cells_with(rows, reference), metrics or metric_names(rows)
     found = []
     for scheme, channel, snr in dict.fromkeys(cell[:3] for cell in cells):
         for metric in metrics if scheme != reference else ():
@@ -152,17 +152,13 @@ def _bd_rate(
         return None
 
 
-def _cells(rows: Iterable[Row], reference: str) -> dict[Identity, list[Row]]:
+def cells_with(rows: Iterable[Row], reference: str) -> dict[Identity, list[Row]]:
+    """Rows by point. Raises UserError where they lack the reference."""
     cells = group_by_point(rows)
-    check_reference(cells, reference)
-    return cells
-
-
-def check_reference(cells: dict[Identity, list[Row]], reference: str) -> None:
-    """Raises UserError where results lack the reference."""
     schemes = dict.fromkeys(cell[0] for cell in cells)
     if reference not in schemes:
         raise UserError(f"no rows of '{reference}' to compare with; the results have: {', '.join(schemes) or 'none'}")
+    return cells
 
 
 def _means(

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from simulator.analysis.comparison import check_reference, curve_over_cbr
-from simulator.analysis.grouping import group_by_point
+from simulator.analysis.comparison import cells_with, curve_over_cbr
 from simulator.analysis.statistics import metric_names
 from simulator.metrics.scales import scale_of
 from simulator.results.rows import Row
@@ -58,8 +57,7 @@ def crossings(
     Args and errors as for `simulator.analysis.comparison.bd_rates`.
     """
     rows = list(rows)
-    cells = group_by_point(rows)
-    check_reference(cells, reference)
+    cells = cells_with(rows, reference)
     found = []
     for scheme, channel, snr_db in dict.fromkeys(cell[:3] for cell in cells):
         for metric in metrics or metric_names(rows) if scheme != reference else ():
