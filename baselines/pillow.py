@@ -8,6 +8,7 @@ the irreversible colour transform (JPEG 2000, +0.6 dB over OpenJPEG's default), 
 
 import io
 import struct
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ class PillowCodec(LadderCodec):
         if not features.check(self.feature):
             raise UserError(f"this Pillow was built without {self.name}; install another: pip install -U pillow")
 
+    @abstractmethod
     def options(self, level: int) -> dict[str, Any]:
         """What `PIL.Image.save` is given at a level."""
-        raise NotImplementedError
 
     def version(self) -> str:
         """Pillow's version, the library's, and the settings at the finest level."""
