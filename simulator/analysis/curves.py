@@ -92,6 +92,7 @@ def make_drawings(sources: Sequence[Source], choice: Choice) -> list[Drawing]:
     role_of = {name: _role(name, choice, cells) for name in several}
     looks = looks_of((cell[0], cell[0] in group[0][0].bounds) for cell, group in cells.items())
     styles = _styles(cells, [name for name, role in role_of.items() if role == "lines"])
+    panels = [name for name, role in role_of.items() if role == "panels"]
     figures: dict[tuple[Any, ...], Drawing] = {}
     for cell, group in cells.items():
         at = dict(zip(DIMENSIONS, cell, strict=True))
@@ -100,14 +101,15 @@ def make_drawings(sources: Sequence[Source], choice: Choice) -> list[Drawing]:
         fixed = {n: at[n] for n in ("channel", "snr", "cbr", apart) if n and role_of.get(n, "figures") == "figures"}
         drawing = figures.setdefault(key, Drawing(x, along, [], {k: v for k, v in fixed.items() if v is not None}))
         bound = cell[0] in group[0][0].bounds
+        label = _label(cell[0], bound, choice.labels)
         condition, line = styles[_part(at, role_of, "lines")]
         drawing.curves.append(
             Curve(
-                *(cell[0], _label(cell[0], bound, choice.labels), bound, looks[cell[0]].colour, looks[cell[0]].marker),
+                *(cell[0], label, bound, looks[cell[0]].colour, looks[cell[0]].marker),
                 points=sorted((point for _, point in group), key=_order(along, x)),
                 line="--" if bound and not condition else line,
                 condition=condition,
-                panel=", ".join(value_words(k, v) for k, v in at.items() if role_of.get(k) == "panels"),
+                panel=", ".join(label if n == "scheme" else value_words(n, at[n]) for n in at if n in panels),
             )
         )
     return list(figures.values())

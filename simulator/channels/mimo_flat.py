@@ -78,8 +78,9 @@ class MimoChannel:
         pairs = [(apply(way.combiner, one), way.sinr) for one, (_, way) in zip(received, chunks, strict=True)]
         found = torch.cat([one for one, _ in pairs]).flatten()[:count]
         gain = torch.cat([sinr.expand(_BLOCK, -1) for _, sinr in pairs]).mul(told).sqrt().flatten()[:count]
-        overhead = self._antennas.tx if self._estimated else 0
-        return Received(found * gain, gain.to(torch.complex64), torch.full((count,), told), overhead)
+        pilots = self._antennas.tx if self._estimated else 0
+        unused = blocks * self._antennas.uses - -(-count // self.streams)  # of a code's last block
+        return Received(found * gain, gain.to(torch.complex64), torch.full((count,), told), pilots + unused)
 
     def _crossing(
         self, matrix: torch.Tensor, known: torch.Tensor, noise: float, told: float

@@ -135,6 +135,8 @@ def test_several_cbrs_or_channels_on_one_axis():
     assert list(legend(alone))[:3] == ["CBR 1/48", "CBR 1/24", "CBR 1/16"]
     panels = figure([run], choice=Choice(by={"cbr": "panels"}))
     assert [axes.get_title() for axes in panels.axes] == ["CBR 1/48", "CBR 1/24", "CBR 1/16"]
+    choice = Choice(by={"cbr": "lines", "scheme": "panels"}, labels={"s": "Named"})
+    assert [axes.get_title() for axes in figure([run], choice=choice).axes] == ["Named", "t"]
 
 
 def test_filters_leave_only_what_is_chosen(tmp_path):

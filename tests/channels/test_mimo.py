@@ -148,6 +148,12 @@ def test_draws_of_whole_blocks_do_not_depend_on_how_many_are_made(spec: str) -> 
         assert torch.equal(received.gain, everything.gain[:count])
 
 
+@pytest.mark.parametrize(("count", "overhead"), [(8, 0), (7, 1), (1, 1)])
+def test_a_code_whose_last_pair_is_half_empty_still_takes_two_uses(count: int, overhead: int) -> None:
+    channel = load_channel("mimo:precoding=alamouti")
+    assert channel.send(_gaussian(count), channel.realise(count, 5.0, 0)).overhead == overhead
+
+
 @pytest.mark.usefixtures("toys")
 def test_symbols_share_uses_and_pilots_are_billed() -> None:
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
