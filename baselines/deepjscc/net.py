@@ -117,33 +117,50 @@ class Decoder(nn.Module):
 
     def forward(self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Decode; where a coefficient was not sent `variance` is huge (`air.NOT_SENT`) and `noisy` zero."""
+        return self.picture(*self.estimate(noisy, variance, snr_db))
+
+    def estimate(
+        self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents [B, 2 uses, h, w] behind noisy coefficients, and their reliability in [-1, 1], [B, 1, 1, 1]."""
         snr = _centred(snr_db)[:, None, None, None]
         size = (noisy.shape[2], noisy.shape[3])
         gain, prior = self.spectrum.gain(size), self.spectrum.variance(size)
         power = prior * gain.square() * torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
         weight = power / (power + variance)  # Wiener filter of each coefficient
-        latents = spectrum.inverse(weight * noisy / gain)
-        deviation = prior.mean(dim=(1, 2), keepdim=True).sqrt()
-        image = self.linear(latents)
         reliability = weight[:, :RELIABILITY_LATENTS].mean(dim=(1, 2, 3), keepdim=True)
-        x = functional.pixel_shuffle(
-            self.up(torch.cat([latents / deviation, 2 * reliability.expand(-1, -1, *size) - 1], 1)), 2
-        )
-        x = self.act(self.blocks(x))
+        return spectrum.inverse(weight * noisy / gain), 2 * reliability - 1
+
+    def normalise(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scale every latent to unit variance over training images."""
+        prior = self.spectrum.variance((latents.shape[2], latents.shape[3]))
+        return latents / prior.mean(dim=(1, 2), keepdim=True).sqrt()
+
+    def picture(self, latents: torch.Tensor, reliability: torch.Tensor) -> torch.Tensor:
+        """The images of what `estimate` returns."""
+        image = self.linear(latents)
+        seen = torch.cat([self.normalise(latents), reliability.expand(-1, -1, *latents.shape[2:])], 1)
+        x = self.act(self.blocks(functional.pixel_shuffle(self.up(seen), 2)))
         detail = functional.pixel_shuffle(self.up_detail(x), 2)
-        detail = detail + self.look(functional.pixel_unshuffle(image, 4))
+        detail = self.enrich(detail + self.look(functional.pixel_unshuffle(image, 4)))
         detail = self.head(self.detail_act(self.detail_blocks(detail)))
         return image.float() + functional.pixel_shuffle(detail, 4).float()
+
+    def enrich(self, detail: torch.Tensor) -> torch.Tensor:
+        """What a subclass adds to the features at stride 4 before their blocks."""
+        return detail
 
 
 class DeepJsccNet(nn.Module):
     """Encoder and decoder of one bandwidth ratio."""
 
+    decoder_kind: type[Decoder] = Decoder
+
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.decoder = self.decoder_kind(config)
 
     @torch.no_grad()
     def start_linear(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:

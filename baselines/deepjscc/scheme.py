@@ -13,7 +13,7 @@ from simulator.baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, N
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
-from simulator.models.pretrained import build_network, load_pretrained, read_card
+from simulator.models.pretrained import Weights, build_network
 from simulator.spec.configuration import build
 from simulator.spec.options import Declaration, Text
 
@@ -35,19 +35,31 @@ class DeepJscc:
         standard=2,
         opening=3,
     )
+    title = "DeepJSCC"  # in messages
+    net_kind: type[DeepJsccNet] = DeepJsccNet
 
     def __init__(self, *options: str) -> None:
         """Options: those of `declaration`. Raises UserError for others, and where weights are missing."""
         chosen = self.declaration.read(options)
         self.name = self.declaration.spell(chosen)
-        self._folder = Path(chosen["weights"]) if chosen["weights"] else None
+        self._weights = self._find(chosen["weights"])
         self._device = torch.device("cpu")
-        self._nets: dict[Fraction, DeepJsccNet] = {}
+        self._nets: dict[Weights, DeepJsccNet] = {}
         self._cards  # noqa: B018 - missing weights are known before a sweep starts, not in its midst
 
+    def _find(self, text: str | None) -> dict[Fraction, Weights]:
+        """The weights of each bandwidth ratio, given the value of the option `weights`."""
+        folder = Path(text) if text else None
+        return {ratio: Weights(f"deepjscc-{ratio.numerator}-{ratio.denominator}", folder) for ratio in RATIOS}
+
+    def _check(self, config: NetConfig, ratio: Fraction, name: str) -> None:
+        """Raises UserError unless weights of this configuration serve a bandwidth ratio."""
+        if config.uses != ratio * BLOCK_VALUES:
+            raise UserError(f"the weights '{name}' send {config.uses} symbols a block; export them again")
+
     @cached_property
-    def _cards(self) -> dict[Fraction, dict[str, Any]]:
-        return {ratio: read_card(_file_name(ratio), self._folder) for ratio in RATIOS}
+    def _cards(self) -> dict[Weights, dict[str, Any]]:
+        return {weights: weights.card() for weights in self._weights.values()}
 
     def to(self, device: str) -> "DeepJscc":
         """Compute on another torch device; returns the scheme."""
@@ -64,7 +76,7 @@ class DeepJscc:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
         if cbr in RATIOS:
             return None
-        return f"DeepJSCC is trained for CBR {', '.join(map(str, RATIOS))} and no other; choose one of them"
+        return f"{self.title} is trained for CBR {', '.join(map(str, RATIOS))} and no other; choose one of them"
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
         """Encode float32 images [B, 3, H, W] into exactly `budget` complex symbols each, of mean power 1.
@@ -108,24 +120,17 @@ class DeepJscc:
         fitting = [ratio for ratio in RATIOS if channel_uses(ratio, size) == num_uses]
         if not fitting:
             raise UserError(
-                f"DeepJSCC has no model for {num_uses} channel uses at {size[1]}x{size[0]}; "
+                f"{self.title} has no model for {num_uses} channel uses at {size[1]}x{size[0]}; "
                 f"its bandwidth ratios are {', '.join(map(str, RATIOS))}"
             )
-        ratio = fitting[0]
-        if ratio not in self._nets:
-            state, card = load_pretrained(_file_name(ratio), self._folder)
-            config = build(NetConfig, card.get("model") or {}, f"the model card of '{_file_name(ratio)}'")
-            if config.uses != ratio * BLOCK_VALUES:
-                raise UserError(
-                    f"the weights '{_file_name(ratio)}' send {config.uses} symbols a block; export them again"
-                )
-            net = build_network(lambda: DeepJsccNet(config), state, _file_name(ratio))
-            self._nets[ratio] = net.eval().requires_grad_(False).to(self._device)
-        return self._nets[ratio]
-
-
-def _file_name(ratio: Fraction) -> str:
-    return f"deepjscc-{ratio.numerator}-{ratio.denominator}"
+        weights = self._weights[fitting[0]]
+        if weights not in self._nets:
+            state, card = weights.load()
+            config = build(NetConfig, card.get("model") or {}, f"the model card of '{weights.name}'")
+            self._check(config, fitting[0], weights.name)
+            net = build_network(lambda: self.net_kind(config), state, weights.name)
+            self._nets[weights] = net.eval().requires_grad_(False).to(self._device)
+        return self._nets[weights]
 
 
 def _blocks(size: tuple[int, int]) -> tuple[int, int]:

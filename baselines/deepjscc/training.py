@@ -1,7 +1,7 @@
 """DeepJSCC as a trainee: MSE through AWGN and fading, started from a linear codec."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from simulator.baselines.deepjscc.air import Observation, demodulate, modulate
-from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig, block_statistics
+from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig
+from simulator.baselines.deepjscc.starts import derive, linear_start
 from simulator.errors import UserError
 from simulator.models.pretrained import find_weights
 from simulator.models.training.constellation import Grids, over_grid
@@ -24,11 +25,11 @@ from simulator.spec.configuration import build, check_keys, read_snr_range
 TRAIN_SNR_DB = (0.0, 20.0)
 # Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
 EASY_MSE = 1e-3
-STATISTICS_IMAGES = 300
 LINEAR_LR_SCALE = 0.1
 WEAKEST = 1e-6  # |h|^2 that a receiver still divides by
 NO_GRIDS = Grids()
 GRID_KEYS = ("qam", "qam_points", "qam_gradient")
+STAGE_KEYS = ("uses", "start", "fading", "snr_db", *GRID_KEYS, "loop", "release")
 OUTER_LAYERS = ("encoder.stem.", "encoder.head.", "decoder.head.")
 
 
@@ -62,13 +63,18 @@ class DeepJsccTrainee:
     def loss(
         self, images: torch.Tensor, progress: float, generator: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        low, high = self.snr_db
-        snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
-        pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
-        decoded = over_channel(self.model, images, snr_db, self.uses[int(pick)], generator, self.fading, self.grids)
+        snr_db, uses = self.draw(images, generator)
+        decoded = over_channel(self.model, images, snr_db, uses, generator, self.fading, self.grids)
         mse = (decoded - images).square().mean(dim=(1, 2, 3))
         psnr_db = float((-10 * mse.detach().log10()).mean())
         return (mse + EASY_MSE).log().mean(), {"psnr_db": psnr_db}
+
+    def draw(self, images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, int]:
+        """The average SNR of each image in dB, [B], and the channel uses per block of all."""
+        low, high = self.snr_db
+        snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
+        pick = torch.randint(len(self.uses), (), generator=generator, device=images.device)
+        return snr_db, self.uses[int(pick)]
 
     @property
     def measure(self) -> str:
@@ -83,7 +89,7 @@ class DeepJsccTrainee:
         points += [(uses, middle) for uses in self.uses if uses != own]
         figures = {}
         for uses, snr_db in points:
-            mse = (_send(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
+            mse = (send_for_validation(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
             figures[f"psnr_db_{uses}_uses_{snr_db:g}_db"] = float((-10 * mse.log10()).mean())
         score = sum(figures.values()) / len(figures)
         return {
@@ -96,11 +102,14 @@ class DeepJsccTrainee:
     def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
         assert isinstance(model, DeepJsccNet)
         shown = images[:4]
-        rows = [shown, *(_send(model, shown, snr_db, max(self.uses)) for snr_db in self.validation_snrs_db)]
+        rows = [
+            shown,
+            *(send_for_validation(model, shown, snr_db, max(self.uses)) for snr_db in self.validation_snrs_db),
+        ]
         return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
 
 
-def _send(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:
+def send_for_validation(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:
     """Images as received at one SNR, with noise that is the same at every validation."""
     generator = torch.Generator(images.device).manual_seed(derive_key("validation", snr_db))
     snr = torch.full((len(images),), snr_db, device=images.device)
@@ -121,6 +130,20 @@ def over_channel(
     A share `fading` of them meets Rayleigh or Rician fading, the others AWGN; a share of them is sent over QAM grids.
     Returns what is decoded, not clamped.
     """
+    seen = observe(model, images, snr_db, uses, generator, fading, grids)
+    return model.decoder(seen.noisy, seen.variance, snr_db)
+
+
+def observe(
+    model: DeepJsccNet,
+    images: torch.Tensor,
+    snr_db: torch.Tensor,
+    uses: int,
+    generator: torch.Generator,
+    fading: float = 0.0,
+    grids: Grids = NO_GRIDS,
+) -> Observation:
+    """What the decoder sees of images that are sent as in `over_channel`."""
     latents = model.encoder(images, snr_db)
     symbols = modulate(latents, uses * latents.shape[2] * latents.shape[3])
     noise_variance = (10 ** (-snr_db / 10))[:, None].expand(symbols.shape)
@@ -138,42 +161,49 @@ def over_channel(
         noise_variance = torch.where(some[:, None], variance, noise_variance)
         gain = torch.where(some[:, None], torch.ones_like(gain), gain)
     shape = (latents.shape[1], latents.shape[2], latents.shape[3])
-    seen: Observation = demodulate(received, gain, noise_variance, shape)
-    return model.decoder(seen.noisy, seen.variance, snr_db)
+    return demodulate(received, gain, noise_variance, shape)
 
 
-def linear_start(config: NetConfig, store: ImageStore) -> DeepJsccNet:
-    """A net that is a linear codec, fitted to some training images."""
-    torch.manual_seed(derive_key("deepjscc", config.uses))
-    model = DeepJsccNet(config)
-    picked = sorted(range(len(store)), key=lambda index: store.digests[index])[:STATISTICS_IMAGES]
-    images = [torch.from_numpy(store.images[i].copy()).permute(2, 0, 1).float() / 255 for i in picked]
-    model.start_linear(*block_statistics(images))
-    model.fit_spectrum(images)
-    return model
+@dataclass(frozen=True)
+class Conditions:
+    """What the images of a stage meet: see `DeepJsccTrainee`."""
 
+    uses: tuple[int, ...]
+    fading: float
+    snr_db: tuple[float, float]
+    grids: Grids
 
-def derive(config: NetConfig, source: Mapping[str, torch.Tensor]) -> DeepJsccNet:
-    """A net for fewer channel uses, from the weights of one for more: it keeps the most important latents.
+    @classmethod
+    def read(cls, options: Mapping[str, Any], number: int) -> "Conditions":
+        """From the options of stage `number`; raises UserError where one is out of range."""
+        where, uses = f"stage {number}", options.get("uses")
+        ratios: list[Any] = uses if isinstance(uses, list) else [uses]
+        if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
+            raise UserError(f"'uses' of {where} must be channel uses per 16x16 block, 16 or more, not {uses}")
+        fading = options.get("fading", 0.0)
+        if not isinstance(fading, int | float) or not 0 <= fading <= 1:
+            raise UserError(f"'fading' of {where} must be a share of images from 0 to 1, not {fading}")
+        snr_db = read_snr_range(options.get("snr_db", TRAIN_SNR_DB), f"'snr_db' of {where}")
+        return cls(tuple(ratios), float(fading), snr_db, _grids(options, where))
 
-    Args:
-        config: of the new net; equal to the source's but for `uses`.
-        source: state dict of the larger net.
+    @property
+    def ratios(self) -> str:
+        """The bandwidth ratios, for titles."""
+        return ", ".join(str(Fraction(one, BLOCK_VALUES)) for one in self.uses)
 
-    Raises:
-        UserError: the source's net is smaller.
-    """
-    model = DeepJsccNet(config)
-    state = {}
-    for name, tensor in model.state_dict().items():
-        old = source[name]
-        if name == "decoder.up.weight":  # its last input is the reliability map, not a latent
-            old = torch.cat([old[:, : tensor.shape[1] - 1], old[:, -1:]], 1)
-        state[name] = old[tuple(slice(0, size) for size in tensor.shape)].clone()
-        if state[name].shape != tensor.shape:
-            raise UserError(f"a net of {config.uses} channel uses cannot start from a smaller one; start from a larger")
-    model.load_state_dict(state)
-    return model
+    @property
+    def met(self) -> str:
+        """Channels and SNRs, for model cards."""
+        met = f"AWGN, {self.fading:.0%} of the images on Rayleigh or Rician fading" if self.fading else "AWGN"
+        if self.grids.share:
+            met += f", {self.grids.share:.0%} over QAM of {', '.join(map(str, self.grids.points))} points"
+        return f"{met}, at {self.snr_db[0]:g} to {self.snr_db[1]:g} dB"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it makes two runs differ."""
+        named = {"uses": list(self.uses), "fading": self.fading, "snr_db": self.snr_db}
+        return named | ({"grids": self.grids} if self.grids.share else {})  # runs from before this option go on
 
 
 class DeepJsccSystem(System):
@@ -181,12 +211,18 @@ class DeepJsccSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
-        if config.get("system") != "deepjscc" or not config.get("stages"):
-            raise UserError("this configuration is not one for DeepJSCC: it needs 'system: deepjscc' and 'stages'")
-        sizes = config.get("model") or {}
-        check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
+        sizes = read_sizes(config, "deepjscc", "DeepJSCC")
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
+
+
+def read_sizes(config: Mapping[str, Any], system: str, name: str) -> Mapping[str, Any]:
+    """The 'model' section of a configuration; raises UserError where it is not one of `system`, called `name`."""
+    check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
+    if config.get("system") != system or not config.get("stages"):
+        raise UserError(f"this configuration is not one for {name}: it needs 'system: {system}' and 'stages'")
+    sizes = config.get("model") or {}
+    check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
+    return sizes
 
 
 def _grids(options: Mapping[str, Any], where: str) -> Grids:
@@ -200,18 +236,10 @@ def _grids(options: Mapping[str, Any], where: str) -> Grids:
 
 
 def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping[str, Any], number: int) -> Stage:
-    check_keys(options, ("uses", "start", "fading", "snr_db", *GRID_KEYS, "loop", "release"), f"stage {number}")
-    uses = options.get("uses")
-    ratios: list[Any] = uses if isinstance(uses, list) else [uses]
-    if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
-        raise UserError(f"'uses' of stage {number} must be channel uses per 16x16 block, 16 or more, not {uses}")
-    net = build(NetConfig, {**sizes, "uses": max(ratios)}, "'model'")
+    check_keys(options, STAGE_KEYS, f"stage {number}")
+    conditions = Conditions.read(options, number)
+    net = build(NetConfig, {**sizes, "uses": max(conditions.uses)}, "'model'")
     start = stage_start(options, number)
-    fading = options.get("fading", 0.0)
-    if not isinstance(fading, int | float) or not 0 <= fading <= 1:
-        raise UserError(f"'fading' of stage {number} must be a share of images from 0 to 1, not {fading}")
-    snr_db = read_snr_range(options.get("snr_db", TRAIN_SNR_DB), f"'snr_db' of stage {number}")
-    grids = _grids(options, f"stage {number}")
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
         if isinstance(start, str):
@@ -220,23 +248,18 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
             if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
                 raise UserError(f"'{start}' has {other[0]} {theirs.get(other[0])}; say so in 'model' to start from it")
         model = linear_start(net, store) if weights is None else derive(net, weights)
-        return DeepJsccTrainee(model, ratios, float(fading), snr_db, grids)
+        return DeepJsccTrainee(model, conditions.uses, conditions.fading, conditions.snr_db, conditions.grids)
 
-    met = f"AWGN, {fading:.0%} of the images on Rayleigh or Rician fading" if fading else "AWGN"
-    met += f", {grids.share:.0%} over QAM of {', '.join(map(str, grids.points))} points" if grids.share else ""
     limits = [
-        f"trained for MSE on {met}, at {snr_db[0]:g} to {snr_db[1]:g} dB; other channels and SNRs run, but were not "
-        "trained for",
+        f"trained for MSE on {conditions.met}; other channels and SNRs run, but were not trained for",
         "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
     origin = find_weights(start, "deepjscc").card() if isinstance(start, str) else None
     identity = describe(
-        {"uses": ratios, "fading": float(fading), "snr_db": snr_db, "model": net}
-        | {"start": start, "start_weights": origin and origin["sha256"]}
-        | ({"grids": grids} if grids.share else {})  # runs from before this option go on
+        conditions.identity | {"model": net, "start": start, "start_weights": origin and origin["sha256"]}
     )
     return Stage(
-        title=f"DeepJSCC at CBR {', '.join(str(Fraction(one, BLOCK_VALUES)) for one in ratios)}",
+        title=f"DeepJSCC at CBR {conditions.ratios}",
         make=make,
         loop=stage_loop(config, options),
         identity=identity,
