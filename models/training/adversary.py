@@ -2,8 +2,8 @@
 
 It tells true pictures from decoded ones patch by patch, and sees what the decoder saw: a picture that is sharp but not
 the one that was sent does not pass. Source: Mentzer et al., "High-fidelity generative image compression", NeurIPS 2020
-(conditional, spectrally normalised, non-saturating loss), with narrower layers. Only training needs it: checkpoints
-keep it, released weights do not have it.
+(conditional, spectrally normalised but for the last layer, non-saturating loss), with narrower layers. Only training
+needs it: checkpoints keep it, released weights do not have it.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 CONDITION_CHANNELS = 12
-WIDTHS = (48, 96, 128)  # of the layers of stride 2; the last is followed by one of stride 1
+WIDTHS = (64, 80, 96)  # of the layers of stride 2; the last is followed by one of stride 1
 SHIFTS = 8  # pixel phases: a patch grid that lay fixed on the picture would favour patterns that are locked to it
-LR_SCALE = 0.5  # of the codec's learning rate
+LR_SCALE = 3.0  # of the codec's learning rate: it starts from nothing, the codec from trained weights
 
 
 class Discriminator(nn.Module):
@@ -31,7 +31,8 @@ class Discriminator(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
             before = width
         layers += [spectral_norm(nn.Conv2d(before, 2 * before, 3, padding=1)), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(2 * before, 1, 1)))
+        # Normalised, the last layer would keep logits of pictures that differ by a few grey levels close to zero.
+        self.layers = nn.Sequential(*layers, nn.Conv2d(2 * before, 1, 1))
 
     def forward(self, pictures: Tensor, features: Tensor, top: int = 0, left: int = 0) -> Tensor:
         """Judge pictures from row `top` and column `left` on."""
