@@ -29,7 +29,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Train a learned scheme on one CPU, one GPU or (under accelerate launch or torchrun) several. "
         "If interrupted, rerun the same command to resume.",
     )
-    parser.add_argument("system", metavar="SYSTEM", help="lrisc, deepjscc, swinjscc, witt, ntscc or adjscc")
+    parser.add_argument("system", metavar="SYSTEM", help="lrisc, deepjscc, pdjscc, swinjscc, witt, ntscc or adjscc")
     text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
     parser.add_argument("--config", type=arguments.path, required=True, metavar="FILE", help=text)
     text = "folders of images or of .tar shards, shards or images"
