@@ -4,22 +4,24 @@ import argparse
 import json
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator.cli.arguments import add_json
 from simulator.cli.costs import print_costs_of_all
 from simulator.cli.examples import add_examples
-from simulator.errors import UserError
+from simulator.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from simulator.spec.options import Declaration
 
 KINDS = ("schemes", "channels", "metrics", "images", "experiments")
 WIDEST = 110
+MANY = 12  # values of one option that an overview shows in part
 
 EXAMPLES = (
     ("what a sweep can run, with options", "simulator list schemes"),
+    ("one of them, with every value of its options", "simulator list schemes bpg-ldpc"),
     ("weights, multiply-accumulates and memory", "simulator list schemes --cost"),
 )
 
@@ -28,6 +30,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("list", help="show schemes, channels, metrics, images and experiments with options")
     parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=f"{', '.join(KINDS)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these, with every value of their options")
     text = "of schemes: measure weights, multiply-accumulates, memory and time of each (a minute)"
     parser.add_argument("--cost", action="store_true", help=text)
     add_json(parser)
@@ -38,20 +41,30 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the requested lists."""
     if args.cost:
-        if args.kind != "schemes":
-            raise UserError("--cost is of schemes; write 'list schemes --cost'")
+        if args.kind != "schemes" or args.names:
+            raise UserError("--cost is of all schemes; write 'list schemes --cost', or 'bench cost --scheme NAME'")
         print_costs_of_all(args.json)
         return 0
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
+    if args.names:
+        found = {args.kind: _only(args.kind, args.names, found[args.kind])}
     if args.json:
         print(json.dumps({kind: [one.record() for one in declared] for kind, declared in found.items()}, indent=2))
         return 0
     for number, (kind, declared) in enumerate(found.items()):
         if len(found) > 1:
             print("\n" * bool(number) + kind.upper())
-        for line in _lines(declared):
+        for line in _lines(declared, in_full=bool(args.names)):
             print(line)
     return 0
+
+
+def _only(kind: str, names: Sequence[str], declared: "Sequence[Declaration]") -> "list[Declaration]":
+    known = {one.name: one for one in declared}
+    for name in names:
+        if name not in known:
+            raise UserError(f"no '{name}' among the {kind}; 'list {kind}' shows them{did_you_mean(name, known)}")
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def _plugins(group: str) -> "list[Declaration]":
@@ -96,21 +109,29 @@ FIND: "dict[str, Callable[[], list[Declaration]]]" = {
 }
 
 
-def _lines(declared: "list[Declaration]") -> Iterator[str]:
-    """One line per entry and one per option; entries that share all options show them once."""
+def _lines(declared: "list[Declaration]", in_full: bool) -> Iterator[str]:
+    """One line per entry and one per option; entries that share all options show them once.
+
+    Args:
+        declared: the entries.
+        in_full: whether to show every value of an option that takes one of `MANY`.
+    """
     names = [f"{one.name}:{one.form}" if one.form else one.name for one in declared]
-    column = max(14, *(len(name) + 2 for name in names if len(name) < 40)) if names else 0
+    column = max([14, *(len(name) + 2 for name in names if len(name) < 24)])
     for one, name, after in zip(declared, names, [*declared[1:], None], strict=True):
         head = f"{name:{column}}" if len(name) < column else f"{name}  "
         yield from textwrap.wrap(head + one.summary, _width(), subsequent_indent=" " * column, break_on_hyphens=False)
         if after is None or after.options != one.options:
             for option in one.record()["options"] or ():
-                yield from _option(option)
+                yield from _option(option, in_full)
 
 
-def _option(option: dict[str, Any]) -> list[str]:
+def _option(option: dict[str, Any], in_full: bool) -> list[str]:
     key = option["name"].upper() if option["bare"] else f"{option['name']}="
-    takes = ", ".join(option["values"]) if "values" in option else option["takes"]
+    values = list(option.get("values", ()))
+    if len(values) > MANY and not in_full:
+        values[2:-1] = [f"... {len(values)} in all ..."]
+    takes = ", ".join(values).replace("..., ", "... ").replace(", ...", " ...") if values else option["takes"]
     default = "" if option["default"] is None else f"; default {_number(option['default'])}"
     text = f"{option['help']} [{takes}{default}]"
     return textwrap.wrap(text, _width(), initial_indent=f"    {key:17} ", subsequent_indent=" " * 22)

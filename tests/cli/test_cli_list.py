@@ -52,6 +52,27 @@ def test_text_names_options_ranges_and_defaults(capsys):
     assert "a number from -60 to 60; default 9]" in " ".join(shown.split())
 
 
+def test_an_overview_shortens_many_values_and_a_name_shows_them_all(capsys):
+    assert main(["list", "schemes"]) == 0
+    overview = " ".join(capsys.readouterr().out.split())
+    assert "[adaptive, 4qam-1/5 ... 33 in all ... 256qam-9/10; default adaptive]" in overview
+    assert main(["list", "schemes", "bpg-ldpc"]) == 0
+    shown = capsys.readouterr().out
+    assert "64qam-7/10" in shown
+    assert "jpeg-ldpc" not in shown
+    assert main(["list", "schemes", "codec-ldpc"]) == 0
+    assert [one["name"] for one in _listed(capsys, "schemes", "lrisc", "deepjscc", "lrisc")["schemes"]] == [
+        "lrisc",
+        "deepjscc",
+    ]
+
+
+def test_a_name_that_is_not_there_is_one_line(capsys):
+    assert main(["list", "channels", "raleigh"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: no 'raleigh' among the channels; 'list channels' shows them; did you mean 'rayleigh'?\n"
+
+
 MULTIPATH = {one.name: one for one in declarations(CHANNELS)}["tdl-c"].options.keys()
 
 
