@@ -61,6 +61,7 @@ def test_an_overview_shortens_many_values_and_a_name_shows_them_all(capsys):
     assert "64qam-7/10" in shown
     assert "jpeg-ldpc" not in shown
     assert main(["list", "schemes", "codec-ldpc"]) == 0
+    assert "4qam-1/2" in capsys.readouterr().out
     assert [one["name"] for one in _listed(capsys, "schemes", "lrisc", "deepjscc", "lrisc")["schemes"]] == [
         "lrisc",
         "deepjscc",
