@@ -37,6 +37,7 @@ VERBS = (
     "data",
     "weights",
     "citation",
+    "completion",
 )
 
 

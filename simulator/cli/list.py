@@ -94,7 +94,8 @@ def _images() -> "list[Declaration]":
 
 
 def _experiments() -> "list[Declaration]":
-    from simulator.experiments.read import experiment_names, read_experiment
+    from simulator.experiments.names import experiment_names
+    from simulator.experiments.read import read_experiment
     from simulator.spec.options import Declaration
 
     return [Declaration(name, read_experiment(name).title) for name in experiment_names()]

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 
 from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
 from simulator.experiments.format import COMPLEXITY, CROPS, PEAKS, PICTURES, ExperimentFile, FigureEntry
+from simulator.experiments.names import SUFFIX, experiment_names
 from simulator.spec.configuration import read_configuration, read_section
 from simulator.sweep.inputs import SweepConfig
-
-SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,6 @@ class Experiment:
     complexity: bool = False
     corners: dict[str, tuple[int, int]] = field(default_factory=dict)
     reference: str | None = None
-
-
-def experiment_names() -> list[str]:
-    """Names of the experiments that ship, in the order in which `all` runs them."""
-    names = (path.name for path in (files("simulator.experiments") / "shipped").iterdir())
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
 def choose_experiments(names: Sequence[str]) -> list[Experiment]:

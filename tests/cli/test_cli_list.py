@@ -8,7 +8,7 @@ import pytest
 from simulator.__main__ import main
 from simulator.channels import load_channel
 from simulator.errors import UserError
-from simulator.experiments.read import experiment_names
+from simulator.experiments.names import experiment_names
 from simulator.spec.options import Declaration, Number
 from simulator.spec.plugins import (
     CHANNELS,

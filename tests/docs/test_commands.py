@@ -50,6 +50,7 @@ PARSED = [
 # Commands of other programs: (pattern, why it need not run here).
 ELSEWHERE = [
     (r"^pytest( |$)", "this is it; .ci/run starts it"),
+    (r"^wis completion bash", "tests/cli/test_completion.py runs what it prints"),
     (r"^mkdocs build --strict -f docs/site/mkdocs\.yml$", "tests/docs/test_site.py"),
 ]
 

@@ -9,7 +9,8 @@ import yaml
 from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
 from simulator.experiments.format import ExperimentFile
-from simulator.experiments.read import choose_experiments, experiment_names, read_experiment, scaled_down
+from simulator.experiments.names import experiment_names
+from simulator.experiments.read import choose_experiments, read_experiment, scaled_down
 
 GOOD = {"title": "T", "schemes": ["toy"], "snr": [0, 5]}
 
