@@ -13,8 +13,10 @@ from simulator.analysis.tables import cbr_label
 from simulator.channels import load_channel
 from simulator.disk import write_atomically
 from simulator.experiments.schemes import scheme_loader
-from simulator.images.pixels import to_uint8
+from simulator.images import load_image
+from simulator.images.pixels import to_float, to_uint8
 from simulator.link import Bound, Scheme, transmit
+from simulator.results.gallery import Gallery
 from simulator.results.rows import Row
 from simulator.results.store import Results
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -36,8 +38,8 @@ def draw_crops(
 ) -> list[Path]:
     """Draw one lossless WebP per image, channel and CBR of the results, from the first realisation.
 
-    The images go over the air once more, through the same channel; the numbers below the crops are those of the rows,
-    of the whole image.
+    Crops are cut from the kept pictures of the rows (`--keep-images`). Where there is none, the image goes over the air
+    once more, through the same channel. The numbers below the crops are those of the rows, of the whole image.
 
     Args:
         config: what was swept.
@@ -52,7 +54,7 @@ def draw_crops(
         The files written.
     """
     images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of = scheme_loader(config, results)
+    scheme_of, kept = scheme_loader(config, results), Gallery(results.folder)
     groups: dict[tuple[str, str, float], dict[float, list[Row]]] = {}
     for row in results.rows:
         if row.realisation == 0:
@@ -67,7 +69,9 @@ def draw_crops(
         for snr_db, rows in by_snr.items():
             tiles = [("source", "", _crop(source, left, top))]
             for row in rows:
-                shown = _send(config, row, source, scheme_of(row.scheme))
+                picture = kept.path(row.key)
+                there = picture.exists()
+                shown = to_float(load_image(picture)) if there else _send(config, row, source, scheme_of(row.scheme))
                 tiles.append((labels.get(row.scheme, row.scheme), _numbers(row), _crop(shown, left, top)))
             strips.append((f"{snr_db:g} dB", tiles))
         said = [channel] * (len(channels) > 1)
