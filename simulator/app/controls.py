@@ -11,12 +11,12 @@ import gradio as gr
 import numpy as np
 
 from simulator.app import session
-from simulator.app.options import OptionControls, find_offers
+from simulator.app.options import Offer, OptionControls, find_offers
 from simulator.app.session import LONG_SIDE, Machine, Settings
 from simulator.errors import UserError
 from simulator.images import SAMPLES, load_image, sample_files
 from simulator.link import Bound, Scheme, capabilities
-from simulator.spec.plugins import CHANNELS, SCHEMES, plugin_names
+from simulator.spec.plugins import CHANNELS, SCHEMES, opening_schemes, plugin_names
 
 MAX_UPLOAD_MB = 20
 FORMATS = f"PNG, JPEG, WebP or TIFF of up to {MAX_UPLOAD_MB} MB. It stays on this machine."
@@ -31,11 +31,12 @@ class PictureControls:
 
     picture: gr.Image
     scale_down: gr.Checkbox
+    origin: gr.State
 
     @property
     def all(self) -> Controls:
-        """In the order in which `read_picture` takes their values."""
-        return [self.picture, self.scale_down]
+        """In the order in which `read_picture` and `read_origin` take their values."""
+        return [self.picture, self.scale_down, self.origin]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class CodingControls:
         return [self.scheme, self.cbr, *self.options.all]
 
 
-def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray:
+def read_picture(picture: dict[str, Any] | None, scale_down: bool, _: str) -> np.ndarray:
     """The picture that the controls hold, uint8 [H, W, 3].
 
     Raises:
@@ -77,6 +78,16 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool) -> np.ndarray
     if not picture or not picture.get("path"):
         raise UserError("no picture; drop one in, or choose a sample")
     return session.prepare(Path(picture["path"]), scale_down).rgb
+
+
+def read_origin(_: dict[str, Any] | None, scale_down: bool, origin: str) -> tuple[str, bool]:
+    """What to call the picture on the command line, and whether it was scaled down.
+
+    A sample lies on this machine; where Gradio stored an upload is of no interest.
+    """
+    path = Path(origin)
+    called = str(path) if path in sample_files() else path.name
+    return called, session.prepare(path, scale_down).is_scaled
 
 
 def read_settings(
@@ -134,7 +145,7 @@ def picture_controls() -> PictureControls:
         return _take(str(sample_files()[chosen.index]), scale)
 
     samples.select(take_sample, [scale_down], shown, **event())
-    return PictureControls(picture, scale_down)
+    return PictureControls(picture, scale_down, origin)
 
 
 def _take(path: str, scale_down: bool) -> tuple[Any, str, str]:
@@ -147,7 +158,7 @@ def _take(path: str, scale_down: bool) -> tuple[Any, str, str]:
         gr.Warning(escape(str(error)), title="This picture cannot be sent")
         return None, f"Refused: {error}.", ""
     (height, width), original = picture.rgb.shape[:2], picture.original
-    scaled = "" if original == (height, width) else f", scaled down from {original[1]}×{original[0]}"
+    scaled = "" if not picture.is_scaled else f", scaled down from {original[1]}×{original[0]}"
     return picture.rgb, f"{Path(path).name}: {width}×{height} pixels{scaled}.", path
 
 
@@ -186,8 +197,13 @@ def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> C
         text = "Channel uses per value; or type."
         cbr = gr.Dropdown(label="CBR", info=text, allow_custom_value=True, min_width=150, **cbrs[first])
         options = OptionControls(offers, first, "Scheme options")
-    updates = {name: [cbrs[name], *options.updates(name)] for name in schemes}
-    _follow(scheme, [cbr], [cbr, *options.all], updates)
+    first_ones = opening_schemes()
+    opening = [one for one in offers if one.specification in first_ones]
+    usual = list(dict.fromkeys(key for one in opening for key, _ in one.fields))
+    hints = {one.specification: _hint(one, cbrs[one.specification], usual) for one in offers}
+    hint = gr.Markdown(hints[first], elem_classes=["hint", "scheme-hint"])
+    updates = {name: [cbrs[name], *options.updates(name), {"value": hints[name]}] for name in schemes}
+    _follow(scheme, [cbr], [cbr, *options.all, hint], updates)
     return CodingControls(scheme, cbr, options)
 
 
@@ -205,6 +221,20 @@ def _cbrs(scheme: Scheme | Bound | None) -> dict[str, Any]:
         "choices": [(one, one) for one in cbrs],
         "value": FIRST_CBR if FIRST_CBR in cbrs else next(iter(cbrs), None),
     }
+
+
+def _hint(offer: Offer, cbrs: dict[str, Any], usual: list[str]) -> str:
+    """What the scheme is, which options it has, and which of the usual ones it lacks."""
+    if offer.declared is None:
+        return "Its options are typed, as after the name on the command line."
+    own = [key for key, _ in offer.fields]
+    parts = [f"{offer.declared.summary}. Options: {', '.join(own) or 'none'}."]
+    if lacking := [key for key in usual if key not in own]:
+        parts.append(f"It has no {', '.join(lacking)}.")
+    ratios = [value for value, _ in cbrs["choices"]]
+    if len(ratios) < len(session.USUAL_CBRS):
+        parts.append(f"It runs at CBR {', '.join(ratios)}.")
+    return " ".join(parts)
 
 
 def _follow(

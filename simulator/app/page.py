@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from simulator.app import session, views
+from simulator.app import curves, session, takeaway, views
+from simulator.app.closer import Closer
 from simulator.app.controls import (
     CodingControls,
     Controls,
@@ -14,6 +15,7 @@ from simulator.app.controls import (
     coding_controls,
     link_controls,
     picture_controls,
+    read_origin,
     read_picture,
     read_settings,
 )
@@ -26,6 +28,7 @@ INTRODUCTION = """# Wireless image simulator
 Send a picture over a simulated radio link, see what arrives and what it cost."""
 KINDS = ("sent", "received", "equalised")
 SLIDER_HEIGHT = 480
+SWEEP = "Quality against SNR"
 _PROGRESS = gr.Progress()
 Compute = Callable[[tuple[Any, ...], gr.Progress], list[Any]]
 
@@ -49,17 +52,26 @@ def build(schemes: tuple[str, ...], machine: Machine) -> gr.Blocks:
 def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
     """One setting."""
     coding = coding_controls(_favourites(schemes)[0], schemes, machine)
-    send = gr.Button("Send", variant="primary", elem_id="send")
+    with gr.Row():
+        send = gr.Button("Send", variant="primary", elem_id="send", scale=3, min_width=120)
+        sweep = gr.Button(SWEEP, elem_id="sweep", scale=2, min_width=120)
     status = gr.HTML(views.hint("Choose a picture and settings, then press Send."), elem_id="status", padding=False)
+    _sweep_on_press(sweep, status, picture, link, [coding], machine)
     with gr.Column(visible=False, elem_id="results") as results:
         slider = _slider("Source (left) and received (right)")
         numbers = gr.HTML(elem_id="numbers", padding=False)
+        closer = Closer("zoom")
+        with gr.Row(equal_height=True):
+            text = gr.Textbox(
+                label="The same in a terminal", lines=2, interactive=False, buttons=["copy"], elem_id="command", scale=3
+            )
+            file = gr.DownloadButton("Download the received picture", elem_id="download", size="md", min_width=180)
         with gr.Row():
             plots = [gr.Plot(label=f"{kind.capitalize()} symbols", min_width=250) for kind in KINDS]
         bill = gr.HTML(elem_id="bill", padding=False)
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
-        shown, linked, coded = _split(values, picture, link, coding)
+        shown, linked, coded, (gain,) = _split(values, picture.all, link.all, coding.all, closer.inputs)
         outcome = _simulate(shown, read_settings(link, linked, coding, coded, machine), progress)
         figures = views.constellations(outcome.constellation) if outcome.constellation else {}
         drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
@@ -68,12 +80,15 @@ def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, 
             gr.update(visible=True),
             (outcome.source, outcome.received),
             views.numbers(outcome),
+            *closer.show({"source": outcome.source, "received": outcome.received}, gain),
+            takeaway.command(outcome.settings, *read_origin(*shown)),
+            takeaway.offer(file, outcome, read_origin(*shown)[0]),
             *drawn,
             views.bill(outcome),
         ]
 
-    outputs = [status, results, slider, numbers, *plots, bill]
-    _on_press(send, compute, picture.all + link.all + coding.all, outputs)
+    outputs = [status, results, slider, numbers, *closer.outputs, text, file, *plots, bill]
+    _on_press(send, compute, picture.all + link.all + coding.all + closer.inputs, outputs)
 
 
 def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
@@ -83,17 +98,22 @@ def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[st
     one = coding_controls(favourites[0], schemes, machine)
     gr.Markdown("**B**", elem_classes="side")
     other = coding_controls(favourites[min(1, len(favourites) - 1)], schemes, machine)
-    send = gr.Button("Send both", variant="primary", elem_id="send-both")
+    with gr.Row():
+        send = gr.Button("Send both", variant="primary", elem_id="send-both", scale=3, min_width=120)
+        sweep = gr.Button(SWEEP, elem_id="sweep-both", scale=2, min_width=120)
     text = "Both send the same picture over the same draw of the channel. Choose two settings, then press Send both."
     status = gr.HTML(views.hint(text), elem_id="compare-status", padding=False)
+    _sweep_on_press(sweep, status, picture, link, [one, other], machine)
     with gr.Column(visible=False, elem_id="compare-results") as results:
         slider = _slider("Received: A (left) and B (right)")
         table = gr.HTML(elem_id="comparison", padding=False)
+        closer = Closer("zoom-both")
         with gr.Row():
             plots = [gr.Plot(label=f"{side}: symbols at the receiver", min_width=250) for side in "AB"]
 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
-        shown, linked, *coded = _split(values, picture, link, one, other)
+        groups = (picture.all, link.all, one.all, other.all, closer.inputs)
+        shown, linked, *coded, (gain,) = _split(values, *groups)
         sides = zip((one, other), coded, strict=True)
         settings = [read_settings(link, linked, coding, values, machine) for coding, values in sides]
         first, second = (_simulate(shown, one, progress) for one in settings)
@@ -103,11 +123,42 @@ def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[st
             gr.update(visible=True),
             (first.received, second.received),
             views.comparison(first, second),
+            *closer.show({"source": first.source, "A": first.received, "B": second.received}, gain),
             *(gr.update(value=figure, visible=figure is not None) for figure in figures),
         ]
 
-    outputs = [status, results, slider, table, *plots]
-    _on_press(send, compute, picture.all + link.all + one.all + other.all, outputs)
+    outputs = [status, results, slider, table, *closer.outputs, *plots]
+    _on_press(send, compute, picture.all + link.all + one.all + other.all + closer.inputs, outputs)
+
+
+def _sweep_on_press(
+    button: gr.Button,
+    status: gr.HTML,
+    picture: PictureControls,
+    link: LinkControls,
+    codings: list[CodingControls],
+    machine: Machine,
+) -> None:
+    """Draw the quality of each setting against SNR here, for the picture at hand and one draw of the channel."""
+    with gr.Column(visible=False, elem_classes="curves") as place:
+        plot = gr.Plot(label="Quality of this picture against SNR")
+
+    def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
+        shown, linked, *coded = _split(values, picture.all, link.all, *(one.all for one in codings))
+        sides = zip(codings, coded, strict=True)
+        settings = [read_settings(link, linked, coding, values, machine) for coding, values in sides]
+        rgb, lpips = read_picture(*shown), session.find_lpips()
+        total = sum(len(curves.snrs_of(one)) for one in settings)
+        found: list[list[Outcome]] = [[] for _ in settings]
+        progress((0, total), desc="Sending at several SNRs", unit="trips")
+        for number, outcome in curves.measure(settings, lambda one: session.simulate(one, rgb, lpips)):
+            found[number].append(outcome)
+            progress((sum(map(len, found)), total), desc="Sending at several SNRs", unit="trips")
+        text = f"{total} trips of this picture over {settings[0].channel}; the dotted line is the SNR that is chosen."
+        return [views.hint(text), gr.update(visible=True), curves.draw(found, settings[0].snr_db)]
+
+    inputs = picture.all + link.all + [control for one in codings for control in one.all]
+    _on_press(button, compute, inputs, [status, place, plot])
 
 
 def _slider(label: str) -> gr.ImageSlider:
@@ -158,12 +209,12 @@ def _simulate(picture: tuple[Any, ...], settings: Settings, progress: gr.Progres
     return session.simulate(settings, rgb, session.find_lpips())
 
 
-def _split(values: tuple[Any, ...], *groups: PictureControls | LinkControls | CodingControls) -> list[tuple[Any, ...]]:
+def _split(values: tuple[Any, ...], *groups: Controls) -> list[tuple[Any, ...]]:
     """The values of each group of controls."""
     parts, start = [], 0
     for group in groups:
-        parts.append(values[start : start + len(group.all)])
-        start += len(group.all)
+        parts.append(values[start : start + len(group)])
+        start += len(group)
     return parts
 
 

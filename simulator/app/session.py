@@ -113,6 +113,11 @@ class Picture:
     rgb: np.ndarray
     original: tuple[int, int]
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether it was scaled down."""
+        return self.rgb.shape[:2] != self.original
+
 
 def prepare(path: Path, scale_down: bool) -> Picture:
     """Read an image file; scale it to a long side of `LONG_SIDE` pixels (Lanczos) if it is larger and that is wanted.

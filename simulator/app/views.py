@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.app.session import Constellation, Outcome
 from simulator.link import SymbolLedger
+from simulator.link.delivery import explain_outage
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -33,6 +34,20 @@ WHY_NOT = {
     "decode_s": "a bound decodes nothing",
 }
 INK = "#8a8f98"  # legible on white and on near-black
+AXIS = {
+    "color": INK,
+    "gridcolor": "rgba(138,143,152,0.25)",
+    "zerolinecolor": "rgba(138,143,152,0.6)",
+    "zerolinewidth": 1,
+}
+LAYOUT = {
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"color": INK, "size": 12},
+    "margin": {"l": 52, "r": 12, "t": 36, "b": 44},
+    "height": 330,
+    "modebar": {"remove": ["select2d", "lasso2d", "autoScale2d"], "color": INK, "bgcolor": "rgba(0,0,0,0)"},
+}
 COLOURS = {"sent": "#2F8FD8", "received": "#E0701A", "equalised": "#12A37D"}
 
 
@@ -126,8 +141,11 @@ def _compared(pair: Sequence[Outcome], name: str, column: str, form: str, unit: 
 
 
 def _outage(named: Sequence[tuple[str, Outcome]]) -> str:
-    text = "outage: nothing could be decoded (a CRC failed, or the image does not fit); the receiver shows grey"
-    return "".join(f'<p class="notice" data-outage>{name}{text}</p>' for name, one in named if one.record["outage"])
+    return "".join(
+        f'<p class="notice" data-outage>{name}outage: {explain_outage(one.record)}; the receiver shows grey</p>'
+        for name, one in named
+        if one.record["outage"]
+    )
 
 
 def _value(outcome: Outcome, column: str) -> float | None:
@@ -178,17 +196,9 @@ def _scatter(symbols: np.ndarray, colour: str, reach: float) -> "Figure":
     points = Scatter(
         x=symbols.real.round(4), y=symbols.imag.round(4), mode="markers", marker=marker, hovertemplate=hover
     )
-    grid = {"gridcolor": "rgba(138,143,152,0.25)", "zerolinecolor": "rgba(138,143,152,0.6)", "zerolinewidth": 1}
-    axis = {"range": [-reach, reach], "constrain": "domain", "color": INK, "nticks": 5, **grid}
-    layout = {
+    axis = {"range": [-reach, reach], "constrain": "domain", "nticks": 5, **AXIS}
+    axes = {
         "xaxis": {**axis, "title": {"text": "In-phase", "standoff": 8}},
         "yaxis": {**axis, "title": {"text": "Quadrature", "standoff": 8}, "scaleanchor": "x"},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": INK, "size": 12},
-        "margin": {"l": 52, "r": 12, "t": 36, "b": 44},
-        "height": 330,
-        "showlegend": False,
-        "modebar": {"remove": ["select2d", "lasso2d", "autoScale2d"], "color": INK, "bgcolor": "rgba(0,0,0,0)"},
     }
-    return Figure(points, layout)
+    return Figure(points, {**LAYOUT, **axes, "showlegend": False})

@@ -147,9 +147,9 @@ def _text(record: dict[str, Any], total: int) -> str:
         ", ".join(quality),
     ]
     if record["outage"]:
-        lines.append(
-            "outage: nothing could be decoded (a CRC failed, or the image does not fit); the receiver shows grey"
-        )
+        from simulator.link.delivery import explain_outage
+
+        lines.append(f"outage: {explain_outage(record)}; the receiver shows grey")
     return "\n".join(lines)
 
 

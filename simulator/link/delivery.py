@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -56,6 +56,13 @@ class Delivery:
             **asdict(self.quality[index]),
             **describe(self.trip.ledgers[index], size),
         }
+
+
+def explain_outage(record: Mapping[str, Any]) -> str:
+    """Why nothing could be decoded, by an outage's record: whether anything of the image went on the air tells it."""
+    if record["payload"] == 0:
+        return "nothing fitted: not even the coarsest version of the picture, into these channel uses at this SNR"
+    return "a CRC failed: what was sent did not survive the channel"
 
 
 def deliver(

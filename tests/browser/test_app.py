@@ -140,6 +140,32 @@ def test_the_page_shows_what_a_sweep_measures(page: "Page", folder: Path, tmp_pa
     assert set(loaded) == {page.url.split("/")[2]}
 
 
+def test_what_can_be_looked_at_and_taken_along(page: "Page", folder: Path, tmp_path: Path) -> None:
+    _upload(page, folder / "set" / "photo.png")
+    page.locator("#caption", has_text="64×64 pixels").wait_for()
+    _choose(page, "Scheme", "deepjscc")
+    hint = page.locator(".scheme-hint").locator("visible=true")
+    hint.get_by_text("It has no mcs,").wait_for()
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.locator("#status", has_text="deepjscc over awgn at 10 dB").wait_for(timeout=1000 * SECONDS)
+    command = page.locator("#command textarea").input_value()
+    assert command.startswith("python -m simulator transmit photo.png --scheme deepjscc --channel awgn --snr 10 ")
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    saved = tmp_path / "saved.png"
+    download.value.save_as(saved)
+    assert download.value.suggested_filename == "photo-deepjscc-awgn-10dB-cbr1-16.png"
+    assert Image.open(saved).size == (64, 64)
+    page.get_by_text("Look closer").locator("visible=true").click()
+    before = page.get_by_text("pixels around (32, 32)").locator("visible=true")
+    before.wait_for()
+    page.locator("#zoom-map img").click(position={"x": 2, "y": 2})
+    before.wait_for(state="hidden")
+    page.locator("#sweep").click()
+    page.locator("#status", has_text="5 trips of this picture").wait_for(timeout=1000 * SECONDS)
+    assert page.locator(".curves .js-plotly-plot").locator("visible=true").count() == 1
+
+
 def test_two_settings_over_the_same_draw(page: "Page", folder: Path, tmp_path: Path) -> None:
     _upload(page, folder / "set" / "photo.png")
     page.locator("#caption", has_text="64×64 pixels").wait_for()

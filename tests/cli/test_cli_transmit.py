@@ -61,7 +61,7 @@ def test_a_bandwidth_ratio_that_a_scheme_lacks_is_refused(photo: Path, capsys: p
 def test_an_outage_is_said(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(photo, "--snr", "-9", "--scheme", "bpg-ldpc:64qam-2/3", "--lpips", "none") == 0
     text = capsys.readouterr().out
-    assert "outage" in text
+    assert "outage: a CRC failed" in text
     assert "header" in text
 
 
