@@ -87,7 +87,7 @@ class Encoder(nn.Module):
 
     def latents(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Latents [B, 2 uses, H/16, W/16], one per 16x16 block and channel."""
-        snr = _centred(snr_db)[:, None, None, None]
+        snr = centred(snr_db)[:, None, None, None]
         x = self.stem_act(self.stem(images))
         x = self.down(torch.cat([x, snr.to(x).expand(-1, 1, *x.shape[2:])], 1))
         latents = self.linear(images).float() + self.head(self.act(self.blocks(x))).float()
@@ -117,13 +117,13 @@ class Decoder(nn.Module):
 
     def forward(self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Decode; where a coefficient was not sent `variance` is huge (`air.NOT_SENT`) and `noisy` zero."""
-        return self.picture(*self.estimate(noisy, variance, snr_db))
+        return self.paint(*self.estimate(noisy, variance, snr_db))[0]
 
     def estimate(
         self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents [B, 2 uses, h, w] behind noisy coefficients, and their reliability in [-1, 1], [B, 1, 1, 1]."""
-        snr = _centred(snr_db)[:, None, None, None]
+        snr = centred(snr_db)[:, None, None, None]
         size = (noisy.shape[2], noisy.shape[3])
         gain, prior = self.spectrum.gain(size), self.spectrum.variance(size)
         power = prior * gain.square() * torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
@@ -136,31 +136,25 @@ class Decoder(nn.Module):
         prior = self.spectrum.variance((latents.shape[2], latents.shape[3]))
         return latents / prior.mean(dim=(1, 2), keepdim=True).sqrt()
 
-    def picture(self, latents: torch.Tensor, reliability: torch.Tensor) -> torch.Tensor:
-        """The images of what `estimate` returns."""
+    def paint(self, latents: torch.Tensor, reliability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images of what `estimate` returns, and the features [B, detail_width, 4 h, 4 w] from which they are made."""
         image = self.linear(latents)
         seen = torch.cat([self.normalise(latents), reliability.expand(-1, -1, *latents.shape[2:])], 1)
         x = self.act(self.blocks(functional.pixel_shuffle(self.up(seen), 2)))
         detail = functional.pixel_shuffle(self.up_detail(x), 2)
-        detail = self.enrich(detail + self.look(functional.pixel_unshuffle(image, 4)))
-        detail = self.head(self.detail_act(self.detail_blocks(detail)))
-        return image.float() + functional.pixel_shuffle(detail, 4).float()
-
-    def enrich(self, detail: torch.Tensor) -> torch.Tensor:
-        """What a subclass adds to the features at stride 4 before their blocks."""
-        return detail
+        detail = detail + self.look(functional.pixel_unshuffle(image, 4))
+        detail = self.detail_act(self.detail_blocks(detail))
+        return image.float() + functional.pixel_shuffle(self.head(detail), 4).float(), detail
 
 
 class DeepJsccNet(nn.Module):
     """Encoder and decoder of one bandwidth ratio."""
 
-    decoder_kind: type[Decoder] = Decoder
-
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = self.decoder_kind(config)
+        self.decoder = Decoder(config)
 
     @torch.no_grad()
     def start_linear(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:
@@ -211,6 +205,6 @@ def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Te
     return mean.reshape(3, -1).mean(1), outer / count - mean[:, None] * mean
 
 
-def _centred(snr_db: torch.Tensor) -> torch.Tensor:
+def centred(snr_db: torch.Tensor) -> torch.Tensor:
     """Map 0..20 dB to -1..1."""
     return snr_db.float().clamp(-5, 25) / 10 - 1

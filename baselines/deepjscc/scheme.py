@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from simulator.baselines.deepjscc.air import REVISION, demodulate, modulate, reference_uses
+from simulator.baselines.deepjscc.air import REVISION, Observation, demodulate, modulate, reference_uses
 from simulator.baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
 from simulator.channels import Received
 from simulator.errors import UserError
@@ -36,7 +36,6 @@ class DeepJscc:
         opening=3,
     )
     title = "DeepJSCC"  # in messages
-    net_kind: type[DeepJsccNet] = DeepJsccNet
 
     def __init__(self, *options: str) -> None:
         """Options: those of `declaration`. Raises UserError for others, and where weights are missing."""
@@ -50,12 +49,7 @@ class DeepJscc:
     def _find(self, text: str | None) -> dict[Fraction, Weights]:
         """The weights of each bandwidth ratio, given the value of the option `weights`."""
         folder = Path(text) if text else None
-        return {ratio: Weights(f"deepjscc-{ratio.numerator}-{ratio.denominator}", folder) for ratio in RATIOS}
-
-    def _check(self, config: NetConfig, ratio: Fraction, name: str) -> None:
-        """Raises UserError unless weights of this configuration serve a bandwidth ratio."""
-        if config.uses != ratio * BLOCK_VALUES:
-            raise UserError(f"the weights '{name}' send {config.uses} symbols a block; export them again")
+        return {ratio: Weights(weights_name(ratio), folder) for ratio in RATIOS}
 
     @cached_property
     def _cards(self) -> dict[Weights, dict[str, Any]]:
@@ -112,8 +106,12 @@ class DeepJscc:
         symbols, gain, noise_variance = (part[None].to(self._device) for part in parts)
         seen = demodulate(symbols, gain, noise_variance, shape)
         snr_db = torch.tensor([reception.state.snr_db], device=self._device)
-        image = net.decoder(seen.noisy, seen.variance, snr_db)[0]
+        image = self._paint(net, seen, snr_db)[0]
         return image[:, : size[0], : size[1]].clamp(0, 1).float().cpu()
+
+    def _paint(self, net: DeepJsccNet, seen: Observation, snr_db: torch.Tensor) -> torch.Tensor:
+        """Images [B, 3, H, W], not clamped, of what the decoder sees."""
+        return net.decoder(seen.noisy, seen.variance, snr_db)
 
     def _net(self, size: tuple[int, int], num_uses: int) -> DeepJsccNet:
         """The net that spends `num_uses` on an image of this size; both ends find it alike."""
@@ -125,12 +123,26 @@ class DeepJscc:
             )
         weights = self._weights[fitting[0]]
         if weights not in self._nets:
-            state, card = weights.load()
-            config = build(NetConfig, card.get("model") or {}, f"the model card of '{weights.name}'")
-            self._check(config, fitting[0], weights.name)
-            net = build_network(lambda: self.net_kind(config), state, weights.name)
-            self._nets[weights] = net.eval().requires_grad_(False).to(self._device)
+            self._nets[weights] = load_net(weights, fitting[0]).to(self._device)
         return self._nets[weights]
+
+
+def load_net(weights: Weights, ratio: Fraction) -> DeepJsccNet:
+    """The net of one bandwidth ratio, ready to run.
+
+    Raises:
+        UserError: the weights are missing, damaged, or of another ratio.
+    """
+    state, card = weights.load()
+    config = build(NetConfig, card.get("model") or {}, f"the model card of '{weights.name}'")
+    if config.uses != ratio * BLOCK_VALUES:
+        raise UserError(f"the weights '{weights.name}' send {config.uses} symbols a block; export them again")
+    return build_network(lambda: DeepJsccNet(config), state, weights.name).eval().requires_grad_(False)
+
+
+def weights_name(ratio: Fraction) -> str:
+    """Name of the released weights of a bandwidth ratio."""
+    return f"deepjscc-{ratio.numerator}-{ratio.denominator}"
 
 
 def _blocks(size: tuple[int, int]) -> tuple[int, int]:

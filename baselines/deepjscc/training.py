@@ -89,7 +89,7 @@ class DeepJsccTrainee:
         points += [(uses, middle) for uses in self.uses if uses != own]
         figures = {}
         for uses, snr_db in points:
-            mse = (send_for_validation(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
+            mse = (_send(model, images, snr_db, uses) - images).square().mean(dim=(1, 2, 3))
             figures[f"psnr_db_{uses}_uses_{snr_db:g}_db"] = float((-10 * mse.log10()).mean())
         score = sum(figures.values()) / len(figures)
         return {
@@ -104,12 +104,12 @@ class DeepJsccTrainee:
         shown = images[:4]
         rows = [
             shown,
-            *(send_for_validation(model, shown, snr_db, max(self.uses)) for snr_db in self.validation_snrs_db),
+            *(_send(model, shown, snr_db, max(self.uses)) for snr_db in self.validation_snrs_db),
         ]
         return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
 
 
-def send_for_validation(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:
+def _send(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:
     """Images as received at one SNR, with noise that is the same at every validation."""
     generator = torch.Generator(images.device).manual_seed(derive_key("validation", snr_db))
     snr = torch.full((len(images),), snr_db, device=images.device)
@@ -211,18 +211,12 @@ class DeepJsccSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""
-        sizes = read_sizes(config, "deepjscc", "DeepJSCC")
+        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
+        if config.get("system") != "deepjscc" or not config.get("stages"):
+            raise UserError("this configuration is not one for DeepJSCC: it needs 'system: deepjscc' and 'stages'")
+        sizes = config.get("model") or {}
+        check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
-
-
-def read_sizes(config: Mapping[str, Any], system: str, name: str) -> Mapping[str, Any]:
-    """The 'model' section of a configuration; raises UserError where it is not one of `system`, called `name`."""
-    check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
-    if config.get("system") != system or not config.get("stages"):
-        raise UserError(f"this configuration is not one for {name}: it needs 'system: {system}' and 'stages'")
-    sizes = config.get("model") or {}
-    check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
-    return sizes
 
 
 def _grids(options: Mapping[str, Any], where: str) -> Grids:

@@ -1,39 +1,95 @@
-"""DeepJSCC's encoder, and a generator in place of its decoder: deeper, wider, and with noise to make texture from.
+"""The generator: a U-Net on folded pixels that paints over what DeepJSCC's decoder shows.
 
-A decoder that only sees latents of a 16x16 block can answer a loss for textures with one pattern alone, locked to the
-grid of blocks. Noise gives it grain that no grid shapes.
+A generator that sees only what was received can answer a loss for textures with one pattern alone, locked to the grid
+of blocks. Noise among its inputs gives it grain that no grid shapes.
 """
 
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from simulator.baselines.deepjscc.net import Decoder, DeepJsccNet, NetConfig
+from simulator.baselines.deepjscc.net import BLOCK_VALUES, Residual, centred
+from simulator.spec.configuration import check_sizes
 
+FOLD = 4
+FOLDED = 3 * FOLD * FOLD
 GRAIN_CHANNELS = 16  # one value per pixel, at stride 4
 GRAIN_SEED = 0x6A5C
 GRAIN_REVISION = 1  # of the noise that a received picture is made with
+STATE_CHANNELS = 3  # reliability, average SNR, bandwidth ratio
 
 
-class Generator(Decoder):
-    """DeepJSCC's decoder with noise among its features at stride 4; both start such that the noise is not heard."""
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of the generator.
 
-    def __init__(self, config: NetConfig) -> None:
-        super().__init__(config)
-        self.grain = nn.Conv2d(GRAIN_CHANNELS, config.detail_width, 3, padding=1, bias=False)
-        nn.init.zeros_(self.grain.weight)
+    Attributes:
+        features: channels of the decoder's features at stride 4, `detail_width` of the nets in front.
+        widths: channels at strides 4, 8 and 16.
+        blocks: residual blocks at strides 4, 8 and 16 on the way down, then at stride 4 on the way up.
+    """
 
-    def enrich(self, detail: torch.Tensor) -> torch.Tensor:
-        """Add the noise: other noise for every batch of a training, and always the same for a picture's size else."""
+    features: int = 48
+    widths: tuple[int, int, int] = (56, 104, 128)
+    blocks: tuple[int, int, int, int] = (1, 2, 1, 2)
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "'model'")
+
+
+class Generator(nn.Module):
+    """What DeepJSCC decodes -> images [B, 3, H, W]; starts as the identity."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        (fine, middle, coarse), blocks = config.widths, config.blocks
+        self.enter = nn.Conv2d(FOLDED + config.features + STATE_CHANNELS + GRAIN_CHANNELS, fine, 3, padding=1)
+        self.fine, self.fine_act = _residuals(fine, blocks[0]), nn.PReLU(fine)
+        self.down_middle = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
+        self.middle, self.middle_act = _residuals(middle, blocks[1]), nn.PReLU(middle)
+        self.down_coarse = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
+        self.coarse, self.coarse_act = _residuals(coarse, blocks[2]), nn.PReLU(coarse)
+        self.up_middle = nn.Conv2d(coarse, 4 * middle, 1)
+        self.up_act = nn.PReLU(middle)
+        self.up_fine = nn.Conv2d(middle, 4 * fine, 1)
+        self.last, self.last_act = _residuals(fine, blocks[3]), nn.PReLU(fine)
+        self.leave = nn.Conv2d(fine, FOLDED, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor, detail: Tensor, reliability: Tensor, snr_db: Tensor, uses: int) -> Tensor:
+        """Paint.
+
+        Args:
+            image, detail: as `Decoder.paint` gives them, [B, 3, H, W] and [B, features, H/4, W/4].
+            reliability: as `Decoder.estimate` gives it, [B, 1, 1, 1].
+            snr_db: average Es/N0 that both ends know, [B].
+            uses: channel uses per 16x16 block.
+        """
+        size = detail.shape[2:]
+        ratio = torch.full_like(snr_db, 16 * uses / BLOCK_VALUES).log2()  # 0 at CBR 1/16
+        state = torch.stack([reliability.flatten(), centred(snr_db), ratio.to(reliability)], 1)[:, :, None, None]
+        folded = functional.pixel_unshuffle(image, FOLD)
+        inputs = [2 * folded - 1, detail, state.expand(-1, -1, *size), self._grain(detail)]
+        fine = self.fine(self.enter(torch.cat([one.to(detail) for one in inputs], 1)))
+        middle = self.middle(self.down_middle(self.fine_act(fine)))
+        coarse = self.coarse(self.down_coarse(self.middle_act(middle)))
+        middle = middle + functional.pixel_shuffle(self.up_middle(self.coarse_act(coarse)), 2)
+        fine = fine + functional.pixel_shuffle(self.up_fine(self.up_act(middle)), 2)
+        painted = self.leave(self.last_act(self.last(fine)))
+        return image.float() + functional.pixel_shuffle(painted, FOLD).float()
+
+    def _grain(self, detail: Tensor) -> Tensor:
+        """Noise: other noise for every batch of a training, and always the same for a picture's size else."""
         batch, _, height, width = detail.shape
         if self.training:
-            noise = torch.randn(batch, GRAIN_CHANNELS, height, width, device=detail.device)
-        else:
-            fixed = torch.Generator().manual_seed(GRAIN_SEED)
-            noise = torch.randn(1, GRAIN_CHANNELS, height, width, generator=fixed)
-        return detail + self.grain(noise.to(detail))
+            return torch.randn(batch, GRAIN_CHANNELS, height, width, device=detail.device)
+        fixed = torch.Generator().manual_seed(GRAIN_SEED)
+        return torch.randn(1, GRAIN_CHANNELS, height, width, generator=fixed).to(detail).expand(batch, -1, -1, -1)
 
 
-class PdjsccNet(DeepJsccNet):
-    """Encoder and generator for one bandwidth ratio, and, by sending fewer latents, for lower ones."""
-
-    decoder_kind = Generator
+def _residuals(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Residual(width) for _ in range(count)))

@@ -1,39 +1,38 @@
-"""Perceptual DeepJSCC as a trainee: squared error, LRISC's perceptual distance, and a discriminator."""
+"""The generator as a trainee: squared error, LRISC's perceptual distance, and a discriminator."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from simulator.baselines.deepjscc.net import BLOCK_VALUES, NetConfig
-from simulator.baselines.deepjscc.starts import State, check_growth, derive, grow
-from simulator.baselines.deepjscc.training import (
-    STAGE_KEYS,
-    Conditions,
-    DeepJsccTrainee,
-    observe,
-    read_sizes,
-    send_for_validation,
-)
-from simulator.baselines.pdjscc.net import PdjsccNet
+from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet
+from simulator.baselines.deepjscc.scheme import RATIOS, load_net, weights_name
+from simulator.baselines.deepjscc.training import STAGE_KEYS, Conditions, observe
+from simulator.baselines.pdjscc.net import Generator, GeneratorConfig
 from simulator.errors import UserError
 from simulator.models.lrisc.losses import distortion_perception
 from simulator.models.pretrained import Weights, find_weights
 from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.data import ImageStore
 from simulator.models.training.identity import describe
+from simulator.models.training.muon import parameter_groups
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
 from simulator.models.training.session import Stage, System, stage_loop, stage_start
 from simulator.models.training.validation import SCORE_PER_LPIPS
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
+# Distances above this count by their logarithm, lest the lowest bandwidth ratio, where they are five times those of the
+# highest, owns the generator that serves both.
+EASY = 0.02
 VALIDATION_SNR_DB, LOW_SNR_DB = 10.0, 0.0
 LOW_SNR_USES = 48  # CBR 1/16
+OUTER_LAYERS = ("enter.", "leave.")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class LossConfig:
         structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
         lattice: what the energy of regular patterns weighs beside LPIPS.
         adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
-        adversary_from: progress until which the discriminator learns alone, encoder and generator resting.
+        adversary_from: progress until which the discriminator learns alone, the generator resting.
     """
 
     perception: float = 0.75
@@ -70,65 +69,99 @@ class LossConfig:
         return PerceptualConfig(self.nets, self.structure, self.lattice)
 
 
-class PdjsccTrainee(DeepJsccTrainee):
-    """Trains every parameter of a `PdjsccNet` at several bandwidth ratios in turn, with or without a discriminator."""
+class PdjsccTrainee:
+    """Trains a generator behind DeepJSCC nets that stay as they are, with or without a discriminator."""
 
     def __init__(
-        self, model: PdjsccNet, conditions: Conditions, config: LossConfig, nets: Sequence[LpipsBatch] = ()
+        self,
+        model: Generator,
+        in_front: Mapping[int, DeepJsccNet],
+        conditions: Conditions,
+        config: LossConfig,
+        nets: Sequence[LpipsBatch] = (),
     ) -> None:
-        """nets: those of `config.nets`, or AlexNet alone; loaded when not given."""
-        super().__init__(model, conditions.uses, conditions.fading, conditions.snr_db, conditions.grids)
-        self.config = config
+        """Args:
+        model: the generator.
+        in_front: the DeepJSCC net of every number of channel uses that the conditions name.
+        conditions: what images meet; one of the numbers of channel uses is drawn for every batch.
+        config: the loss.
+        nets: those of `config.nets`, or AlexNet alone; loaded when not given.
+        """
+        self.model, self.in_front, self.conditions, self.config = model, in_front, conditions, config
         self.perceptual = PerceptualLoss(config.perceptual, nets)
-        self.adversary = Discriminator(2 * model.config.uses) if config.adversary else None
-        low = LOW_SNR_USES if LOW_SNR_USES in self.uses else max(self.uses)
-        points = [(uses, VALIDATION_SNR_DB) for uses in sorted(set(self.uses))]
-        self.validation_points = (*points, (low, LOW_SNR_DB))
+        self._latents = 2 * max(net.config.uses for net in in_front.values())
+        self.adversary = Discriminator(self._latents) if config.adversary else None
+        low = LOW_SNR_USES if LOW_SNR_USES in in_front else max(in_front)
+        self.validation_points = (*((uses, VALIDATION_SNR_DB) for uses in sorted(in_front)), (low, LOW_SNR_DB))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Those of the net, and that of the discriminator if there is one."""
-        return super().parameter_groups() + adversary_group(self.adversary)
+        """Those of the generator, and that of the discriminator if there is one."""
+        return parameter_groups(self.model.named_parameters(), (), OUTER_LAYERS, 1.0) + adversary_group(self.adversary)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """(1 - eta) d + eta d_p of LRISC's eq. (11), and the adversarial terms, on images [B, 3, H, W] in [0, 1]."""
+        low, high = self.conditions.snr_db
+        snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
+        pick = torch.randint(len(self.conditions.uses), (), generator=generator, device=images.device)
+        uses = self.conditions.uses[int(pick)]
         resting = self.adversary is not None and progress < self.config.adversary_from
-        decoder, figures = self.model.decoder, {}
-        snr_db, uses = self.draw(images, generator)
         with torch.set_grad_enabled(not resting):
-            seen = observe(self.model, images, snr_db, uses, generator, self.fading, self.grids)
-            latents, reliability = decoder.estimate(seen.noisy, seen.variance, snr_db)
-            decoded = decoder.picture(latents, reliability)
+            decoded, latents = self._received(self.model, images, snr_db, uses, generator, self.conditions)
         mse = (decoded.detach() - images).square().mean(dim=(1, 2, 3))
-        figures["psnr_db"] = float((-10 * mse.log10()).mean())
+        figures = {"psnr_db": float((-10 * mse.log10()).mean())}
         image, estimate = images * 2 - 1, decoded * 2 - 1
         loss = image.new_zeros(())
         if not resting:
             weight, eta = mse.new_ones(len(image)), mse.new_full((len(image),), self.config.perception)
             distance = partial(self.perceptual.distance, generator=generator)
-            loss = distortion_perception(image, estimate, weight, eta, distance).mean()
-            figures["faithful"] = float(loss.detach())
+            terms = distortion_perception(image, estimate, weight, eta, distance)
+            loss, figures["distance"] = (terms + EASY).log().mean(), float(terms.detach().mean())
         if self.adversary is not None:
-            hint = decoder.normalise(latents)
-            fooling, telling = adversarial_losses(self.adversary, image, estimate, hint, generator)
+            fooling, telling = adversarial_losses(self.adversary, image, estimate, latents, generator)
             figures["discriminator"] = float(telling.detach().mean())
             loss = loss + telling.mean()
             if not resting:
-                loss = loss + self.config.adversary * self.config.perception * fooling.mean()
+                loss = loss + self.config.adversary * fooling.mean()
         return loss, figures
+
+    def _received(
+        self,
+        model: Generator,
+        images: Tensor,
+        snr_db: Tensor,
+        uses: int,
+        generator: torch.Generator,
+        conditions: Conditions | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the generator makes of images sent over AWGN or, given `conditions`, what they say.
+
+        Returns:
+            images, not clamped, and the received latents, as many at every bandwidth ratio: the rest are zero.
+        """
+        net = self.in_front[uses].to(images.device)
+        with torch.no_grad():
+            met = () if conditions is None else (conditions.fading, conditions.grids)
+            seen = observe(net, images, snr_db, uses, generator, *met)
+            latents, reliability = net.decoder.estimate(seen.noisy, seen.variance, snr_db)
+            image, detail = net.decoder.paint(latents, reliability)
+            missing = self._latents - latents.shape[1]
+            latents = nn.functional.pad(net.decoder.normalise(latents), (0, 0, 0, 0, 0, missing))
+        return model(image, detail, reliability, snr_db, uses), latents
 
     @property
     def measure(self) -> str:
         """What the score of `validate` is."""
-        points = ", ".join(f"{uses}/{BLOCK_VALUES} at {snr_db:g} dB" for uses, snr_db in self.validation_points)
+        points = ", ".join(
+            f"{Fraction(uses, BLOCK_VALUES)} at {snr_db:g} dB" for uses, snr_db in self.validation_points
+        )
         return f"PSNR - {SCORE_PER_LPIPS} LPIPS, mean over AWGN and CBR {points}"
 
     @torch.no_grad()
     def validate(self, model: nn.Module, images: Tensor) -> dict[str, float]:
         """Means over the points of `measure`, and the figures of each."""
-        assert isinstance(model, PdjsccNet)
         figures, means = {}, {"psnr_db": 0.0, "lpips": 0.0}
         for uses, snr_db in self.validation_points:
-            shown = send_for_validation(model, images, snr_db, uses)
+            shown = self._shown(model, images, uses, snr_db)
             mse = (shown - images).square().mean(dim=(1, 2, 3))
             lpips = self.perceptual.measured(images * 2 - 1, shown * 2 - 1)
             for name, values in (("psnr_db", -10 * mse.log10()), ("lpips", lpips)):
@@ -136,49 +169,65 @@ class PdjsccTrainee(DeepJsccTrainee):
                 means[name] += float(values.mean()) / len(self.validation_points)
         return {"score": means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"], **means, **figures}
 
+    @torch.no_grad()
+    def pictures(self, model: nn.Module, images: Tensor) -> Tensor | None:
+        """Four images, each above what is made of it at every point of `measure`."""
+        rows = [images[:4], *(self._shown(model, images[:4], uses, snr_db) for uses, snr_db in self.validation_points)]
+        return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+
+    def _shown(self, model: nn.Module, images: Tensor, uses: int, snr_db: float) -> Tensor:
+        """Images as received over AWGN, with noise that is the same at every validation."""
+        assert isinstance(model, Generator)
+        noise = torch.Generator(images.device).manual_seed(derive_key("validation", snr_db))
+        snr = torch.full((len(images),), snr_db, device=images.device)
+        return self._received(model, images, snr, uses, noise)[0].clamp(0, 1)
+
 
 class PdjsccSystem(System):
-    """Trains one net for all bandwidth ratios: first without, then with a discriminator."""
+    """Trains one generator for all bandwidth ratios: first without, then with a discriminator."""
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/pdjscc.yaml; raises UserError for anything unknown in it."""
-        sizes = read_sizes(config, "pdjscc", "perceptual DeepJSCC")
+        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
+        if config.get("system") != "pdjscc" or not config.get("stages"):
+            raise UserError("this is no configuration for perceptual DeepJSCC: it needs 'system: pdjscc' and 'stages'")
+        sizes = build(GeneratorConfig, config.get("model") or {}, "'model'")
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
 
 
-def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping[str, Any], number: int) -> Stage:
+def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[str, Any], number: int) -> Stage:
     check_keys(options, (*STAGE_KEYS, "loss"), f"stage {number}")
     conditions = Conditions.read(options, number)
-    net = build(NetConfig, {**sizes, "uses": max(conditions.uses)}, "'model'")
     loss, loop = build(LossConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     loss.perceptual.check_crop(loop.crop)
     start = stage_start(options, number)
-    if start is None:
-        raise UserError(
-            f"stage {number} needs a 'start': perceptual DeepJSCC goes on from DeepJSCC's or its own weights"
-        )
-    released = _find(start) if isinstance(start, str) else None
-    origin = released.card() if released else None
+    origin = find_weights(start, "pdjscc") if isinstance(start, str) else None
+    in_front = _released(conditions, number)
 
-    def make(store: ImageStore, weights: State | None) -> PdjsccTrainee:
+    def make(store: ImageStore, weights: Mapping[str, Tensor] | None) -> PdjsccTrainee:
         torch.manual_seed(derive_key("pdjscc", "initial weights"))
-        model = PdjsccNet(net)
-        if released:
-            weights, card = released.load()
-            theirs = replace(check_growth(net, card["model"], released.name), uses=net.uses)
-            weights = derive(theirs, weights).state_dict() if card["system"] == "deepjscc" else weights
-        assert weights is not None
-        grow(model, weights)
-        return PdjsccTrainee(model, conditions, loss)
+        model = Generator(sizes)
+        if origin:
+            weights, card = origin.load()
+            if card["model"] != asdict(sizes) | {key: list(getattr(sizes, key)) for key in ("widths", "blocks")}:
+                raise UserError(f"'model' is not that of '{origin.name}'; state its sizes to start from it")
+        if weights is not None:
+            model.load_state_dict(weights)
+        nets = {uses: load_net(found, Fraction(uses, BLOCK_VALUES)) for uses, found in in_front.items()}
+        if other := {net.config.detail_width for net in nets.values()} - {sizes.features}:
+            raise UserError(f"'features' of 'model' is {sizes.features}; the nets in front have {other.pop()}")
+        return PdjsccTrainee(model, nets, conditions, loss)
 
     limits = [
         f"trained for LPIPS and other perceptual terms on {conditions.met}; other channels and SNRs run, but were not "
         "trained for",
         "textures are plausible rather than true at low SNR and CBR: not for measurement or evidence",
-        "how long it was trained stands under 'training'; longer training and larger nets give more",
+        "the encoder is DeepJSCC's, which was trained for squared error",
     ]
+    hashes = {found.name: found.card()["sha256"] for found in in_front.values()}
+    card = origin.card() if origin else None
     beside = "with a discriminator" if loss.adversary else "without discriminator"
-    named = {"model": net, "loss": loss, "start": start, "start_weights": origin and origin["sha256"]}
+    named = {"model": sizes, "loss": loss, "start": start, "start_weights": card and card["sha256"], "in_front": hashes}
     return Stage(
         title=f"perceptual DeepJSCC at CBR {conditions.ratios}, {beside}",
         make=make,
@@ -186,14 +235,18 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         identity=describe(conditions.identity | named),
         start=start if isinstance(start, int) else None,
         release=options.get("release"),
-        card={"system": "pdjscc", "model": asdict(net), "known_limits": limits},
-        origin=origin,
+        card={"system": "pdjscc", "model": asdict(sizes), "in_front": hashes, "known_limits": limits},
+        origin=card,
     )
 
 
-def _find(start: str) -> Weights:
-    """Released weights of perceptual DeepJSCC or of DeepJSCC."""
-    try:
-        return find_weights(start, "pdjscc")
-    except UserError:
-        return find_weights(start, "deepjscc")
+def _released(conditions: Conditions, number: int) -> dict[int, Weights]:
+    """The released DeepJSCC weights of a stage's bandwidth ratios, by channel uses per block."""
+    found = {}
+    for uses in sorted(set(conditions.uses)):
+        ratio = Fraction(uses, BLOCK_VALUES)
+        if ratio not in RATIOS:
+            known = ", ".join(str(int(one * BLOCK_VALUES)) for one in RATIOS)
+            raise UserError(f"'uses' of stage {number} has {uses}; the released nets of DeepJSCC have {known}")
+        found[uses] = Weights(weights_name(ratio))
+    return found

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 CONDITION_CHANNELS = 12
 WIDTHS = (64, 80, 96)  # of the layers of stride 2; the last is followed by one of stride 1
+CONTRAST = 8.0  # of the details, shown beside the picture: they differ by a few grey levels, the rest hardly at all
 SHIFTS = 8  # pixel phases: a patch grid that lay fixed on the picture would favour patterns that are locked to it
 LR_SCALE = 3.0  # of the codec's learning rate: it starts from nothing, the codec from trained weights
 
@@ -26,7 +27,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.condition = spectral_norm(nn.Conv2d(feature_channels, CONDITION_CHANNELS, 3, padding=1))
         layers: list[nn.Module] = []
-        before = 3 + CONDITION_CHANNELS
+        before = 2 * 3 + CONDITION_CHANNELS
         for width in WIDTHS:
             layers += [spectral_norm(nn.Conv2d(before, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
             before = width
@@ -39,8 +40,9 @@ class Discriminator(nn.Module):
         hint = functional.interpolate(
             functional.leaky_relu(self.condition(features), 0.2), pictures.shape[2:], mode="nearest"
         )
-        both = torch.cat([pictures.to(hint.dtype), hint], dim=1)[..., top:, left:]
-        return self.layers(both)
+        around = functional.avg_pool2d(pictures, 5, stride=1, padding=2, count_include_pad=False)
+        inputs = [pictures, CONTRAST * (pictures - around), hint]
+        return self.layers(torch.cat([one.to(hint.dtype) for one in inputs], dim=1)[..., top:, left:])
 
 
 def adversarial_losses(
