@@ -1,6 +1,7 @@
 """A closer look at pictures: pixels enlarged without smoothing, and where they differ from the source."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -61,7 +62,7 @@ class Closer:
             self._zoom = gr.Image(
                 show_label=False, format="png", interactive=False, buttons=["download"], elem_id=elem_id
             )
-        quiet = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+        quiet: Any = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         inputs, outputs = [self._pictures, self._place, gain], [self._map, self._caption, self._zoom]
         gain.change(self._draw, inputs, outputs, **quiet)
         self._map.select(self._look, [self._pictures, gain], [self._place, self._caption, self._zoom], **quiet)
