@@ -88,3 +88,35 @@ def test_import_is_instant():
     assert set(simulator.__all__) <= set(dir(simulator))
     with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
         _ = simulator.nonesuch
+
+
+@pytest.mark.parametrize("name", ["bpg-ldpc:16qam-1/2", "bpg-capacity", "deepjscc", "lrisc:gamma=0"])
+def test_schemes_show_their_name(name):
+    assert repr(load_scheme(name)).endswith(f"('{name}')")
+
+
+@pytest.mark.parametrize("name", ["awgn", "rician:K=6", "tdl-c:csi=lmmse", "mimo", "awgn:adc_bits=6"])
+def test_channels_show_their_name(name):
+    channel = load_channel(name)
+    assert repr(channel) == f"{type(channel).__name__}('{channel.name}')"
+
+
+def test_a_trip_shows_shapes_instead_of_tensors():
+    from simulator.link.delivery import deliver
+
+    scheme, channel = load_scheme("bpg-ldpc"), load_channel("rayleigh")
+    delivery = deliver(scheme, load_image(PIXELS)[None], Fraction(1, 6), channel, 10.0)
+    text = repr(delivery)
+    assert "images=float32[1, 3, 64, 48]" in text
+    assert "symbols=complex64[1536]" in text
+    assert len(text) < 1500
+    assert "gain=complex64[8]" in repr(channel.realise(8, 10.0, 1))
+
+
+def test_results_show_what_they_are_of(tmp_path):
+    options = {"crop": 32, "lpips": "none", "progress": False, "schemes": "bpg-capacity"}
+    results = sweep([0, 7.5], out=tmp_path / "grid", **options)
+    page = results._repr_html_()
+    for text in ("bpg-capacity", "awgn", "0, 7.5", "0.0625", "10 of 10", "chelsea"):
+        assert text in page
+    assert "faults" not in page

@@ -16,11 +16,12 @@ from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmis
 from simulator.models.pretrained import Weights, build_network
 from simulator.spec.configuration import build
 from simulator.spec.options import Declaration, Text
+from simulator.spec.shown import Named
 
 RATIOS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 
 
-class DeepJscc:
+class DeepJscc(Named):
     """`deepjscc`, or `deepjscc:weights=FOLDER` with your own weights.
 
     A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed

@@ -24,6 +24,7 @@ from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmis
 from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
 from simulator.spec.options import Declaration, Number, Text
+from simulator.spec.shown import Named
 
 SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
 # Modules that compute in float32 whatever surrounds them: ModNets, and what NTSCC allots rates by.
@@ -46,7 +47,7 @@ def weights_of(system: str) -> ImportedWeights:
     return ImportedWeights("NAME", "imported weights, or a folder that `train` exported; required", system=system)
 
 
-class PublishedScheme(ABC):
+class PublishedScheme(Named, ABC):
     """One network with imported weights. One image at a time, so that a batch never changes a result."""
 
     declaration: ClassVar[Declaration]

@@ -22,12 +22,13 @@ from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
 from simulator.spec.options import Declaration, Number, Text
+from simulator.spec.shown import Named
 
 WEIGHTS = "lrisc-compact"
 _REVISION = 6  # of the signal format of this file and airframe.py
 
 
-class LriscScheme:
+class LriscScheme(Named):
     """LRISC with released weights or your own. Images are processed one at a time: a batch never changes a result."""
 
     declaration = Declaration(

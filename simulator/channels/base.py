@@ -9,6 +9,7 @@ import torch
 
 from simulator.phy.constellation import gaussian_quantiser, posterior
 from simulator.randomness import sionna_seeded
+from simulator.spec.shown import Brief
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
@@ -16,8 +17,8 @@ DRAW_BLOCK = 8192
 _LARGEST_ERROR = 0.999  # of a unit-power symbol: one of which nothing is known
 
 
-@dataclass(frozen=True)
-class Realisation:
+@dataclass(frozen=True, repr=False)
+class Realisation(Brief):
     """One draw of the channel for one image, before anything is sent.
 
     Attributes:
@@ -51,8 +52,8 @@ class Realisation:
         return 10 * math.log10(power / self.noise_variance) if power else -math.inf
 
 
-@dataclass(frozen=True)
-class Received:
+@dataclass(frozen=True, repr=False)
+class Received(Brief):
     """What the receiver has after channel estimation: y = gain * s + noise, symbol by symbol.
 
     Attributes:

@@ -8,6 +8,7 @@ import torch
 from simulator.channels.base import DRAW_BLOCK, Realisation, Received, fade, noise_variance
 from simulator.randomness import derive_key, sionna_seeded
 from simulator.spec.options import Declaration, Number, declares
+from simulator.spec.shown import Named
 
 _ASSUMED = Number(None, -30, 60, help="SNR in dB that both ends assume, regardless of the true one")
 # Mean Ricean factor of the line-of-sight links of TR 38.901, Table 7.5-6: 9 dB in UMi and UMa.
@@ -21,7 +22,7 @@ _RICIAN_FAST = Declaration(
 )
 
 
-class FlatChannel:
+class FlatChannel(Named):
     """y = h * s + n (eq. 1 of LRISC), drawn by Sionna's GenerateFlatFadingChannel and AWGN blocks."""
 
     def __init__(self, name: str, draw_gain: Callable[[int, int], torch.Tensor]) -> None:

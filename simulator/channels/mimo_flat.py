@@ -9,11 +9,12 @@ from simulator.channels.base import Realisation, Received, fade, noise_variance
 from simulator.channels.flat import rayleigh_gains
 from simulator.channels.spatial import Streams
 from simulator.randomness import derive_key, sionna_seeded
+from simulator.spec.shown import Named
 
 _BLOCK = 1024  # blocks of streams that are computed at once, so that no last bit depends on how many there are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MimoRealisation(Realisation):
     """One draw of the channel matrices.
 
@@ -30,7 +31,7 @@ class MimoRealisation(Realisation):
         return self.capacity
 
 
-class MimoChannel:
+class MimoChannel(Named):
     """y = H x + n: total transmit power 1, and noise of variance no at each receive antenna."""
 
     def __init__(self, name: str, antennas: Antennas, correlation: float, fast: bool, estimated: bool) -> None:

@@ -17,12 +17,13 @@ from simulator.channels.ofdm import BLOCK_SLOTS
 from simulator.channels.paths import PathModel, phasors
 from simulator.channels.spatial import Streams
 from simulator.randomness import derive_key
+from simulator.spec.shown import Named
 
 _SURVEYED_GROUPS = 12  # of neighbouring subcarriers in a slot
 _SURVEYED_AT_ONCE = 256  # gains of paths over time, to bound the memory of Sionna's sums of sinusoids
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MimoOfdmRealisation(Realisation):
     """One draw of the channel matrices on as many slots as the symbols take.
 
@@ -41,7 +42,7 @@ class MimoOfdmRealisation(Realisation):
         return self.capacity
 
 
-class MimoOfdmChannel:
+class MimoOfdmChannel(Named):
     """Streams over one multipath model: total transmit power 1, noise of variance no at each receive antenna."""
 
     def __init__(

@@ -15,6 +15,7 @@ from simulator.channels.estimation import Estimator
 from simulator.channels.grid import SLOT_SYMBOLS, ResourceGrid
 from simulator.channels.paths import PathModel, Paths
 from simulator.randomness import derive_key
+from simulator.spec.shown import Named
 
 # Paths are drawn and responses computed for whole blocks of slots, so that the last bits of a gain do not depend on
 # how many symbols are sent.
@@ -22,7 +23,7 @@ BLOCK_SLOTS = 8
 _SURVEYED_SUBCARRIERS = 48
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OfdmRealisation(Realisation):
     """One draw of the channel on as many slots as the symbols take.
 
@@ -33,7 +34,7 @@ class OfdmRealisation(Realisation):
     pilot_gain: torch.Tensor
 
 
-class OfdmChannel:
+class OfdmChannel(Named):
     """Symbols laid on a resource grid over one multipath model."""
 
     def __init__(self, name: str, model: PathModel, grid: ResourceGrid, estimator: Estimator | None = None) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from simulator.channels import Received
 from simulator.errors import SchemeError, UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission
+from simulator.spec.shown import Named
 
 REVISION = 1  # of what this file puts on the air and takes from it
 MIN_STRENGTH = 1e-6  # of |h|^2 when gains are divided out
@@ -74,7 +75,7 @@ class SymbolCodec(ABC):
         return height, width
 
 
-class CodecScheme:
+class CodecScheme(Named):
     """A `SymbolCodec` as a scheme: pads, scales to mean power 1, bills, equalises, crops, and keeps to the budget.
 
     All symbols are payload, but for the share of pixels that only padding added. A codec that sends fewer symbols than

@@ -16,6 +16,7 @@ from simulator.errors import UserError
 from simulator.link.ledger import SymbolLedger
 from simulator.phy.constellation import POINTS
 from simulator.spec.plugins import load_plugin
+from simulator.spec.shown import Brief
 
 # The receiver shows this grey when it could decode nothing: the mean level of natural photographs
 # (ImageNet's channel means averaged), the constant with the least expected squared error.
@@ -41,8 +42,8 @@ class LinkState:
     realisations: tuple[Realisation, ...] = field(default=(), compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class Transmission:
+@dataclass(frozen=True, repr=False)
+class Transmission(Brief):
     """Symbols and bill of a batch, as a scheme returns them from `encode`.
 
     Attributes:
@@ -57,8 +58,8 @@ class Transmission:
     control: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Reception:
+@dataclass(frozen=True, repr=False)
+class Reception(Brief):
     """Everything that a decoder gets: received symbols, and what it knows for free (link state, image size).
 
     Attributes:
@@ -138,8 +139,8 @@ def _read_received(file: Any, index: int) -> Received:
     return Received(*pair, variance, int(parts["overhead"]), points)
 
 
-@dataclass(frozen=True)
-class Decoded:
+@dataclass(frozen=True, repr=False)
+class Decoded(Brief):
     """Images that the receiver shows.
 
     Attributes:

@@ -23,10 +23,11 @@ from simulator.link import (
     transmit,
 )
 from simulator.metrics import LpipsNet, Metrics, measure
+from simulator.spec.shown import Brief
 
 
-@dataclass(frozen=True)
-class Delivery:
+@dataclass(frozen=True, repr=False)
+class Delivery(Brief):
     """The outcome of a batch of images.
 
     Attributes:

@@ -15,10 +15,11 @@ from simulator.link.contracts import Bound, Decoded, LinkState, Reception, Schem
 from simulator.link.ledger import SymbolLedger, channel_uses
 from simulator.link.optional import capabilities
 from simulator.randomness import derive_key
+from simulator.spec.shown import Brief
 
 
-@dataclass(frozen=True)
-class Trip:
+@dataclass(frozen=True, repr=False)
+class Trip(Brief):
     """The outcome of one batch. A bound has no transmission and no reception.
 
     Attributes:

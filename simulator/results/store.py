@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from html import escape
 from operator import attrgetter
 from pathlib import Path
 from shutil import copyfile
@@ -53,6 +54,23 @@ class Results:
         schemes = dict.fromkeys(row.scheme for row in self.rows)
         return f"Results('{self.folder}': {len(self.rows)} of {self.planned} rows of {', '.join(schemes) or 'nothing'})"
 
+    def _repr_html_(self) -> str:
+        """What the rows are of, for a notebook."""
+        said: dict[str, list[Any]] = {"folder": [self.folder], "rows": [f"{len(self.rows)} of {self.planned}"]}
+        columns = {
+            "scheme": "scheme",
+            "channel": "channel",
+            "SNR (dB)": "snr_db",
+            "CBR": "cbr_target",
+            "image": "image",
+        }
+        for name, column in columns.items():
+            said[name] = list(dict.fromkeys(getattr(row, column) for row in self.rows))
+        said |= {"faults": [self.faults]} if self.faults else {}
+        texts = {name: ", ".join(map(_short, values)) for name, values in said.items()}
+        lines = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in texts.items())
+        return f"<table>{''.join(lines)}</table>"
+
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame, with the public columns.
 
@@ -64,6 +82,10 @@ class Results:
         except ModuleNotFoundError:
             raise UserError("to_pandas needs pandas: pip install pandas") from None
         return pandas.DataFrame([public_record(row) for row in self.rows])
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Store:

@@ -10,9 +10,10 @@ from simulator.images.pixels import to_uint8
 from simulator.link import Decoded, SymbolLedger, outage_image
 from simulator.separation.files import compress, show
 from simulator.source import SourceCodec
+from simulator.spec.shown import Named
 
 
-class CodecCapacity:
+class CodecCapacity(Named):
     """The finest file of at most floor(C) bits, C the Shannon capacity of the channel uses that the image meets.
 
     The code knows the realisation, needs no header and never fails; an outage is a C below the codec's coarsest file.

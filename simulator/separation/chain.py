@@ -24,6 +24,7 @@ from simulator.separation.files import compress, show
 from simulator.separation.frame import bill, format_of, frame, header_bytes, limit_power, unframe
 from simulator.source import SourceCodec
 from simulator.spec.options import Choice, Option
+from simulator.spec.shown import Named
 
 _REVISION = 3  # of what this folder puts into a transport block, and of how it chooses the MCS
 
@@ -35,7 +36,7 @@ LINK_OPTIONS: Mapping[str, Option] = {
 }
 
 
-class DigitalChain:
+class DigitalChain(Named):
     """A source codec + 5G LDPC + QAM with the best MCS for the link, or a fixed one.
 
     An image is lost, as a whole, if a CRC fails or if not even the codec's coarsest file fits the transport block. The

@@ -16,12 +16,13 @@ from simulator.channels.radio.transmitter import Sent, Transmitter, fill, turned
 from simulator.errors import UserError
 from simulator.phy.constellation import POINTS, nearest_points, own_grid
 from simulator.randomness import derive_key
+from simulator.spec.shown import Named
 
 # Of an OFDM waveform over a channel that has no resource grid: 24 resource blocks of NR, without pilots.
 _FLAT_GRID = ResourceGrid(288, 30e3, "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RadioRealisation(Realisation):
     """One draw of the channel, and what transmitter and receiver make of it.
 
@@ -68,7 +69,7 @@ class Distortion:
         return snr * self.signal / (1 + snr * self.transmitted + self.quantised * arrived)
 
 
-class RadioChannel:
+class RadioChannel(Named):
     """Symbols -> constellation -> transmitter -> channel -> converter -> receiver, over a channel of any kind.
 
     Gains and noise are those of the channel alone, so that a scheme meets the same with and without distortion.
