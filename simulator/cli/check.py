@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import textwrap
 from collections import Counter
 from typing import Any
 
@@ -34,13 +36,14 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"environment": report, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         for name, value in report.items():
-            print(f"{name:17}{_plain(value)}")
+            print(_wrapped(f"{name:17}", _plain(value)))
         print()
         checks = []
         for check in run_all():
             checks.append(check)
             mark = "known" if check.known else {True: "pass", False: "FAIL", None: "skip"}[check.passed]
-            print(f"{mark:5} {check.name:42}{check.measured}   (expected {check.expected})", flush=True)
+            text = f"{check.name}: {check.measured} (expected {check.expected})"
+            print(_wrapped(f"{mark:6}", text), flush=True)
         counts = Counter("known" if check.known else check.passed for check in checks)
         faults = f", {counts['known']} known faults of this release" if counts["known"] else ""
         print(f"\n{counts[True]} passed, {counts[False]} failed, {counts[None]} skipped{faults}")
@@ -81,6 +84,13 @@ def environment() -> dict[str, Any]:
         "schemes": plugin_names("simulator.schemes"),
         "channels": plugin_names("simulator.channels"),
     }
+
+
+def _wrapped(head: str, text: str) -> str:
+    """A line in the width of the terminal; what does not fit follows below the text, and paths stay whole."""
+    width, indent = max(40, shutil.get_terminal_size().columns), " " * len(head)
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=indent, **options)
 
 
 def _plain(value: Any) -> str:

@@ -9,6 +9,7 @@ from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.cli.bench import all as all_parts
 from simulator.cli.bench import sweep
+from simulator.cli.bench.shown import show_table
 from simulator.cli.examples import add_examples
 from simulator.errors import UserError
 
@@ -71,8 +72,8 @@ def _ldpc(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.table import Table
 
+    from simulator.analysis.fitting import Column, FittedTable
     from simulator.bench.phy import LDPC_CODE, LDPC_SNR_DB, compare_decoders
 
     progress = Console(stderr=True)
@@ -84,13 +85,11 @@ def _ldpc(args: argparse.Namespace) -> None:
         rows = [asdict(r) | {"speedup": ours.blocks_per_second / r.blocks_per_second} for r in runs]
         print(json.dumps({"info_bits": LDPC_CODE[0], "coded_bits": LDPC_CODE[1], "snr_db": LDPC_SNR_DB, "runs": rows}))
         return
-    title = f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread"
-    table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("decoder", "speed-up", "blocks/s", "BLER", "95 %", "differ"):
-        table.add_column(column, justify="left" if column == "decoder" else "right", no_wrap=True)
+    heads = ("speed-up", "blocks/s", "BLER", "95 %", "differ")
+    table = FittedTable([Column("decoder", is_name=True), *map(Column, heads)])
     for r in runs:
         low, high = r.bler_interval()
-        table.add_row(
+        table.add(
             r.decoder,
             f"{ours.blocks_per_second / r.blocks_per_second:.1f} x",
             f"{r.blocks_per_second:.1f}",
@@ -98,8 +97,11 @@ def _ldpc(args: argparse.Namespace) -> None:
             f"{low:.2%}-{high:.2%}",
             str(r.disagreements),
         )
-    table.caption = "speed-up: ours over this one; differ: blocks with another outcome than ours"
-    Console().print(table)
+    show_table(
+        f"LDPC k = {LDPC_CODE[0]}, n = {LDPC_CODE[1]}, 4-QAM, Es/N0 {LDPC_SNR_DB} dB, one thread",
+        table,
+        "speed-up: ours over this one; differ: blocks with another outcome than ours",
+    )
 
 
 def _mcs(args: argparse.Namespace) -> None:
@@ -132,8 +134,8 @@ def _channels(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.table import Table
 
+    from simulator.analysis.fitting import Column, FittedTable
     from simulator.bench.channels import CHANNELS, compare_channels
 
     specs = tuple(args.channel.split(",")) if args.channel is not None else CHANNELS
@@ -145,19 +147,20 @@ def _channels(args: argparse.Namespace) -> None:
         rows = [asdict(one) | {"cost": one.cost} for one in runs]
         print(json.dumps({"symbols": args.symbols, "load": load, "runs": rows}))
         return
-    title = f"{args.symbols} data symbols per realisation, one thread, processor time; load {load:.1f}"
-    table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("channel", "Msymbols/s", "bare Sionna", "time / bare"):
-        table.add_column(column, justify="left" if column == "channel" else "right", no_wrap=True)
+    heads = ("Msymbols/s", "bare Sionna", "time / bare")
+    table = FittedTable([Column("channel", is_name=True), *map(Column, heads)])
     for one in runs:
         figures = (
             one.symbols_per_second / 1e6,
             one.bare_symbols_per_second and one.bare_symbols_per_second / 1e6,
             one.cost,
         )
-        table.add_row(one.channel, *("-" if figure is None else f"{figure:.2f}" for figure in figures))
-    table.caption = "bare: Sionna's draw, response and noise without keys, grid, interleaver or channel estimation"
-    Console().print(table)
+        table.add(one.channel, *("-" if figure is None else f"{figure:.2f}" for figure in figures))
+    show_table(
+        f"{args.symbols} data symbols per realisation, one thread, processor time; load {load:.1f}",
+        table,
+        "bare: Sionna's draw, response and noise without keys, grid, interleaver or channel estimation",
+    )
 
 
 def _cost(args: argparse.Namespace) -> None:
@@ -179,15 +182,13 @@ def _write(target: Path, text: str) -> None:
 
 
 def _print_thresholds(measured: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from simulator.analysis.fitting import Column, FittedTable
 
-    table = Table(title="Es/N0 in dB over AWGN")
-    for column in ("MCS", "info bits", *(f"BLER {bler:g}" for bler in measured["bler"]), "1 sigma"):
-        table.add_column(column, justify="left" if column == "MCS" else "right")
+    heads = ("info bits", *(f"BLER {bler:g}" for bler in measured["bler"]), "1 sigma")
+    table = FittedTable([Column("MCS", is_name=True), *map(Column, heads)])
     for name, rows in measured["snr_db"].items():
         for info_bits, row, errors in zip(
             measured["info_bits"], rows, measured["standard_error_db"][name], strict=True
         ):
-            table.add_row(name, str(info_bits), *(f"{value:.2f}" for value in row), f"{max(errors):.2f}")
-    Console().print(table)
+            table.add(name, str(info_bits), *(f"{value:.2f}" for value in row), f"{max(errors):.2f}")
+    show_table("Es/N0 in dB over AWGN", table)

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from simulator.cli import arguments
+from simulator.cli.bench.shown import show_table
 
 
 def add_target(targets: argparse._SubParsersAction, run: object) -> None:
@@ -44,17 +45,14 @@ def _all(args: argparse.Namespace) -> None:
 
 
 def _print(figures: list, load: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from simulator.analysis.fitting import Column, FittedTable
     from simulator.bench.table import number
 
-    table = Table(title=f"load {load:.1f}", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("what", "value", "unit", "against", "value", "ratio"):
-        table.add_column(column, justify="right" if column in ("value", "ratio") else "left")
+    columns = [Column("what", is_name=True), Column("value"), Column("unit", on_left=True)]
+    table = FittedTable([*columns, Column("against", is_name=True), Column("value"), Column("ratio")])
     for one in figures:
         other = "" if one.other is None else number(one.other)
         ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
-        table.add_row(one.what, number(one.value), one.unit, one.against, other, ratio)
-    table.caption = "a ratio above 1 favours the left; the files of --out and --json have the notes"
-    Console().print(table)
+        table.add(one.what, number(one.value), one.unit, one.against, other, ratio)
+    note = "a ratio above 1 favours the left; the files of --out and --json have the notes"
+    show_table(f"load {load:.1f}", table, note)

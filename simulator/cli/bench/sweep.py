@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from simulator.cli import arguments
+from simulator.cli.bench.shown import show_table
 
 
 def add_targets(targets: argparse._SubParsersAction, run: object) -> None:
@@ -86,16 +87,13 @@ def _print(as_json: bool, records: list[dict], title: str) -> None:
     """Print one line per record, and the load of the machine."""
     import json
 
-    from rich.console import Console
-    from rich.table import Table
+    from simulator.analysis.fitting import Column, FittedTable
 
     load = os.getloadavg()[0]
     if as_json:
         print(json.dumps({"load": load, "runs": records}))
         return
-    table = Table(title=f"{title}; load {load:.1f}", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in records[0]:
-        table.add_column(name.replace("_", " "), justify="left" if name == "executor" else "right", no_wrap=True)
+    table = FittedTable([Column(name.replace("_", " "), is_name=name == "executor") for name in records[0]])
     for record in records:
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value}" for value in record.values()))
-    Console().print(table)
+        table.add(*(f"{value:,.4g}" if isinstance(value, float) else f"{value}" for value in record.values()))
+    show_table(f"{title}; load {load:.1f}", table)
