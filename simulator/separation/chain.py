@@ -40,9 +40,9 @@ class DigitalChain(Named):
     """A source codec + 5G LDPC + QAM with the best MCS for the link, or a fixed one.
 
     An image is lost, as a whole, if a CRC fails or if not even the codec's coarsest file fits the transport block. The
-    adaptive MCS keeps outages below 1 % over AWGN, and at 10 % or less over any fading channel whose average SNR allows
-    it, which it knows by name and average SNR (`link.adaptation`). `adaptation=genie` is told what each image is
-    about to meet: the bound for a link that measures the channel before it sends.
+    adaptive MCS aims at losing at most 0.1 % of pictures over AWGN, and at most 10 % over any fading channel whose
+    average SNR allows it, which it knows by name and average SNR (`link.adaptation`). `adaptation=genie` is told what
+    each image is about to meet: the bound for a link that measures the channel before it sends.
     """
 
     def __init__(self, codec: SourceCodec, name: str, chosen: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import UserError
-from simulator.phy.mcs import MCS_TABLE, parse_mcs, select_mcs, thresholds
+from simulator.phy.mcs import MCS_TABLE, PICTURE_LOSS, parse_mcs, select_mcs, thresholds
 from simulator.phy.waterfall import Point, count_errors, fit_waterfall, reference_code
 
 REQUIRED = [
@@ -90,6 +90,15 @@ def test_more_snr_never_selects_less(snr_db, more):
 def test_short_blocks_get_a_more_robust_mcs():
     assert select_mcs(5, 150).spectral_efficiency < select_mcs(5, 70_000).spectral_efficiency
     assert select_mcs(5, 70_000).spectral_efficiency >= select_mcs(5).spectral_efficiency
+
+
+@pytest.mark.parametrize("num_symbols", [768, 24576, 73728, 98304])
+def test_thresholds_promise_a_picture(num_symbols):
+    """At the SNR that each MCS requires, all blocks of a picture arrive: up to Kodak's at CBR 1/12."""
+    for mcs in MCS_TABLE:
+        info_bits, blocks = mcs.block_bits(num_symbols), mcs.num_blocks(num_symbols)
+        bler = float(mcs.block_error_rate(np.array(mcs.required_snr_db(info_bits)), info_bits))
+        assert 1 - (1 - bler) ** blocks <= PICTURE_LOSS, mcs.name
 
 
 def test_below_the_table_the_most_robust_is_left():
