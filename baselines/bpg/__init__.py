@@ -8,7 +8,7 @@ A file whose header is sound but whose payload was damaged usually decodes to ga
 no checksum of its own. Whoever sends BPG over a channel must detect errors (CRC) before decoding.
 """
 
-from simulator.baselines.bpg.codec import decode, encode, identity
+from simulator.baselines.bpg.codec import decode, encode, identity, read_qp
 from simulator.baselines.bpg.container import BpgHeader, ColorSpace, PixelFormat, read_header
 from simulator.baselines.bpg.errors import BpgDoesNotFit, BpgError, BpgFormatError, BpgUnsupported
 from simulator.baselines.bpg.search import Encoded, encode_to_size
@@ -27,4 +27,5 @@ __all__ = [
     "encode_to_size",
     "identity",
     "read_header",
+    "read_qp",
 ]

@@ -29,6 +29,7 @@ from simulator.baselines.bpg.picture import (
     padded_size,
     quantisation_groups,
 )
+from simulator.baselines.bpg.quantiser import picture_qp
 from simulator.source import EncodeStore
 
 MIN_QP, MAX_QP = 0, 51
@@ -116,6 +117,25 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         BpgFormatError: not a BPG file, truncated, malformed, or its payload does not decode.
         BpgUnsupported: alpha, CMYK, animation, more than 8 bits, or more than MAX_PIXELS pixels.
     """
+    header, fields, units = _open(data)
+    chroma = header.pixel_format.chroma_format_idc
+    sets = parameter_sets(fields, header.width, header.height, chroma, header.bit_depth)
+    planes = decode_picture([*sets, *units], chroma, header.height, header.width)
+    return planes_to_rgb(planes, header)
+
+
+def read_qp(data: bytes) -> int:
+    """The QP of a BPG file's picture, without decoding it; where parts have a finer one (`encode`), that of the rest.
+
+    Raises:
+        BpgFormatError, BpgUnsupported: as `decode`.
+    """
+    header, fields, units = _open(data)
+    return picture_qp(units, fields.sample_adaptive_offset, header.pixel_format.chroma_format_idc)
+
+
+def _open(data: bytes) -> tuple[BpgHeader, SpsFields, list[bytes]]:
+    """Header, fields of the SPS, and NAL units of a file's picture."""
     file = read_file(data)
     header = file.header
     _check_supported(header)
@@ -125,10 +145,7 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
     fields = SpsFields.of_bpg(file.payload[position : position + length])
     units = still_picture_nal_units(file.payload[position + length :])
     _check_length(units, header, fields)
-    chroma = header.pixel_format.chroma_format_idc
-    sets = parameter_sets(fields, header.width, header.height, chroma, header.bit_depth)
-    planes = decode_picture([*sets, *units], chroma, header.height, header.width)
-    return planes_to_rgb(planes, header)
+    return header, fields, units
 
 
 def _check_supported(header: BpgHeader) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from simulator.baselines.bpg.codec import decode, version
+from simulator.baselines.bpg.codec import decode, read_qp, version
 from simulator.baselines.bpg.search import encode_to_size
 from simulator.source import SourceCodec
 
@@ -28,3 +28,7 @@ class BpgCodec(SourceCodec):
     def decode(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """As `SourceCodec.decode`; the file has its own size."""
         return decode(data)
+
+    def qp(self, data: bytes) -> int:
+        """The QP of a file."""
+        return read_qp(data)
