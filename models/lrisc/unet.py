@@ -1,6 +1,7 @@
 """The denoiser X_theta: a U-Net that predicts the image from its noisy version, guided by the received latent."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -111,25 +112,47 @@ class UNetLevel(nn.Module):
         return self.attention(x)
 
 
-class UNet(nn.Module):
-    """X_theta(x_n, z, n/N): x-prediction, on top of the linear reconstruction of z."""
+@dataclass(frozen=True)
+class UNetShape:
+    """Sizes of a U-Net.
 
-    def __init__(self, config: LriscConfig, adapters: bool = True) -> None:
-        """adapters: whether it has those of the PSNR end; without them it serves the perception end alone."""
+    Attributes:
+        patch: side of the pixel blocks that are folded into channels (1 = full resolution).
+        channels: of every level.
+        blocks: ResNet blocks of every level and direction.
+        attention: which levels have an attention block.
+    """
+
+    patch: int
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    attention: tuple[bool, ...]
+
+
+class DenoisingUNet(nn.Module):
+    """What denoisers share: folded images in, residual images out, guided by an embedding of a few scalars."""
+
+    def __init__(self, shape: UNetShape, inputs: int, scalars: int, adapters: bool) -> None:
+        """Build a network whose output is zero at first.
+
+        Args:
+            shape: its sizes.
+            inputs: channels of the images that enter.
+            scalars: numbers such as n/N that guide it.
+            adapters: whether it has those of the PSNR end.
+        """
         super().__init__()
-        widths, self.patch = config.unet_channels, config.unet_patch
-        embedding = 2 * widths[0]
-        self.condition = Conditioner(config, embedding, adapters)
-        self.time = nn.Sequential(nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
-        self.enter = nn.Conv2d(6 * self.patch**2, widths[0], 3, padding=1)
-        self.inject = nn.ModuleList(
-            nn.Conv2d(config.condition_channels, width, 1) for width in widths[: config.conditioned_levels]
+        widths, self.patch = shape.channels, shape.patch
+        self.embedding = 2 * widths[0]
+        self.time = nn.Sequential(
+            nn.Linear(64 * scalars, self.embedding), nn.SiLU(), nn.Linear(self.embedding, self.embedding), nn.SiLU()
         )
+        self.enter = nn.Conv2d(inputs * self.patch**2, widths[0], 3, padding=1)
 
         def make(level: int) -> UNetLevel:
             stride = self.patch * 2**level
-            attention = config.unet_attention[level]
-            return UNetLevel(widths[level], config.unet_blocks, attention, stride, embedding, adapters)
+            attention, blocks = shape.attention[level], shape.blocks[level]
+            return UNetLevel(widths[level], blocks, attention, stride, self.embedding, adapters)
 
         levels = range(len(widths))
         self.down = nn.ModuleList(make(level) for level in levels)
@@ -139,6 +162,48 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for fine, coarse in pairs)
         self.norm = ChannelNorm(widths[0])
         self.leave = zeroed(nn.Conv2d(widths[0], 3 * self.patch**2, 3, padding=1))
+
+    def residual(
+        self, h: Tensor, embedding: Tensor, fidelity: Tensor | None, injected: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Run all levels.
+
+        Args:
+            h: the folded images after `enter`, [B, C_0, H/p, W/p].
+            embedding: of the scalars, [B, E].
+            fidelity: as adapters take it.
+            injected: maps that are added to the first levels, finest first.
+
+        Returns:
+            [B, 3, H, W].
+        """
+        skips = []
+        for level, stage in enumerate(self.down):
+            if level < len(injected):
+                h = h + injected[level]
+            h = stage(h, embedding, fidelity)
+            if level < len(self.shrink):
+                skips.append(h)
+                h = self.shrink[level](_even(h))
+        for level in reversed(range(len(self.up))):
+            skip = skips[level]
+            h = skip + self.grow[level](h)[:, :, : skip.shape[2], : skip.shape[3]]
+            h = self.up[level](h, embedding, fidelity)
+        return F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
+
+
+class UNet(DenoisingUNet):
+    """X_theta(x_n, z, n/N): x-prediction, on top of the linear reconstruction of z."""
+
+    def __init__(self, config: LriscConfig, adapters: bool = True) -> None:
+        """adapters: whether it has those of the PSNR end; without them it serves the perception end alone."""
+        widths, levels = config.unet_channels, len(config.unet_channels)
+        shape = UNetShape(config.unet_patch, widths, (config.unet_blocks,) * levels, config.unet_attention)
+        super().__init__(shape, inputs=6, scalars=1, adapters=adapters)
+        self.condition = Conditioner(config, self.embedding, adapters)
+        self.inject = nn.ModuleList(
+            nn.Conv2d(config.condition_channels, width, 1) for width in widths[: config.conditioned_levels]
+        )
 
     def forward(self, x: Tensor, condition: Condition, time: Tensor) -> Tensor:
         """Predict x_0: `predict` with the guide of `condition`."""
@@ -166,19 +231,7 @@ class UNet(nn.Module):
         embedding = self.time(time_features(time).to(x.dtype)) + guide.doubt
         of_noisy, _ = self.enter.weight.chunk(2, dim=1)
         h = guide.entered + F.conv2d(F.pixel_unshuffle(x, self.patch), of_noisy, padding=1)
-        skips = []
-        for level, stage in enumerate(self.down):
-            if level < len(guide.injected):
-                h = h + guide.injected[level]
-            h = stage(h, embedding, guide.fidelity)
-            if level < len(self.shrink):
-                skips.append(h)
-                h = self.shrink[level](_even(h))
-        for level in reversed(range(len(self.up))):
-            skip = skips[level]
-            h = skip + self.grow[level](h)[:, :, : skip.shape[2], : skip.shape[3]]
-            h = self.up[level](h, embedding, guide.fidelity)
-        return guide.linear + F.pixel_shuffle(self.leave(F.silu(self.norm(h))), self.patch)
+        return guide.linear + self.residual(h, embedding, guide.fidelity, guide.injected)
 
 
 def _even(x: Tensor) -> Tensor:
