@@ -30,7 +30,7 @@ class ImageStore:
     """Decoded images of varying size.
 
     Attributes:
-        images: uint8 [H, W, 3] each, RGB.
+        images: uint8 [H, W, 3] each, RGB; further planes (a system's own) are cropped and flipped with them.
         digests: SHA-256 (hex) of each encoded file.
     """
 
@@ -195,9 +195,9 @@ def training_batch(
         world: number of processes.
 
     Returns:
-        float32 [batch, 3, crop, crop] in [0, 1].
+        float32 [batch, planes, crop, crop] in [0, 1]; 3 planes unless the store has more.
     """
-    crops = np.empty((batch, crop, crop, 3), np.uint8)
+    crops = np.empty((batch, crop, crop, store.images[0].shape[2]), np.uint8)
     first = (step * world + rank) * batch
     for row, position in enumerate(range(first, first + batch)):
         draw = np.random.default_rng(derive_key("crop", seed, position))
@@ -211,7 +211,7 @@ def training_batch(
 
 
 def validation_batch(store: ImageStore, count: int, crop: int) -> torch.Tensor:
-    """Centre crops of the first `count` held-out images by hash: float32 [N, 3, crop, crop] in [0, 1]."""
+    """Centre crops of the first `count` held-out images by hash: float32 [N, planes, crop, crop] in [0, 1]."""
     kept = store.at_least(crop)
     order = sorted(range(len(kept)), key=lambda index: kept.digests[index])[:count]
     crops = []

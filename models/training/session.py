@@ -61,6 +61,10 @@ class System(ABC):
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the whole configuration (unknown keys are a UserError) and return its stages."""
 
+    def material(self, config: Mapping[str, Any], images: ImageStore) -> ImageStore:
+        """Make what the stages train on from the images of `--data`; by default these images."""
+        return images
+
     def train(
         self,
         config_file: Path,
@@ -99,7 +103,7 @@ class System(ABC):
         for number, budget in zip(chosen, budgets, strict=True):
             folder = run_dir / f"stage-{number}"
             check_continuation(folder, budget, resume, _identity(stages[number - 1], folder))
-        store = load_images(data, limit)
+        store = self.material(config, load_images(data, limit))
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
         try:
