@@ -2,6 +2,7 @@
 
 from simulator.baselines.bpg.source import BpgCodec
 from simulator.baselines.pillow import Avif, Jpeg, Jpeg2000, WebP
+from simulator.models.receiver.codec import RECEIVER_OPTIONS, behind
 from simulator.separation import chain_and_bound
 from simulator.separation.pair import Places
 from simulator.spec.options import Choice
@@ -15,8 +16,8 @@ QP = Choice(("whole", "mixed"), "one QP, or the next finer one on a part of the 
 bpg_ldpc, bpg_capacity = chain_and_bound(
     "bpg",
     "BPG",
-    lambda chosen: BpgCodec(chosen["chroma"], fill=chosen["qp"] == "mixed"),
-    {"chroma": CHROMA, "qp": QP},
+    lambda chosen: behind(BpgCodec(chosen["chroma"], fill=chosen["qp"] == "mixed"), chosen),
+    {"chroma": CHROMA, "qp": QP, **RECEIVER_OPTIONS},
     Places(chain=1, bound=4, opening=2),
 )
 jpeg_ldpc, jpeg_capacity = chain_and_bound(

@@ -5,10 +5,10 @@ import numpy.typing as npt
 
 from simulator.baselines.bpg.codec import decode, read_qp, version
 from simulator.baselines.bpg.search import encode_to_size
-from simulator.source import SourceCodec
+from simulator.source import QuantisedCodec
 
 
-class BpgCodec(SourceCodec):
+class BpgCodec(QuantisedCodec):
     """The finest BPG file that fits."""
 
     name = "BPG"
@@ -30,5 +30,5 @@ class BpgCodec(SourceCodec):
         return decode(data)
 
     def qp(self, data: bytes) -> int:
-        """The QP of a file."""
+        """As `QuantisedCodec.qp`; where parts of the picture have a finer one, that of the rest."""
         return read_qp(data)

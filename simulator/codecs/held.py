@@ -40,7 +40,7 @@ def own_parts(codec: SymbolCodec | SourceCodec) -> list[str]:
 
 
 def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
-    """The modules that an object is or keeps: on itself, in containers (`MAX_DEPTH` deep), on other modules.
+    """The modules that an object is or keeps: on itself, in containers (`MAX_DEPTH` deep), on other modules and codecs.
 
     Args:
         one: the object.
@@ -56,7 +56,7 @@ def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
     elif _is_container(one):
         for _, entry in _entries(one):
             yield from networks(entry, inside)
-    elif not above:
+    elif not above or isinstance(one, SourceCodec):
         yield from networks(getattr(one, "__dict__", {}), inside)
 
 

@@ -3,7 +3,7 @@
 Nothing here knows a channel; `simulator.separation` brings the bytes over the air.
 """
 
-from simulator.source.contract import DamagedFile, DoesNotFit, SourceCodec
+from simulator.source.contract import DamagedFile, DoesNotFit, QuantisedCodec, SourceCodec
 from simulator.source.ladder import LadderCodec
 from simulator.source.search import Encoded, Ladder, finest_that_fits
 from simulator.source.store import EncodeStore
@@ -15,6 +15,7 @@ __all__ = [
     "Encoded",
     "Ladder",
     "LadderCodec",
+    "QuantisedCodec",
     "SourceCodec",
     "finest_that_fits",
 ]

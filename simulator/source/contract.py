@@ -44,3 +44,15 @@ class SourceCodec(ABC):
         Raises:
             DamagedFile: `data` is no file of this codec.
         """
+
+
+class QuantisedCodec(SourceCodec):
+    """A codec whose files say how coarsely they were quantised."""
+
+    @abstractmethod
+    def qp(self, data: bytes) -> int:
+        """The quantisation parameter of a file, as HEVC counts: six more double the step.
+
+        Raises:
+            DamagedFile: `data` is no file of this codec.
+        """

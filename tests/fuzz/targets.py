@@ -230,11 +230,13 @@ def _experiment(data: bytes, folder: Path) -> None:
 
 def _training(data: bytes, folder: Path) -> None:
     from simulator.baselines.deepjscc.training import DeepJsccSystem
+    from simulator.models.training.receiving import ReceiverSystem
     from simulator.models.training.session import read_config, share_minutes
     from simulator.models.training.stages import LriscSystem
 
     config = read_config(_put(folder, "training.yaml", data))
-    system = DeepJsccSystem() if config.get("system") == "deepjscc" else LriscSystem()
+    systems = {"deepjscc": DeepJsccSystem, "receiver": ReceiverSystem}
+    system = systems.get(str(config.get("system")), LriscSystem)()
     share_minutes([stage.loop for stage in system.stages(config)], 5.0)
 
 

@@ -1,0 +1,101 @@
+"""A codec whose decoder ends with the learned receiver: its files, and so all that is sent, stay as they are."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from simulator.errors import UserError
+from simulator.images.pixels import to_float, to_uint8
+from simulator.models.pretrained import build_network, find_weights
+from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverConfig, ReceiverNet, restore
+from simulator.randomness import derive_key
+from simulator.source import QuantisedCodec, SourceCodec
+from simulator.spec.options import Choice, Number, Option, Text
+
+WEIGHTS = "bpg-receiver"
+GAMMA, STEPS, MAX_STEPS = 0.4, 1, 100
+_REVISION = 1  # of how pictures enter and leave the network
+
+# The options that put the learned receiver behind a codec.
+RECEIVER_OPTIONS: Mapping[str, Option] = {
+    "receiver": Choice(("plain", "diffusion"), "what follows the codec's decoder: nothing, or a diffusion decoder"),
+    "gamma": Number(
+        GAMMA,
+        0,
+        PERCEPTION_GAMMA,
+        help="size of x_N of the diffusion decoder; 0 is the PSNR end",
+        slider=(0, 0.8, 0.05),
+    ),
+    "steps": Number(STEPS, 1, MAX_STEPS, whole=True, help="DDIM steps of the diffusion decoder", slider=(1, 10, 1)),
+    "weights": Text("NAME or FOLDER", f"of the diffusion decoder: released, or your own (default: {WEIGHTS})"),
+}
+
+
+class RestoringCodec(SourceCodec):
+    """Shows what a diffusion decoder makes of the picture that a codec decoded, on the CPU in float32."""
+
+    def __init__(self, codec: QuantisedCodec, chosen: Mapping[str, Any]) -> None:
+        """Put the receiver behind a codec.
+
+        Args:
+            codec: writes and reads the files.
+            chosen: value of each of `RECEIVER_OPTIONS`; other keys are ignored.
+
+        Raises:
+            UserError: there are no such weights.
+        """
+        weights = (chosen["weights"] or WEIGHTS).rstrip("/")
+        state, card = find_weights(weights, "receiver").load()
+        sizes = ReceiverConfig.from_mapping(_card_model(card, weights))
+        self.name = codec.name
+        self.net = build_network(lambda: ReceiverNet(sizes), state, weights)
+        self.net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._codec, self._gamma, self._steps = codec, float(chosen["gamma"]), int(chosen["steps"])
+        self._digest = card["sha256"]
+
+    def version(self) -> str:
+        """The codec's, the hash of the weights, and the sampler's settings."""
+        parts = (self._codec.version(), self._digest, _REVISION, self._gamma, self._steps)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
+        """The codec's own file."""
+        return self._codec.encode(rgb, max_bytes)
+
+    @torch.inference_mode()
+    def decode(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The codec's picture, restored. x_N depends on the size alone."""
+        decoded = to_float(self._codec.decode(data, size))[None] * 2 - 1
+        generator = torch.Generator().manual_seed(derive_key("x_N of the receiver", *size))
+        qp = torch.tensor([float(self._codec.qp(data))])
+        decoded = decoded.contiguous(memory_format=torch.channels_last)
+        shown = restore(self.net, decoded, qp, self._gamma, self._steps, generator)
+        return to_uint8((shown[0] / 2 + 0.5).clamp(0, 1))
+
+
+def behind(codec: QuantisedCodec, chosen: Mapping[str, Any]) -> SourceCodec:
+    """The codec with the receiver that was chosen.
+
+    Args:
+        codec: writes and reads the files.
+        chosen: value of each of `RECEIVER_OPTIONS`; other keys are ignored.
+
+    Raises:
+        UserError: there are no such weights, or options of a receiver that was not chosen.
+    """
+    if chosen["receiver"] == "diffusion":
+        return RestoringCodec(codec, chosen)
+    if given := [key for key, one in RECEIVER_OPTIONS.items() if key != "receiver" and chosen[key] != one.default]:
+        raise UserError(f"{given[0]}= belongs to receiver=diffusion; add it, or leave out {given[0]}")
+    return codec
+
+
+def _card_model(card: Mapping[str, Any], weights: str) -> Mapping[str, Any]:
+    model = (card.get("config") or {}).get("model")
+    if not isinstance(model, dict):
+        raise UserError(f"the model card of '{weights}' describes no receiver; export it again")
+    return model

@@ -1,0 +1,123 @@
+"""The stages that train the learned receiver."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from simulator.baselines.bpg.codec import identity as bpg_identity
+from simulator.errors import UserError
+from simulator.models.pretrained import find_weights
+from simulator.models.receiver.codec import GAMMA
+from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverConfig, ReceiverNet
+from simulator.models.training.data import ImageStore
+from simulator.models.training.fitting import crops, fit_last_layers
+from simulator.models.training.identity import describe
+from simulator.models.training.pairs import HIGHEST_QP, LOWEST_QP, pair_up
+from simulator.models.training.restoring import ReceiverTrainee, RestoringConfig
+from simulator.models.training.session import Stage, State, System, stage_loop, stage_start, tell
+from simulator.randomness import derive_key
+from simulator.spec.configuration import build, check_keys
+
+TOLD_EVERY = 100  # pictures
+CROP_MULTIPLE = 16
+
+
+class ReceiverSystem(System):
+    """The stages of a file like experiments/train/receiver.yaml."""
+
+    def material(self, config: Mapping[str, Any], images: ImageStore) -> ImageStore:
+        """Code pictures with BPG and show how far that is; files of an earlier run come from the cache."""
+        pictures = _pictures(config)
+
+        def show(done: int, total: int) -> None:
+            if done % TOLD_EVERY == 0 or done == total:
+                tell(f"coded {done} of {total} pictures with BPG (kept in the cache)")
+
+        return pair_up(images, pictures, show)
+
+    def stages(self, config: Mapping[str, Any]) -> list[Stage]:
+        """Check the configuration; raises UserError for anything unknown in it."""
+        keys = ("system", "name", "model", "gamma", "pictures", "loop", "stages")
+        check_keys(config, keys, "the configuration")
+        if config.get("system") != "receiver" or not config.get("stages") or not config.get("name"):
+            raise UserError(
+                "this configuration is not one for receivers: it needs 'system: receiver', 'name', 'stages'"
+            )
+        sizes = ReceiverConfig.from_mapping(config.get("model") or {})
+        return [_stage(config, options, number, sizes) for number, options in enumerate(config["stages"], 1)]
+
+
+def _gamma(config: Mapping[str, Any]) -> float:
+    """At which validation measures the perception end."""
+    gamma = config.get("gamma", GAMMA)
+    if not isinstance(gamma, int | float) or not 0 < gamma <= PERCEPTION_GAMMA:
+        raise UserError(f"'gamma' is {gamma}; it must be above 0 and at most {PERCEPTION_GAMMA}")
+    return float(gamma)
+
+
+def _pictures(config: Mapping[str, Any]) -> int:
+    pictures = config.get("pictures", 2400)
+    if type(pictures) is not int or pictures < 2:
+        raise UserError(f"'pictures' is {pictures}; it must be the number of pictures to code, 2 or more")
+    return pictures
+
+
+def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, sizes: ReceiverConfig) -> Stage:
+    check_keys(options, ("start", "loss", "loop"), f"stage {number}")
+    loss, loop = (
+        build(RestoringConfig, options.get("loss") or {}, f"'loss' of stage {number}"),
+        stage_loop(config, options),
+    )
+    loss.perceptual.check_crop(loop.crop)
+    if loop.crop % CROP_MULTIPLE or loop.validation_crop % CROP_MULTIPLE:
+        raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {CROP_MULTIPLE}")
+    start, gamma = stage_start(options, number), _gamma(config)
+    origin = find_weights(start, "receiver").card() if isinstance(start, str) else None
+    identity = describe(
+        {"loss": loss, "model": sizes, "gamma": gamma, "pictures": _pictures(config), "coder": bpg_identity()}
+        | {"start": start, "start_weights": origin and origin["sha256"]}
+    )
+    return Stage(
+        title="learned receiver, " + ("both ends" if loss.perception else "PSNR end"),
+        make=partial(_make, sizes, loss, gamma, start, loop.crop),
+        loop=loop,
+        identity=identity,
+        start=start if isinstance(start, int) else None,
+        release=config["name"] if number == len(config["stages"]) else None,
+        card={
+            "system": "receiver",
+            "config": {"model": sizes.to_mapping()},
+            "known_limits": [
+                f"trained on pictures coded by BPG 4:4:4 (x265) at QP {LOWEST_QP} to {HIGHEST_QP}; other files run, "
+                "but were not trained for",
+                "how long it was trained stands under 'training'; longer training gives more",
+                "textures at gamma above 0 are plausible rather than true: not for measurement or evidence",
+            ],
+        },
+        origin=origin,
+    )
+
+
+def _make(
+    sizes: ReceiverConfig,
+    loss: RestoringConfig,
+    gamma: float,
+    start: int | str | None,
+    crop: int,
+    store: ImageStore,
+    weights: State | None,
+) -> ReceiverTrainee:
+    """Build a stage's trainee from the weights that it starts from."""
+    torch.manual_seed(derive_key("receiver", "initial weights"))
+    model = ReceiverNet(sizes)
+    if isinstance(start, str):
+        weights, _ = find_weights(start, "receiver").load()
+    if weights is None:
+        fit_last_layers(model, crops(store, crop))
+    else:
+        if {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+            raise UserError(f"'model' is not that of the weights of '{start}'; leave out 'start' or change 'model'")
+        model.load_state_dict(weights)
+    return ReceiverTrainee(model, loss, gamma)

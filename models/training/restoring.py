@@ -1,0 +1,166 @@
+"""The learned receiver as a trainee: squared error at one end, perception at the other, and all between."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simulator.errors import UserError
+from simulator.models.lrisc.diffusion import add_noise
+from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverNet, restore
+from simulator.models.training.muon import parameter_groups
+from simulator.models.training.pairs import apart
+from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
+
+OUTER_LAYERS = ("enter.", "time.", "modulation.")
+# Both start from a least-squares fit, of which a full step would lose more than it brings.
+LAST_LAYERS, LAST_LR_SCALE = ("leave.", "linear."), 0.3
+# Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
+EASY_MSE = 1e-4
+SCORE_PER_LPIPS = 50  # as LRISC's validation has it
+
+
+@dataclass(frozen=True)
+class RestoringConfig:
+    """What one stage optimises (the `loss:` section of its YAML).
+
+    Attributes:
+        perception: weight of the perceptual distance at the largest gamma, per unit of the logarithm of the squared
+            error; in proportion to gamma below. 0 trains the PSNR end alone, without noise.
+        psnr_share: share of the images that learn the PSNR end (gamma = 0).
+        gamma: lowest and highest gamma of the others, drawn uniformly.
+        later_share: share of the images that see x_n of a later step, made of their own first reconstruction.
+        nets, structure, lattice: of the perceptual distance (`PerceptualConfig`).
+    """
+
+    perception: float = 16.0
+    psnr_share: float = 0.5
+    gamma: tuple[float, float] = (0.1, PERCEPTION_GAMMA)
+    later_share: float = 0.1
+    nets: tuple[str, ...] = ()
+    structure: float = 0.0
+    lattice: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("psnr_share", "later_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
+        if not 0 <= self.perception < math.inf:
+            raise UserError(f"'perception' of 'loss' is {self.perception}; it must be 0 or more")
+        if not 0 < self.gamma[0] <= self.gamma[1] <= PERCEPTION_GAMMA:
+            raise UserError(
+                f"'gamma' of 'loss' is {self.gamma}; it must be [lowest, highest], above 0 and up to {PERCEPTION_GAMMA}"
+            )
+        self.perceptual  # noqa: B018 - checks its own part
+
+    @property
+    def perceptual(self) -> PerceptualConfig:
+        """What the perceptual distance is made of."""
+        return PerceptualConfig(self.nets, self.structure, self.lattice)
+
+
+class ReceiverTrainee:
+    """Trains every parameter of a `ReceiverNet` on pairs (`pairs.py`)."""
+
+    def __init__(
+        self, model: ReceiverNet, config: RestoringConfig, gamma: float, nets: Sequence[LpipsBatch] = ()
+    ) -> None:
+        """Args:
+        model: the net.
+        config: what is optimised.
+        gamma: at which validation measures the perception end.
+        nets: those of `config.nets`, or AlexNet alone; loaded when not given.
+        """
+        self.model, self.config, self.gamma = model, config, gamma
+        self.perceptual = PerceptualLoss(config.perceptual, nets)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return parameter_groups(self.model.named_parameters(), LAST_LAYERS, OUTER_LAYERS, LAST_LR_SCALE)
+
+    def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Logarithm of the squared error + gamma / `PERCEPTION_GAMMA` * perception * perceptual distance."""
+        picture, decoded, qp = apart(images)
+        x, decoded = picture * 2 - 1, decoded * 2 - 1
+        gamma, time, later = self._draw(len(x), generator)
+        noise = gamma[:, None, None, None] * torch.randn(x.shape, generator=generator, device=x.device)
+        start = self._later(noise, decoded, qp, gamma, time, later)
+        estimate = self.model(start, decoded, qp, gamma, time).float()
+        mse = (estimate - x).square().mean(dim=(1, 2, 3)) / 4
+        before = (decoded - x).square().mean(dim=(1, 2, 3)) / 4
+        loss = (mse + EASY_MSE).log()
+        gain_db = 10 * (before.clamp_min(1e-8) / mse.detach().clamp_min(1e-8)).log10()
+        figures = _means({"gain_db": gain_db[gamma == 0], "perception_gain_db": gain_db[gamma > 0]})
+        chosen = (gamma > 0).nonzero()[:, 0]
+        if self.config.perception and len(chosen):
+            distance = self.perceptual.distance(x[chosen], estimate[chosen], generator)
+            weight = self.config.perception * gamma[chosen] / PERCEPTION_GAMMA
+            loss = loss.index_add(0, chosen, (weight * distance).to(loss.dtype))
+            figures["distance"] = float(distance.detach().mean())
+        return loss.mean(), figures
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Gamma and n/N of every image, and whether n is a later step than the first."""
+        share, place, time, late = torch.rand(4, count, generator=generator, device=generator.device)
+        low, high = self.config.gamma
+        spread = (torch.arange(count, device=share.device) / count + share[0]) % 1  # even, from a random place on
+        own = spread < (self.config.psnr_share if self.config.perception else 1.0)
+        gamma = torch.where(own, 0.0, low + (high - low) * place)
+        later = late < self.config.later_share
+        return gamma, torch.where(later, 1 - time, 1.0), later
+
+    @torch.no_grad()
+    def _later(self, noise: Tensor, decoded: Tensor, qp: Tensor, gamma: Tensor, time: Tensor, later: Tensor) -> Tensor:
+        """x_n: noise alone, or (where `later`) what the sampler would have made of it by n/N."""
+        some = later.nonzero()[:, 0]
+        if not len(some):
+            return noise
+        first = torch.ones(len(some), device=noise.device)
+        shown = self.model(noise[some], decoded[some], qp[some], gamma[some], first)
+        return noise.index_copy(0, some, add_noise(shown.to(noise.dtype), noise[some], time[some]))
+
+    @property
+    def measure(self) -> str:
+        """What the score of `validate` is."""
+        return f"PSNR at gamma 0 - {SCORE_PER_LPIPS} LPIPS at gamma {self.gamma:g} of held-out pictures"
+
+    @torch.no_grad()
+    def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
+        """Quality at both ends, and the gain over the decoded pictures."""
+        assert isinstance(model, ReceiverNet)
+        found: dict[str, list[Tensor]] = {}
+        for index in range(len(images)):
+            picture, decoded, qp = apart(images[index : index + 1])
+            x, decoded = picture * 2 - 1, decoded * 2 - 1
+            plain = restore(model, decoded, qp, 0.0, 1, torch.Generator()).clamp(-1, 1)
+            sharp = restore(model, decoded, qp, self.gamma, 1, torch.Generator().manual_seed(index)).clamp(-1, 1)
+            before, faithful, lively = (_psnr_db(x, one) for one in (decoded, plain, sharp))
+            gains = {"gain_db": faithful - before, "perception_gain_db": lively - before}
+            one = {"psnr_db": faithful, "psnr_db_perceptual": lively, **gains}
+            for name, value in (one | {"lpips": self.perceptual.measured(x, sharp)}).items():
+                found.setdefault(name, []).append(value)
+        means = {name: float(torch.cat(values).mean()) for name, values in found.items()}
+        worst = {"least_gain_db": float(torch.cat(found["gain_db"]).min())}
+        return {"score": means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"], **means, **worst}
+
+    @torch.no_grad()
+    def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
+        """Four pictures, as they are, decoded, and restored at both ends, one under the other."""
+        assert isinstance(model, ReceiverNet)
+        picture, decoded, qp = apart(images[:4])
+        ends = [
+            restore(model, decoded * 2 - 1, qp, gamma, 1, torch.Generator().manual_seed(0)).clamp(-1, 1) / 2 + 0.5
+            for gamma in (0.0, self.gamma)
+        ]
+        return torch.cat([torch.cat(list(row), 2) for row in (picture, decoded, *ends)], 1)
+
+
+def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
+    """Of each image in [-1, 1], [B]."""
+    return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()
+
+
+def _means(figures: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(values.mean()) for name, values in figures.items() if len(values)}

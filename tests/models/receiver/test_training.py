@@ -1,0 +1,236 @@
+"""From pictures to a receiver that the scheme loads, in miniature."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from simulator.baselines import bpg
+from simulator.channels import load_channel
+from simulator.errors import UserError
+from simulator.images import load_image_set
+from simulator.link import load_scheme, transmit
+from simulator.models.receiver.net import ReceiverConfig, ReceiverNet
+from simulator.models.training import fitting
+from simulator.models.training.data import ImageStore, training_batch, validation_batch
+from simulator.models.training.fitting import crops, fit_last_layers
+from simulator.models.training.pairs import HIGHEST_QP, LOWEST_QP, PLANES, apart, pair, pair_up, qp_of
+from simulator.models.training.receiving import ReceiverSystem
+from simulator.models.training.restoring import ReceiverTrainee, RestoringConfig
+from simulator.models.training.session import read_config
+
+SHIPPED = Path("experiments/train/receiver.yaml")
+TINY = ReceiverConfig(patch=2, channels=(8, 12), blocks=(1, 1))
+CONFIG = """
+system: receiver
+name: mine
+model: {patch: 2, channels: [8, 12], blocks: [1, 1]}
+pictures: 8
+loop: {steps: 2, batch: 4, crop: 64, warmup: 2, validation_crop: 64, validation_images: 1, checkpoint_every_s: 0.0}
+stages:
+  - loss: {perception: 0}
+  - {start: 1, loss: {perception: 8, structure: 0.5, lattice: 100}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch) -> None:
+    monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "receiver-training-cache"))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ImageStore:
+    """Pieces of real photographs, 128 x 144 pixels."""
+    pieces = []
+    for photograph in load_image_set("samples", crop=300):
+        pieces += [np.ascontiguousarray(photograph.rgb[y : y + 128, x : x + 144]) for y in (0, 150) for x in (0, 150)]
+    return ImageStore(pieces, [f"{index:064x}" for index in range(len(pieces))])
+
+
+@pytest.fixture(scope="module")
+def pairs(pictures, tmp_path_factory) -> ImageStore:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "receiver-training-cache"))
+        return pair_up(pictures, 8, lambda done, total: None)
+
+
+class Blur:
+    """A distance that needs no weights."""
+
+    name = "alex"
+
+    def batch_distance(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return (first - second).abs().mean(dim=(1, 2, 3))
+
+    def to(self, device: object) -> "Blur":
+        return self
+
+
+def trainee(**options: object) -> ReceiverTrainee:
+    torch.manual_seed(0)
+    return ReceiverTrainee(ReceiverNet(TINY), RestoringConfig(**options), 0.4, nets=[Blur()])
+
+
+def test_a_pair_is_the_picture_its_coded_self_and_the_qp(pictures) -> None:
+    rgb = pictures.images[0]
+    both = pair(rgb, 33)
+    assert both.shape == (*rgb.shape[:2], PLANES)
+    assert np.array_equal(both[..., :3], rgb)
+    assert np.array_equal(both[..., 3:6], bpg.decode(bpg.encode(rgb, 33)))
+    assert (both[..., 6] == 33).all()
+
+
+def test_qps_depend_on_the_content_and_span_the_range() -> None:
+    qps = [qp_of(f"{index:064x}") for index in range(3000)]
+    assert (min(qps), max(qps)) == (LOWEST_QP, HIGHEST_QP)
+    assert np.mean(qps) == pytest.approx((LOWEST_QP + HIGHEST_QP) / 2, abs=0.5)
+    assert qp_of("a") == qp_of("a") != qp_of("b")
+
+
+def test_coding_tells_its_progress_and_goes_on_from_the_cache(pictures, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path))
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pair_up(pictures, 4, stop)
+    assert told == [(0, 4), (1, 4), (2, 4)]
+    written = sorted(tmp_path.rglob("*.bpg"))
+    times = [file.stat().st_mtime_ns for file in written]
+    assert len(written) == 2
+    done = pair_up(pictures, 4, lambda done, total: None)
+    assert len(done) == 4
+    assert [file.stat().st_mtime_ns for file in written] == times
+    assert done.digests == sorted(pictures.digests)[:4]
+
+
+def test_crops_cut_a_pair_as_one(pairs) -> None:
+    picture, decoded, qp = apart(training_batch(pairs, 0, 3, 8, 64))
+    assert picture.shape == decoded.shape == (8, 3, 64, 64)
+    assert {int(one) for one in qp} <= {qp_of(digest) for digest in pairs.digests}
+    assert float((picture - decoded).square().mean(dim=(1, 2, 3)).max()) < 0.02  # of other places it would be larger
+    assert apart(validation_batch(pairs, 2, 64))[2].tolist() == [float(qp_of(d)) for d in sorted(pairs.digests)[:2]]
+
+
+def test_least_squares_start_above_the_codec(pairs, monkeypatch) -> None:
+    monkeypatch.setattr(fitting, "CROPS", 64)
+    one = trainee(perception=0)
+    batch = training_batch(pairs, 0, 99, 16, 128)
+    figures = [one.loss(batch, 0.0, torch.Generator().manual_seed(0))[1]["gain_db"]]
+    fit_last_layers(one.model, crops(pairs, 128))
+    figures.append(one.loss(batch, 0.0, torch.Generator().manual_seed(0))[1]["gain_db"])
+    assert figures[0] == pytest.approx(0, abs=1e-4)
+    assert figures[1] > 0.03
+    assert not one.model.leave._forward_pre_hooks  # nothing of the fit stays on the network
+
+
+def test_both_ends_share_a_batch(pairs) -> None:
+    one = trainee(perception=8, psnr_share=0.5, later_share=0.25)
+    for seed in range(20):
+        gamma, time, later = one._draw(8, torch.Generator().manual_seed(seed))
+        assert int((gamma == 0).sum()) == 4
+        assert float(gamma.max()) <= 0.8
+        assert float(gamma[gamma > 0].min()) >= 0.1
+        assert (time[~later] == 1).all()
+        assert (time[later] > 0).all()
+    assert not trainee(perception=0)._draw(8, torch.Generator().manual_seed(0))[0].any()
+
+
+def test_gamma_weighs_perception(pairs) -> None:
+    batch = training_batch(pairs, 0, 0, 4, 64)
+    terms = []
+    for gamma in (0.2, 0.8):
+        settings = {"psnr_share": 0.0, "later_share": 0.0, "gamma": (gamma, gamma)}
+        whole, figures = trainee(perception=8, **settings).loss(batch, 0.0, torch.Generator().manual_seed(0))
+        alone, _ = trainee(perception=1e-9, **settings).loss(batch, 0.0, torch.Generator().manual_seed(0))
+        terms.append(float((whole - alone).detach()) / figures["distance"])
+    assert terms == pytest.approx([2, 8], rel=1e-3)
+
+
+def test_every_parameter_gets_a_gradient(pairs) -> None:
+    one = trainee(perception=8)
+    with torch.no_grad():
+        for parameter in one.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape))
+    one.loss(training_batch(pairs, 0, 0, 8, 64), 0.5, torch.Generator().manual_seed(0))[0].backward()
+    assert [name for name, one in one.model.named_parameters() if one.grad is None or not one.grad.any()] == []
+    grouped = [parameter for group in one.parameter_groups() for parameter in group["params"]]
+    assert len(grouped) == len(list(one.model.parameters()))
+
+
+def test_validation_measures_both_ends(pairs) -> None:
+    one = trainee(perception=8)
+    figures = one.validate(one.model, validation_batch(pairs, 2, 64))
+    assert figures["gain_db"] == pytest.approx(0, abs=1e-3)
+    assert figures["score"] == pytest.approx(figures["psnr_db"] - 50 * figures["lpips"], rel=1e-5)
+    assert one.pictures(one.model, validation_batch(pairs, 2, 64)).shape == (3, 4 * 64, 2 * 64)
+    assert "gamma 0.4" in one.measure
+
+
+def test_training_codes_resumes_and_exports_what_the_scheme_loads(pictures, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("simulator.models.training.perceptual.LpipsNet", lambda name: Blur())
+    monkeypatch.setattr(fitting, "CROPS", 8)
+    (tmp_path / "images").mkdir()
+    for index, rgb in enumerate(pictures.images):
+        Image.fromarray(rgb).save(tmp_path / "images" / f"{index}.png")
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG.replace("crop: 64, w", "crop: 96, w"))
+    system, run = ReceiverSystem(), tmp_path / "run"
+    system.train(config, [tmp_path / "images"], run, stage=1)
+    results = system.train(config, [tmp_path / "images"], run, ["loop.steps=3"])
+    assert [one.step for one in results] == [3, 3]
+    assert "coded 8 of 8 pictures with BPG" in capsys.readouterr().out
+    with pytest.raises(UserError, match="pictures"):
+        system.train(config, [tmp_path / "images"], run, ["pictures=7"])
+    (written,) = system.export(config, run, tmp_path / "out")
+    card = json.loads(written.with_suffix(".json").read_text())
+    assert (card["system"], [one["steps"] for one in card["training"]]) == ("receiver", [3, 3])
+    scheme = load_scheme(f"bpg-ldpc:receiver=diffusion:weights={tmp_path / 'out'}")
+    image = torch.from_numpy(pictures.images[0]).permute(2, 0, 1)[None].float() / 255
+    assert transmit(scheme, image, Fraction(1, 8), load_channel("awgn"), 10.0).decoded.outage == [False]
+
+
+def test_the_shipped_configuration_ends_in_the_released_weights() -> None:
+    stages = ReceiverSystem().stages(read_config(SHIPPED))
+    assert [(stage.start, stage.release) for stage in stages] == [(None, None), (1, "bpg-receiver")]
+    assert stages[0].title != stages[1].title
+    assert stages[1].card is not None
+    assert stages[1].card["config"]["model"] == ReceiverConfig.from_mapping(read_config(SHIPPED)["model"]).to_mapping()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("system=lrisc", "not one for receivers"),
+        ("speed=3", "speed"),
+        ("gamma=0", "'gamma' is 0; it must be above 0 and at most 0.8"),
+        ("pictures=1", "'pictures' is 1; it must be the number of pictures to code, 2 or more"),
+        ("stages.1.loss.gamma=[0, 0.5]", r"'gamma' of 'loss' is .*; it must be \[lowest, highest\]"),
+        ("stages.1.loss.psnr_share=2", "'psnr_share' of 'loss' is 2"),
+        ("stages.1.loss.perception=-1", "'perception' of 'loss' is -1.0; it must be 0 or more"),
+        ("stages.2.loss.nets=[resnet]", "'nets' of 'loss' knows alex"),
+        ("stages.2.start=7", "'start' of stage 2"),
+        ("stages.1.loop.crop=100", "must be multiples of 16"),
+        ("stages.2.loop.crop=64", "need a 'crop' of at least 80"),
+    ],
+)
+def test_wrong_configurations_are_one_line(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        ReceiverSystem().stages(read_config(SHIPPED, [override]))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_sizes_than_those_of_the_start_are_refused(pairs) -> None:
+    stage = ReceiverSystem().stages(read_config(SHIPPED))[1]
+    state = ReceiverNet(replace(TINY, channels=(8, 16))).state_dict()
+    with pytest.raises(UserError, match="'model' is not that of the weights"):
+        stage.make(pairs, state)
