@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from notebook import TUTORIAL, page_of
 from reference import commands, options, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ PAGES = {
     "experiments/README.md": "experiments.md",
     "results/README.md": "results.md",
 }
+FIGURES = (".png", ".webp")
 DIRECTIVE = re.compile(r"^<!-- fill: (\w+)(?: (.+?))? -->$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+|(?=[a-z]+/))([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -33,9 +35,10 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the figures of results/ and the pages that live outside docs/."""
     from mkdocs.structure.files import File
 
-    for figure in sorted(RESULTS.glob("*/figures/*.png")):
+    for figure in sorted(one for kind in FIGURES for one in RESULTS.glob(f"*/figures/*{kind}")):
         name = figure.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, abs_src_path=str(figure)))
+    files.append(File.generated(config, TUTORIAL, content=page_of(ROOT / "docs" / "tutorial.ipynb")))
     for source in ("CHANGELOG.md", "experiments/README.md"):
         files.append(File.generated(config, PAGES[source], content=(ROOT / source).read_text()))
     return files
@@ -61,9 +64,9 @@ def relink(markdown: str, base: Path) -> str:
         name = target.relative_to(ROOT).as_posix()
         if name in PAGES:
             return f"[{text}]({PAGES[name]}{anchor or ''})"
-        return f"{picture}[{text}]({name})" if target.suffix == ".png" else text
+        return f"{picture}[{text}]({name})" if target.suffix in FIGURES else text
 
-    return LINK.sub(replace, markdown)
+    return LINK.sub(replace, markdown).replace("](tutorial.ipynb)", f"]({TUTORIAL})")
 
 
 def experiment(name: str) -> str:

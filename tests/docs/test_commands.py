@@ -53,6 +53,7 @@ PARSED = [
 ELSEWHERE = [
     (r"^pytest( |$)", "this is it; .ci/run starts it"),
     (r"^wis completion bash", "tests/cli/test_completion.py runs what it prints"),
+    (r"^python docs/site/screenshots\.py ", "a minute of a browser; tests/browser opens the same pages"),
     (r"^mkdocs build --strict -f docs/site/mkdocs\.yml$", "tests/docs/test_site.py"),
 ]
 

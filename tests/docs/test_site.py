@@ -51,6 +51,13 @@ def test_every_page_and_figure_is_there(site: Path) -> None:
         drawn = sorted(folder.glob("*.png"))
         main = [one for one in drawn if "-psnr-lpips" in one.name] or drawn
         assert {one.relative_to(ROOT).as_posix() for one in main} <= set(shown)
+    gallery = (site / "gallery.html").read_text()
+    sheets = {one.relative_to(ROOT).as_posix() for one in (ROOT / "results" / "gallery" / "figures").glob("*.webp")}
+    assert len(sheets) == 12
+    assert sheets == {name for name in re.findall(r'src="(results/[^"]+)"', gallery) if (site / name).exists()}
+    tutorial = (site / "tutorial.html").read_text()
+    assert "One picture" in tutorial
+    assert (site / "tutorial.ipynb").exists()
     leftovers = [page.name for page in site.rglob("*.html") if "<!-- fill" in page.read_text()]
     assert leftovers == []
 
@@ -83,6 +90,8 @@ def test_search_works_from_disk(site: Path) -> None:
     script = (site / "search" / "search_index.js").read_text()
     index = json.loads(script.removeprefix("var __index = "))
     assert any("rate map" in one["text"] for one in index["docs"])
+    titles = {one["location"]: one["title"].lower() for one in index["docs"]}
+    assert "extend.html" in {place.partition("#")[0] for place, title in titles.items() if "add a scheme" in title}
     assert "iframe-worker.js" in (site / "index.html").read_text()
 
 
@@ -127,6 +136,7 @@ def test_links_out_of_docs_find_their_page(hooks: ModuleType) -> None:
     assert relinked("[a](../experiments/README.md#the-format)") == "[a](experiments.md#the-format)"
     assert relinked("![f](../results/figure4/figures/f.png)") == "![f](results/figure4/figures/f.png)"
     assert relinked("see [the code](../models/lrisc/unet.py)") == "see the code"
+    assert relinked("[t](tutorial.ipynb)") == "[t](tutorial.md)"
     for kept in ("[b](concepts.md#x)", "[c](https://example.org/x)", "![d](assets/link.svg)"):
         assert relinked(kept) == kept
 
