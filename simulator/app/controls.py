@@ -228,7 +228,8 @@ def _hint(offer: Offer, cbrs: dict[str, Any], usual: list[str]) -> str:
     if offer.declared is None:
         return "Its options are typed, as after the name on the command line."
     own = [key for key, _ in offer.fields]
-    parts = [f"{offer.declared.summary}. Options: {', '.join(own) or 'none'}."]
+    summary = offer.declared.summary
+    parts = [f"{summary[:1].upper()}{summary[1:]}. Options: {', '.join(own) or 'none'}."]
     if lacking := [key for key in usual if key not in own]:
         parts.append(f"It has no {', '.join(lacking)}.")
     ratios = [value for value, _ in cbrs["choices"]]
