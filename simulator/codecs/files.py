@@ -78,10 +78,11 @@ def load_class(name: str, options: tuple[str, ...], kind_of: Callable[[type], st
         raise UserError(f"'{spec}' names no class; write {name}:FILE.py:CLASS[:OPTION...]")
     path, class_name, arguments = user_path(options[0]), options[1], options[2:]
     source = read_source(path)
-    project = Project(path, source)
+    project = Project(path, source, options)
     with project.entered():
         module = _execute(path, source)
         made = _make(path, module, class_name, arguments, kind_of)
+    project.loaded(source)
     return made, project.digest(source), project
 
 
@@ -113,6 +114,7 @@ def run_file(path: Path) -> tuple[str, Project]:
     project = Project(path, source)
     with project.entered():
         _execute(path, source)
+    project.loaded(source)
     return project.digest(source), project
 
 

@@ -1,8 +1,9 @@
 """The modules of a user's project that a file of theirs imports: found in advance, told by content, kept apart.
 
 A file may import what lies beside it and in the current folder, at the top or in the middle of a method. Every import
-that its source names is followed, so that a fingerprint covers a helper before the first row needs it. What is imported
-under a name that is computed shows only when it happens: `Project.late` names it, and its rows are not reused.
+that its source names is followed, so that a fingerprint covers a helper before the first row needs it. It also covers
+every file whose code runs while the file is loaded, however that is imported. Code that runs only later, in a method,
+and that no import names shows when it happens: `Project.late` names its file, and its rows are not reused.
 """
 
 import ast
@@ -11,29 +12,54 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 _INSTALLED = tuple(sorted({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}))
 _OURS = "simulator"
-# Modules, and which are late, by file and digest: a module is made once, as in any program.
-_KEPT: dict[tuple[Path, str], tuple[dict[str, ModuleType], set[Path]]] = {}
+_EXECUTED: set[str] = set()  # files whose code ran since a project was entered
+
+
+class _Kept:
+    """What one content of a file has imported: a module is made once, as in any program.
+
+    Attributes:
+        modules: by name.
+        places, later: folders that its code added to `sys.path` while it was loaded and afterwards, with whether
+            they come first.
+        loaded: files whose code ran while the file was loaded, with their digests.
+        late: the same of files whose code ran later, although no import names them.
+    """
+
+    def __init__(self) -> None:
+        self.modules: dict[str, ModuleType] = {}
+        self.places: dict[str, bool] = {}
+        self.later: dict[str, bool] = {}
+        self.loaded: dict[Path, str] = {}
+        self.late: dict[Path, str] = {}
+
+    def is_old(self) -> bool:
+        """Whether a file has changed whose code ran."""
+        return any(_digest(file) != known for file, known in (self.loaded | self.late).items())
+
+
+_KEPT: dict[tuple[Path, str, tuple[str, ...]], _Kept] = {}  # by file, digest and options
 
 
 class Project:
     """What a file imports from outside of installed packages.
 
     Attributes:
-        late: files that methods imported although no import in the source names them.
+        late: files whose code methods ran although no import in the source names them.
     """
 
-    def __init__(self, path: Path, source: bytes) -> None:
-        """path: the file; source: its content."""
+    def __init__(self, path: Path, source: bytes, options: tuple[str, ...] = ()) -> None:
+        """path: the file; source: its content; options: what its class is given, on which imports may depend."""
         self._path = path.resolve()
         self._folder = self._path.parent
         self._here = Path.cwd()
@@ -41,13 +67,33 @@ class Project:
         self._names = {one.stem for one in self._folder.glob("*.py")} - {_OURS}
         self._names |= {one.parent.name for one in self._folder.glob("*/__init__.py")} - {_OURS}
         self._names |= {name.partition(".")[0] for name in self.files}
-        self._own, self.late = _KEPT.setdefault((self._path, self.digest(source)), ({}, set()))
+        _watch()
+        self._others: list[Path] = []
+        key = (self._path, self.digest(source), options)
+        if (kept := _KEPT.get(key)) is None or kept.is_old():
+            kept = _KEPT[key] = _Kept()
+        self._kept, self._loading = kept, True
         self._entered = False
+
+    @property
+    def late(self) -> KeysView[Path]:
+        """Files whose code methods ran although no import in the source names them; more may come."""
+        return self._kept.late.keys()
+
+    def loaded(self, source: bytes) -> None:
+        """End of the load: from now on all files whose code has run are known, and others are late."""
+        with self._searched():
+            self.files |= self._find(source)  # the code may have added folders to `sys.path`
+        self._names |= {name.partition(".")[0] for name in self.files}
+        self._others = [path for path in self._kept.loaded if path not in self.files.values()]
+        self._loading = False
 
     def digest(self, source: bytes) -> str:
         """SHA-256 (hex) of the file and of all that it imports."""
         parts = [source, *(self.files[name].read_bytes() for name in sorted(self.files))]
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+        digests = [hashlib.sha256(part).digest() for part in parts]
+        digests += sorted(bytes.fromhex(_digest(path)) for path in self._others)
+        return hashlib.sha256(b"".join(digests)).hexdigest()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -59,22 +105,38 @@ class Project:
             yield
             return
         strangers = _taken(self._names)
-        sys.modules.update(self._own)
-        places = [str(self._folder), str(self._here)]
-        sys.path[:] = [places[0], *sys.path, places[1]]
+        sys.modules.update(self._kept.modules)
         before = set(sys.modules)
         self._entered = True
+        _EXECUTED.clear()
+        try:
+            with self._searched():
+                yield
+        finally:
+            self._entered = False
+            if _EXECUTED or len(sys.modules) != len(before):
+                self._note(set(sys.modules) - before)
+            for name in self._kept.modules:
+                sys.modules.pop(name, None)
+            sys.modules.update(strangers)
+
+    @contextmanager
+    def _searched(self) -> Iterator[None]:
+        """Folders of the file, and those that its code adds, are on `sys.path` inside the block only."""
+        before, added = list(sys.path), self._kept.places if self._loading else self._kept.later
+        kept = self._kept.places if self._loading else self._kept.places | added
+        first, last = [place for place in kept if kept[place]], [place for place in kept if not kept[place]]
+        sys.path[:] = [*first, str(self._folder), *before, *last, str(self._here)]
+        there = list(sys.path)
         try:
             yield
         finally:
-            self._entered = False
-            sys.path.remove(places[0])
-            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(places[1])]
-            if len(sys.modules) != len(before):
-                self._note(set(sys.modules) - before)
-            for name in self._own:
-                sys.modules.pop(name, None)
-            sys.modules.update(strangers)
+            if sys.path != there:
+                ours = sys.path.index(there[0]) if there[0] in sys.path else 0
+                for index, place in enumerate(sys.path):
+                    if place not in there:
+                        added[place] = index < ours
+            sys.path[:] = before
 
     def within(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """The method, with `entered` around every call."""
@@ -87,17 +149,21 @@ class Project:
         return call
 
     def _note(self, names: set[str]) -> None:
-        """Keep new modules of the project for the next block; those whose file no import names are late."""
-        known = set(self.files.values())
+        """Keep new modules of the project for the next block, and the files whose code ran."""
+        files = {file for file in _EXECUTED if not _is_installed(file)}
         for name in names:
             file = getattr(sys.modules[name], "__file__", None)
             if name.partition(".")[0] == _OURS or (file is None and name.partition(".")[0] not in self._names):
                 continue
             if file is not None and (_is_installed(file) or Path(file).resolve() == self._path):
                 continue
-            self._own[name] = sys.modules[name]
-            if file is not None and (path := Path(file).resolve()) not in known:
-                self.late.add(path)
+            self._kept.modules[name] = sys.modules[name]
+            files |= {file} if file is not None else set()
+        for path in {Path(file).resolve() for file in files} - {self._path, *self.files.values(), *self._kept.loaded}:
+            if path.is_file() and self._loading:
+                self._kept.loaded[path] = _digest(path)
+            elif path.is_file():
+                self._kept.late[path] = _digest(path)
 
     def _find(self, source: bytes) -> dict[str, Path]:
         """The files of all modules that imports name, here and in those modules, by name of the module."""
@@ -136,6 +202,28 @@ class Project:
                     return None
                 places, spec = list(spec.submodule_search_locations), None
         return spec if spec is not None and (spec.origin is None or Path(spec.origin).is_file()) else None
+
+
+def _watch() -> None:
+    """Note the files whose code is executed from now on; Python tells of each, however it is imported."""
+    if not _watched:
+        _watched.append(True)
+        sys.addaudithook(_hear)
+
+
+_watched: list[bool] = []
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "exec" and arguments and isinstance(arguments[0], CodeType):
+        _EXECUTED.add(arguments[0].co_filename)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 (hex) of a file; empty if it is gone."""
+    with suppress(OSError):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ""
 
 
 def _imported(source: bytes, package: str) -> set[str]:

@@ -78,6 +78,62 @@ def test_a_helper_that_changed_makes_new_rows(here, config, workers, file, insid
     assert not {"helper", "inner", "lib", "lib.deep"} & sys.modules.keys()
 
 
+BY_PATH = "spec = util.spec_from_file_location('odd', 'lib/helper.py'); odd = util.module_from_spec(spec); "
+LIB = "import os, sys; lib = os.path.abspath('lib')"
+DYNAMIC = {
+    "a folder that the file adds": f"{LIB}; sys.path.insert(0, lib); from helper import LEVEL",
+    "... at the end": f"{LIB}; sys.path.append(lib); from helper import LEVEL",
+    "a path": f"from importlib import util; {BY_PATH}spec.loader.exec_module(odd); LEVEL = odd.LEVEL",
+    "a script": "import runpy; LEVEL = runpy.run_path('lib/helper.py')['LEVEL']",
+    "a name that is computed": "import importlib; LEVEL = importlib.import_module('lib.' + 'helper').LEVEL",
+}
+
+
+@pytest.mark.parametrize(("way", "workers"), [*((way, 1) for way in DYNAMIC), ("a path", 2)])
+def test_code_that_runs_while_the_file_is_loaded_is_known_however_it_is_imported(here, config, way, workers):
+    (here / "codecs" / "mine.py").write_text(DYNAMIC[way] + CODEC.format(inside="pass"))
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    path = list(sys.path)
+    write(here / "lib" / "helper.py", 0.5)
+    before, _ = run(config, here / "out")
+    again, notes = run(config, here / "out")
+    assert again == before
+    assert "4 of 4 rows are finished already" in notes
+    write(here / "lib" / "helper.py", 0.25)
+    after, notes = run(config, here / "out")
+    assert after != before
+    assert not any("finished already" in note for note in notes)
+    assert sys.path == path
+
+
+@pytest.mark.parametrize("way", DYNAMIC)
+def test_rows_of_code_that_only_methods_import_are_not_reused(here, config, way):
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside=DYNAMIC[way]))
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
+    path = list(sys.path)
+    write(here / "lib" / "helper.py", 0.5)
+    before, notes = run(config, here / "out")
+    assert any("imports helper.py under a name that no import statement has" in note for note in notes)
+    assert run(config, here / "out")[0] == before
+    write(here / "lib" / "helper.py", 0.25)
+    assert run(config, here / "out")[0] != before
+    assert sys.path == path
+
+
+def test_options_may_choose_what_is_imported(here, config):
+    choosing = "import importlib\n" + CODEC.format(inside="LEVEL = self.level")
+    method = "    def __init__(self, name):\n        self.level = importlib.import_module(name).LEVEL\n"
+    (here / "codecs" / "mine.py").write_text(choosing + method)
+    for name, level in (("a", 0.5), ("b", 0.25)):
+        write(here / f"{name}.py", level)
+    schemes = tuple(f"torch:codecs/mine.py:Codec:{name}" for name in "ab")
+    before, _ = run(replace(config, schemes=schemes), here / "out")
+    write(here / "b.py", 0.1)
+    after, notes = run(replace(config, schemes=schemes), here / "out")
+    assert "4 of 8 rows are finished already" in notes
+    assert (after[:4], after[4:] == before[4:]) == (before[:4], False)
+
+
 def test_rows_of_an_import_that_no_statement_names_are_not_reused(here, config):
     inside = "import importlib; LEVEL = importlib.import_module('hel' + 'per').LEVEL"
     (here / "codecs" / "mine.py").write_text(CODEC.format(inside=inside))
