@@ -1,7 +1,6 @@
 """Training images: decoded once into memory, cropped and flipped as a pure function of (seed, step)."""
 
 import hashlib
-import io
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,12 +14,13 @@ import numpy as np
 import torch
 
 from simulator.errors import UserError, hindrance
+from simulator.images.reading import decode_image, quiet_decoding
 from simulator.randomness import derive_key
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SHARDS = (".tar", ".zip")
 MAX_FILE_BYTES = 64 * 2**20
-MAX_PIXELS = 64 * 10**6
+FORMATS = ("PNG", "JPEG", "WEBP")
 FILES_AT_ONCE = 16  # in memory before they are decoded
 HELD_OUT_ONE_IN = 64
 
@@ -73,6 +73,8 @@ class ImageStore:
 def load_images(sources: Sequence[Path], limit: int | None = None, workers: int = 2) -> ImageStore:
     """Decode every WebP, JPEG and PNG in folders (recursively) and shards (tar, zip), telling formats by content.
 
+    Pixels are those of `simulator.images.load_image`; CMYK and animations, which it refuses, are read too.
+
     Shards are read member by member: nothing is extracted, links and devices are passed over.
 
     Args:
@@ -84,7 +86,7 @@ def load_images(sources: Sequence[Path], limit: int | None = None, workers: int 
         UserError: a source is missing, a file is no readable image or too large, or there is no image at all.
     """
     files = islice(_read_files(sources), limit)
-    with ThreadPoolExecutor(workers) as pool:
+    with quiet_decoding(), ThreadPoolExecutor(workers) as pool:
         decoded: list[tuple[np.ndarray, str]] = []
         while chunk := list(islice(files, FILES_AT_ONCE)):
             decoded += pool.map(_decode, chunk)
@@ -158,19 +160,8 @@ def _check_size(name: str, num_bytes: int) -> None:
 
 
 def _decode(file: tuple[str, bytes]) -> tuple[np.ndarray, str]:
-    from PIL import Image
-
     name, content = file
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"'{name}' has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
-            return np.asarray(image.convert("RGB")), hashlib.sha256(content).hexdigest()
-    except UserError:
-        raise
-    except Exception as error:
-        what = "is not a readable PNG, JPEG or WebP image; remove it from the data"
-        raise UserError(_unreadable(name, error, what)) from error
+    return decode_image(content, name, FORMATS, lenient=True), hashlib.sha256(content).hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,10 @@ orientation is applied unless its block is broken, embedded colour profiles are 
 Lab pixels, a transparent colour of 16 bits per channel, animations and multi-page files are refused.
 """
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,56 +44,92 @@ def load_image(path: Path | str) -> np.ndarray:
         UserError: missing, unreadable, corrupt, too large, smaller than 16 x 16, or of a refused kind.
     """
     path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                image.verify()  # the only check of a PNG's checksums; it leaves the file unusable
-            with Image.open(path) as image:
-                rgb = _to_rgb(_upright(image, path))
-    except UserError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise UserError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale the image down") from None
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
-        what = "not an image, damaged, or of a kind that is not read"
-        raise UserError(f"{path}: {what}; expected PNG, JPEG, WebP or TIFF") from None
-    except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
-        if (reason := hindrance(error)) is not None:
-            raise UserError(f"{path}: cannot be read ({reason})") from None
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{path}: cannot be read as an image ({reason}); replace or remove it") from None
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, and can be read once only
+        raise UserError(f"{path}: not a regular file; save the image to a file first")
+    with quiet_decoding():
+        rgb = decode_image(path, str(path))
     height, width = rgb.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise UserError(f"{path}: {width}x{height} is too small; images must be at least {MIN_SIDE}x{MIN_SIDE}")
     return rgb
 
 
-def _upright(image: Image.Image, path: Path) -> Image.Image:
+@contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """What `decode_image` needs around it; not in each of several threads, which share their warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def decode_image(
+    source: Path | bytes, name: str, formats: tuple[str, ...] | None = None, lenient: bool = False
+) -> np.ndarray:
+    """Decode an image as uint8 [H, W, 3] RGB, within `quiet_decoding`.
+
+    Args:
+        source: a file, or its content.
+        name: of the file, for messages.
+        formats: those that are read, as Pillow calls them; None reads all.
+        lenient: convert CMYK as Pillow does, and take the first picture of several: for training, which needs
+            photographs, but not these very pixels.
+
+    Raises:
+        UserError: missing, unreadable, corrupt, too large, or of a refused kind.
+    """
+
+    def opened() -> Image.Image:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
+
+    try:
+        image = opened()
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        if image.format == "PNG":
+            image.verify()  # the only check of its checksums, which leaves the file unusable
+            image = opened()
+        with image:
+            if lenient and image.mode == "CMYK":
+                return np.asarray(image.convert("RGB"))
+            return _to_rgb(_upright(image, name, lenient))
+    except UserError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise UserError(f"{name}: more than {MAX_PIXELS // 10**6} megapixels; scale the image down") from None
+    except FileNotFoundError:
+        raise UserError(f"{name}: no such file") from None
+    except Image.UnidentifiedImageError:
+        what = "not an image, damaged, or of a kind that is not read"
+        expected = "PNG, JPEG, WebP or TIFF" if formats is None else ", ".join(formats)
+        raise UserError(f"{name}: {what}; expected {expected}") from None
+    except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
+        if (reason := hindrance(error)) is not None:
+            raise UserError(f"{name}: cannot be read ({reason})") from None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(f"{name}: cannot be read as an image ({reason}); replace or remove it") from None
+
+
+def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Image:
     """An open image of a kind that is read, with samples of all bits and turned as its EXIF block says.
 
     Raises:
         UserError: the kind is not read.
     """
     # A phone's JPEG may carry a preview as second frame (MPO).
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UserError(f"{path}: has several pictures; save the one you want as a separate file")
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" and not lenient:
+        raise UserError(f"{name}: has several pictures; save the one you want as a separate file")
     tile = getattr(image, "tile", None)
     arguments = tile[0][3] if tile else ""
     raw = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)  # how samples lie in the file
     grey = image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")  # which Pillow scales to 16 bits
     if image.mode not in _EIGHT_BIT and not grey:
-        raise UserError(f"{path}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
+        raise UserError(f"{name}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
     if set(np.ravel(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))) != {1}:
-        raise UserError(f"{path}: samples that are no unsigned integers are not read; convert it to 8- or 16-bit")
+        raise UserError(f"{name}: samples that are no unsigned integers are not read; convert it to 8- or 16-bit")
     transparent = image.info.get("transparency")
     if ";16" in raw and isinstance(transparent, tuple):
-        raise UserError(f"{path}: a transparent colour of 16 bits per channel is not read; save it with alpha")
+        raise UserError(f"{name}: a transparent colour of 16 bits per channel is not read; save it with alpha")
     if raw in _SCALES and isinstance(transparent, int):  # the file counts in its own levels
         image.info["transparency"] = transparent * _SCALES[raw]
     image.load()
@@ -120,7 +159,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     """Bring an image to uint8 [H, W, 3]."""
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, STRIP):  # whole copies of a large image would fill the memory
-        strip = image.crop((0, top, image.width, min(top + STRIP, image.height)))
+        strip = image if image.height <= STRIP else image.crop((0, top, image.width, min(top + STRIP, image.height)))
         rgb[top : top + STRIP] = _strip_to_rgb(strip)
     return rgb
 

@@ -1,6 +1,7 @@
 """Pictures that few programs write, made by hand: decoded as their standards mean them, or refused in one line."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -136,3 +137,9 @@ def test_a_broken_exif_block_costs_no_picture(tmp_path, block, recwarn):
     Image.fromarray(RAMP.astype(np.uint8)).save(file, "JPEG", quality=100, exif=b"Exif\0\0" + block)
     assert np.abs(grey(tmp_path / "a.jpg", file.getvalue()) - RAMP).max() <= 2
     assert not recwarn.list
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png: not a regular file"):
+        load_image(tmp_path / "pipe.png")

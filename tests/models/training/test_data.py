@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from simulator.errors import UserError
+from simulator.images import load_image
 from simulator.models.training.data import ImageStore, load_images, training_batch, validation_batch
 
 
@@ -68,6 +69,29 @@ def test_pixels_are_those_of_the_file(tmp_path):
     store = load_images([tmp_path])
     expected = np.random.default_rng(1).integers(0, 256, (24, 20, 3), dtype=np.uint8)
     assert np.array_equal(store.images[1], expected)
+
+
+def test_training_reads_what_a_sweep_reads_and_cmyk_and_animations_too(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (24, 20, 4), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    upright = picture.convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    turned = Image.Exif()
+    turned[274] = 6
+    picture.save(tmp_path / "alpha.png")
+    picture.convert("RGB").save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "sixteen.png")
+    for name in ("alpha.png", "turned.png", "sixteen.png"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).write_bytes((tmp_path / name).read_bytes())
+    picture.convert("CMYK").save(tmp_path / "set" / "z-cmyk.jpg")
+    picture.save(tmp_path / "set" / "z-moving.webp", save_all=True, append_images=[Image.fromarray(pixels[::-1])])
+    found = load_images([tmp_path / "set"]).images
+    for name, image in zip(("alpha.png", "sixteen.png", "turned.png"), found, strict=False):
+        assert np.array_equal(image, load_image(tmp_path / name)), name
+    assert np.array_equal(found[2], np.asarray(upright))
+    with Image.open(tmp_path / "set" / "z-cmyk.jpg") as cmyk:
+        assert np.array_equal(found[3], np.asarray(cmyk.convert("RGB")))
+    assert len(found) == 5
 
 
 def test_bad_sources_are_explained(tmp_path):
