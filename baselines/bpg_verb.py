@@ -3,17 +3,17 @@
 import argparse
 import io
 import json
-from pathlib import Path
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.cli.examples import add_examples
-from simulator.disk import write_atomically
+from simulator.disk import check_not_source, write_file
 from simulator.errors import UserError
 
 DEFAULT_QP = 29  # as bpgenc
 MAX_QP = 51
 CHROMA = ("444", "420")
+ADVICE = "choose another place"
 
 
 def configure(subparsers: argparse._SubParsersAction) -> None:
@@ -46,6 +46,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode or decode one file; `target` appears whole or not at all."""
+    check_not_source(args.target, args.source)
     report = _encode(args) if args.action == "encode" else _decode(args)
     if args.json:
         print(json.dumps(report))
@@ -63,7 +64,7 @@ def _encode(args: argparse.Namespace) -> dict[str, object]:
         encoded = bpg.Encoded(bpg.encode(rgb, args.qp, args.chroma), args.qp)
     else:
         encoded = bpg.encode_to_size(rgb, args.max_bytes, args.chroma)
-    _write(args.target, encoded.data)
+    write_file(args.target, encoded.data, ADVICE)
     height, width = rgb.shape[:2]
     size = len(encoded.data)
     return {
@@ -94,15 +95,8 @@ def _decode(args: argparse.Namespace) -> dict[str, object]:
         raise UserError(f"{args.source}: {error}") from error
     png = io.BytesIO()
     Image.fromarray(rgb).save(png, "png")
-    _write(args.target, png.getvalue())
+    write_file(args.target, png.getvalue(), ADVICE)
     return {"file": str(args.target), "width": rgb.shape[1], "height": rgb.shape[0]}
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def _qp(text: str) -> int:

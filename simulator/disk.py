@@ -54,6 +54,36 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def write_file(path: Path, data: bytes, advice: str) -> None:
+    """Write a file that the user asked for, whole or not at all.
+
+    Args:
+        path, data: as `write_atomically` takes them.
+        advice: what to do where it cannot be written.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write '{path}' ({error.strerror or error}); {advice}") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is somebody else's, to make room; returns its new path, such as `NAME.earlier-1.csv`."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
+        number += 1
+    return path.rename(aside)
+
+
+def check_not_source(target: Path | None, source: Path) -> None:
+    """Raises UserError if a file to be written is the one that is read, by whatever name."""
+    if target is not None and target.exists() and source.exists() and target.samefile(source):
+        raise UserError(f"'{target}' is the file that is read; name another file to write")
+
+
 def json_text(record: dict[str, Any]) -> str:
     """A record as a JSON file for people."""
     return json.dumps(record, indent=2) + "\n"

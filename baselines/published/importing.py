@@ -1,7 +1,6 @@
 """`weights import`: from a downloaded checkpoint to safetensors and a card in the user's library."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors.torch import save
 from simulator.baselines.published.checkpoint import Checked, check, read_tensors
 from simulator.baselines.published.families import FAMILIES, describe
 from simulator.baselines.published.library import imported, library_dir, library_name
-from simulator.disk import write_atomically
+from simulator.disk import json_text, write_file
 from simulator.errors import UserError
 from simulator.models.pretrained import read_card
 
@@ -80,11 +79,8 @@ def import_weights(path: Path, kind: Kind, name: str | None = None) -> dict[str,
     data = save(checked.state, metadata={"name": own})
     card = _card(checked, kind, path, digest, len(source)) | {"bytes": len(data)}
     card = {"name": own, **card, "sha256": hashlib.sha256(data).hexdigest()}
-    try:
-        write_atomically(folder / f"{own}.safetensors", data)
-        write_atomically(folder / f"{own}.json", (json.dumps(card, indent=2) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write to '{folder}' ({error}); make room, or set SIMULATOR_DATA_DIR") from None
+    for name, content in {f"{own}.safetensors": data, f"{own}.json": json_text(card).encode()}.items():
+        write_file(folder / name, content, "make room, or set SIMULATOR_DATA_DIR")
     return card
 
 

@@ -8,6 +8,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from simulator.disk import write_atomically
+from simulator.disk import set_aside, write_atomically, write_file
 from simulator.errors import UserError
 from simulator.models.pretrained import release
 from simulator.models.training.checkpoint import Checkpoint, load_checkpoint, load_record
@@ -106,12 +107,7 @@ class System(ABC):
         store = self.material(config, load_images(data, limit))
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
-        try:
-            write_atomically(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
-        except OSError as error:
-            raise UserError(
-                f"cannot write to the run folder '{run_dir}' ({error.strerror}); name another --out"
-            ) from None
+        _keep_config(run_dir / "config.yaml", config)
         results = []
         for number, budget in zip(chosen, budgets, strict=True):
             one, folder = stages[number - 1], run_dir / f"stage-{number}"
@@ -195,6 +191,16 @@ def _identity(stage: Stage, folder: Path) -> Identity:
     if len(since) <= len(before) or since[: len(before)] != before:
         return stage.identity
     return replace(stage.identity, options={**stage.identity.options, "start_weights": kept["sha256"]})
+
+
+def _keep_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Write what is trained; a file of the user that says the same stays, and one that says otherwise is renamed."""
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        if yaml.safe_load(path.read_text()) == config:
+            return
+    if path.exists() and not any(path.parent.glob("stage-*")):
+        tell(f"'{path}' is not of a training; it is kept as '{set_aside(path).name}'")
+    write_file(path, yaml.safe_dump(config, sort_keys=False).encode(), "choose another --out")
 
 
 def _keep_origin(stage: Stage, folder: Path) -> None:

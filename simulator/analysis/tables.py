@@ -244,5 +244,10 @@ def print_table(table: "RenderableType") -> None:
     """Print to stdout; what is no terminal gets the whole width of the table."""
     from rich.console import Console
 
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=WIDE).print(table)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the program, as for any other output; Rich would end with the code for faults."""
+            raise  # the error that is being handled
+
+    console = Output()
+    console.print(table) if console.is_terminal else Output(width=WIDE).print(table)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simulator.disk import write_atomically
+from simulator.disk import write_file
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, on_device, transmit
@@ -272,11 +272,8 @@ def write(measured: dict[str, Any], folder: Path) -> list[Path]:
         UserError: the folder cannot be written.
     """
     texts = {f"{NAME}.json": json.dumps(measured, indent=2) + "\n", f"{NAME}.md": markdown(measured)}
-    try:
-        for name, text in texts.items():
-            write_atomically(folder / name, text.encode())
-    except OSError as error:
-        raise UserError(f"cannot write to '{folder}' ({error.strerror}); name another --out") from None
+    for name, text in texts.items():
+        write_file(folder / name, text.encode(), "choose another --out")
     return [folder / name for name in texts]
 
 

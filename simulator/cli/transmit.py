@@ -13,7 +13,8 @@ from simulator.cli import arguments
 from simulator.cli.arguments import add_device, add_json, add_lpips, add_precision, add_seed, cbr, seed, snr_db
 from simulator.cli.examples import add_examples
 from simulator.cli.verbosity import LOG, is_quiet
-from simulator.errors import UserError
+from simulator.disk import check_not_source, write_file
+from simulator.errors import UserError, readable, visible
 
 # Lossless formats only: the file must contain the pixels that were measured.
 OUT_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm")
@@ -64,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     """Send the image; write files only on success."""
     _check_target(args.out, OUT_SUFFIXES)
     _check_target(args.save_reception, (".safetensors",))
-    if args.out and args.out.exists() and args.image.exists() and args.out.samefile(args.image):
-        raise UserError(f"'{args.out}' is the image that is sent; give --out another name")
+    for target in (args.out, args.save_reception):
+        check_not_source(target, args.image)
 
     from simulator.channels import load_channel
     from simulator.devices import check_device
@@ -81,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     image = _read(args)
     lpips = _lpips_net(args.lpips)
     scheme = on_device(scheme, args.device, args.precision)
-    with _shown_stages(f"{args.image.name} {image.shape[2]}x{image.shape[1]}, {scheme.name}") as stage:
+    with _shown_stages(
+        f"{visible(readable(args.image.name))} {image.shape[2]}x{image.shape[1]}, {scheme.name}"
+    ) as stage:
         delivery = deliver(scheme, image[None], args.cbr, channel, args.snr, args.realisation, args.seed, lpips, stage)
     trip, shown = delivery.trip, delivery.shown[0]
     if args.out:
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         _save_reception(args.save_reception, trip.reception)
     height, width = image.shape[1:]
     record = {
-        "image": args.image.name,
+        "image": readable(args.image.name),
         "height": height,
         "width": width,
         "scheme": scheme.name,
@@ -134,13 +137,14 @@ def _shown_stages(what: str) -> Iterator[Callable[[str], None]]:
 
 def _text(record: dict[str, Any], total: int) -> str:
     """The bill and the metrics, for people."""
+    image = visible(record["image"])
     quality = [f"PSNR {record['psnr_db']:.2f} dB"]
     quality += [f"MS-SSIM {record['ms_ssim']:.4f}"] if record["ms_ssim"] is not None else []
     quality += [f"LPIPS {record['lpips']:.4f}"] if record["lpips"] is not None else []
     items = ("payload", "side_information", "header", "crc", "padding", "pilots")
     spent = [f"  {item.replace('_', ' '):17}{record[item]:>9}" for item in items if record[item]]
     lines = [
-        f"{record['image']} ({record['width']}x{record['height']}), {record['scheme']} over {record['channel']}"
+        f"{image} ({record['width']}x{record['height']}), {record['scheme']} over {record['channel']}"
         f" at {record['snr_db']:g} dB",
         f"channel uses{total:>16}   CBR {record['cbr']:.5f}, payload alone {record['cbr_payload']:.5f}",
         *spent,
@@ -186,7 +190,7 @@ def _write_image(path: Path, image: Any) -> None:
     Image.init()
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(image)).save(buffer, Image.EXTENSION[path.suffix.lower()])
-    _write(path, buffer.getvalue())
+    write_file(path, buffer.getvalue(), "choose another --out")
 
 
 def _save_reception(path: Path, reception: Any) -> None:
@@ -195,13 +199,4 @@ def _save_reception(path: Path, reception: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "reception.safetensors"
         reception.save(part)
-        _write(path, part.read_bytes())
-
-
-def _write(path: Path, data: bytes) -> None:
-    from simulator.disk import write_atomically
-
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror}") from None
+        write_file(path, part.read_bytes(), "choose another --save-reception")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.disk import cache_dir, user_path, write_atomically
+from simulator.disk import cache_dir, user_path, write_file
 from simulator.errors import UserError
 from simulator.images.download import open_https
 from simulator.images.reading import load_image
@@ -55,11 +55,7 @@ def load_kodak() -> list[tuple[Path, np.ndarray]]:
 
 def _download(entry: _KodakEntry, path: Path) -> None:
     """Fetch one verified file; complete files are kept, so an interrupted download resumes."""
-    data = _fetch(entry)
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); set SIMULATOR_CACHE_DIR to another folder") from None
+    write_file(path, _fetch(entry), "set SIMULATOR_CACHE_DIR to another folder")
 
 
 def _fetch(entry: _KodakEntry) -> bytes:

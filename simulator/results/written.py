@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from simulator.disk import write_atomically
+from simulator.disk import set_aside, write_atomically
 from simulator.results.provenance import PROVENANCE, read_provenance
 from simulator.results.seal import proven, sealed
 
@@ -94,11 +94,7 @@ class Written:
             return path.name
 
     def _set_aside(self, path: Path) -> None:
-        number = 1
-        while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
-            number += 1
-        path.rename(aside)
-        self.notify(f"'{path}' is not as this program wrote it; it is kept as '{aside.name}'")
+        self.notify(f"'{path}' is not as this program wrote it; it is kept as '{set_aside(path).name}'")
 
 
 @contextmanager

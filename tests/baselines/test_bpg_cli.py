@@ -57,7 +57,7 @@ def test_to_a_size() -> None:
     [
         (["encode", "in.png", "out.bpg", "--max-bytes", "20"], "QP 51: the coarsest file needs"),
         (["encode", "missing.png", "out.bpg"], "missing.png"),
-        (["encode", "in.png", "in.png/out.bpg"], "cannot be written"),
+        (["encode", "in.png", "in.png/out.bpg"], "cannot write"),
         (["decode", "in.png", "out.png"], "in.png: not a BPG file"),
         (["decode", "missing.bpg", "out.png"], "missing.bpg: cannot be read"),
         (["decode", ".", "out.png"], "cannot be read"),

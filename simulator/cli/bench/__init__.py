@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-from pathlib import Path
 
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
@@ -11,6 +10,7 @@ from simulator.cli.bench import all as all_parts
 from simulator.cli.bench import sweep
 from simulator.cli.bench.shown import show_table
 from simulator.cli.examples import add_examples
+from simulator.disk import write_file
 from simulator.errors import UserError
 
 
@@ -123,7 +123,7 @@ def _mcs(args: argparse.Namespace) -> None:
             progress.update(task, advance=1, description=f"{result[0].name}, {result[1]} bits")
     table = thresholds.threshold_table(measured)
     if args.write:
-        _write(args.write, thresholds.format_table(table))
+        write_file(args.write, thresholds.format_table(table).encode(), "choose another file")
     if args.json:
         print(json.dumps(table))
     elif not args.write:
@@ -170,15 +170,6 @@ def _cost(args: argparse.Namespace) -> None:
         print_costs(args.scheme, args.json)
     else:
         print_costs_of_all(args.json)
-
-
-def _write(target: Path, text: str) -> None:
-    from simulator.disk import write_atomically
-
-    try:
-        write_atomically(target, text.encode())
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; choose another file") from error
 
 
 def _print_thresholds(measured: dict) -> None:

@@ -20,7 +20,7 @@ from simulator.models.training.checkpoint import load_checkpoint, save_checkpoin
 from simulator.models.training.data import load_images
 from simulator.models.training.learner import LoopConfig
 from simulator.models.training.loop import CHECKPOINT, run
-from simulator.models.training.session import read_config, share_minutes, stage_loop, stage_start
+from simulator.models.training.session import _keep_config, read_config, share_minutes, stage_loop, stage_start
 
 CONFIG = """
 system: deepjscc
@@ -70,6 +70,19 @@ def test_export_gives_weights_that_the_scheme_takes(inputs, run_dir, tmp_path):
     image = torch.rand(1, 3, 48, 48)
     trip = transmit(DeepJscc(f"weights={tmp_path}"), image, Fraction(1, 48), load_channel("awgn"), 10.0)
     assert trip.decoded.images.shape == image.shape
+
+
+def test_a_configuration_of_the_user_in_the_run_folder_is_kept(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("loop: {steps: 3}  # enough\n")
+    _keep_config(config, {"loop": {"steps": 3}})
+    assert config.read_text() == "loop: {steps: 3}  # enough\n"
+    _keep_config(config, {"loop": {"steps": 4}})
+    assert (tmp_path / "config.earlier-1.yaml").read_text() == "loop: {steps: 3}  # enough\n"
+    (tmp_path / "stage-1").mkdir()  # from now on it is the run's
+    _keep_config(config, {"loop": {"steps": 5}})
+    assert config.read_text() == "loop:\n  steps: 5\n"
+    assert len(list(tmp_path.glob("config*"))) == 2
 
 
 def test_weights_that_go_on_keep_the_history_of_those_they_started_from(inputs, run_dir, tmp_path):
