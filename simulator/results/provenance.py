@@ -21,7 +21,7 @@ PACKAGES = (
 )
 VERSIONS = ("program", "commit", "python", "packages")
 ENVIRONMENT = (*VERSIONS, "machine", "command", "date")  # keys of `environment`
-_PLACED = re.compile(r"(?<=[:=,])[/~][^:,]*")  # an absolute path in a specification
+_PLACED = re.compile(r"(?<=[:=,])(/|~|(\./)*\.\./)[^:,]*")  # a path to outside of the current folder
 _QUOTED = re.compile(r"(?<![\w./~])~?/[^\s/:'\"]+(/[^\s/:'\"]+)+")
 HOW_IT_IS_RUN = {"workers", "batch", "executor", "gpus_per_task", "timeout_s"}  # of a configuration; no result changes
 
@@ -127,14 +127,14 @@ def _gpus() -> list[str]:
 
 
 def without_place(argument: str, depth: int = 1) -> str:
-    """The argument with the last parts only of absolute paths and of those below a home folder.
+    """The argument with the last parts only of paths that lead out of the current folder.
 
     Args:
         argument: a path, `--option=value`, or specifications with paths in them (`torch:/home/me/codec.py:Codec`).
         depth: how many parts of a path to keep.
     """
     option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
-    if Path(value).is_absolute() or value.startswith("~"):
+    if Path(value).is_absolute() or value.startswith("~") or Path(value).parts[:1] == ("..",):
         return readable(option + equals + _last_parts(value, depth))
     return readable(option + equals + _PLACED.sub(lambda found: _last_parts(found[0], depth), value))
 
