@@ -42,9 +42,12 @@ def channel_key(image: torch.Tensor, channel: str, snr_db: float, realisation: i
 
 def _check_images(images: torch.Tensor) -> None:
     """Raises UserError unless images are floats in [0, 1]: of another range, every number would be wrong."""
+    if not isinstance(images, torch.Tensor) or images.dim() != 4 or images.shape[1] != 3 or not images.numel():
+        found = list(images.shape) if hasattr(images, "shape") else ""
+        raise UserError(f"images must be a torch tensor [B, 3, H, W], not {type(images).__name__} {found}".rstrip())
     if not images.is_floating_point():
         raise UserError(f"images must be float32 in [0, 1], not {images.dtype}; divide 8-bit samples by 255")
-    low, high = (float(one) for one in images.aminmax())
+    low, high = (float(one) for one in images.detach().aminmax())
     if not (low >= 0 and high <= 1):
         raise UserError(f"images must lie in [0, 1], not in [{low:g}, {high:g}]; scale them first")
 

@@ -344,6 +344,15 @@ def test_the_stopwatch_of_a_sweep_hides_no_genie() -> None:
 
 
 @pytest.mark.parametrize(
+    "change", [lambda one: one[0], lambda one: one[:, :1], lambda one: one[:0], torch.Tensor.numpy]
+)
+def test_images_of_another_shape_are_refused(change) -> None:
+    images = change(torch.rand(1, 3, 32, 32))
+    with pytest.raises(UserError, match=r"images must be a torch tensor \[B, 3, H, W\], not \w+ \["):
+        transmit(load_scheme("bpg-ldpc"), images, Fraction(1, 6), load_channel("awgn"), 10.0)
+
+
+@pytest.mark.parametrize(
     ("scale", "found"),
     [
         (lambda images: images * 255, r"not in \[0, 255\]"),
