@@ -7,8 +7,6 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path[0:1] = []
     sys.path.append(__file__.removesuffix("__main__.py") + "..")
 
-import os
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -16,7 +14,7 @@ from simulator.cli.examples import add_examples
 from simulator.cli.parser import Parser
 from simulator.cli.verbosity import add_verbosity, set_verbosity
 from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
-from simulator.surroundings import UNSUPPORTED, own_settings
+from simulator.surroundings import UNSUPPORTED, drop_output, own_settings
 from simulator.version import __version__
 
 # In the order of the help text. Each module has `configure(subparsers)`; none imports anything heavy.
@@ -90,12 +88,12 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted; finished work is kept, rerun the same command to resume", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
-        _drop_output()
+        drop_output(sys.stdout)
         return 0
     except OSError as error:
         if args.debug:
             raise
-        _drop_output()
+        drop_output(sys.stdout)
         where = f" '{error.filename}'" if error.filename else ""
         print(f"error: {in_one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
         return 2
@@ -104,12 +102,6 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"error: {in_one_line(kind_and_text(error))}; finished work is kept", file=sys.stderr)
         return 2
-
-
-def _drop_output() -> None:
-    """Discard unwritten output; otherwise Python would fail once more when it flushes stdout at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

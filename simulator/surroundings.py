@@ -1,11 +1,13 @@
 """What lies around the program and must not change it: other people's settings, and what the current folder holds."""
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from typing import Any
 
 UNSUPPORTED = "Windows is not supported; run the program on Linux, on macOS, or in WSL"
 SAFE_PATH = "PYTHONSAFEPATH"  # keeps Python from looking for modules in the current folder (Python 3.11)
@@ -30,9 +32,49 @@ def own_settings() -> None:
         warnings.resetwarnings()
         for category in SILENT:
             warnings.simplefilter("ignore", category)
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name may hold what a terminal's encoding lacks
+    if type(sys.stderr) is io.TextIOWrapper:  # not where another program or a test put something of its own
+        sys.stderr = _Expendable(
+            sys.stderr.buffer, encoding=sys.stderr.encoding, errors="backslashreplace", write_through=True
+        )
+
+
+def drop_output(stream: Any) -> None:
+    """Send what a stream still holds and will receive to nowhere; Python would fail again when it flushes at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class _Expendable(io.TextIOWrapper):
+    """A standard error that may be lost (a closed pipe, a full disk): notes and progress never cost results."""
+
+    def write(self, text: str) -> int:
+        """Write, or give the stream up."""
+        try:
+            return super().write(text)
+        except OSError:
+            drop_output(self)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or give the stream up."""
+        try:
+            super().flush()
+        except OSError:
+            drop_output(self)
+
+
+def _open_missing_streams() -> None:
+    """Open standard streams that were closed (`>&-`): else messages go to the file that gets the number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, if possible its own
+            setattr(sys, name, open(opened, "w" if number else "r", closefd=False))  # noqa: SIM115 (kept to the end)
 
 
 @contextmanager

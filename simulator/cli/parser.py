@@ -2,10 +2,12 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from simulator.errors import UserError, did_you_mean, in_one_line
+from simulator.surroundings import drop_output
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +22,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {in_one_line(message)} (see '{self.prog} --help')\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, which ignores help that could not be written."""
+        file = file or sys.stderr
+        try:
+            file.write(message)
+            file.flush()
+        except BrokenPipeError:
+            drop_output(file)
+        except OSError as error:
+            drop_output(file)
+            self.exit(2, f"error: {error.strerror}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, after the file's values became defaults, and misspelt options were refused."""

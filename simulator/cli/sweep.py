@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from simulator.analysis.outputs import FIGURES, SUMMARY, SUMMARY_AND_FIGURES
     from simulator.analysis.statistics import summarise
     from simulator.analysis.tables import print_table, summary_table, to_json
+    from simulator.results.seal import proven
     from simulator.sweep import run_sweep
 
     config = _config(args)
@@ -95,8 +96,11 @@ def run(args: argparse.Namespace) -> int:
         print(to_json(point.record() for point in points))
     else:
         print_table(summary_table(points, results.meta.get("directions")))
-        drawn = any((args.out / FIGURES).glob("*-vs-*"))  # a single SNR and CBR make no curve
-        figures = f"figures in {args.out / FIGURES}" if drawn else "no figures, because they need several SNRs or CBRs"
+        figures = f"figures in {args.out / FIGURES}"
+        if max(len(config.cbrs), len({point.snr_db for point in points})) < 2:  # which makes no curve
+            figures = "no figures, because they need several SNRs or CBRs"
+        elif not any(name.startswith(f"{FIGURES}/") for name in proven(args.out)):
+            figures = "no figures could be drawn"
         print(f"{len(results.rows)} rows; numbers in {args.out / SUMMARY}, {figures}")
         for missing in missing_metrics(results):
             print(f"missing: {missing}")

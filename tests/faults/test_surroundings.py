@@ -87,6 +87,26 @@ def test_a_reader_that_has_read_enough_and_a_full_device_are_no_traceback(config
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
+@pytest.mark.parametrize(("verb", "code"), [("--help", 2), ("show --help", 2), ("list schemes", 2), ("--bad", 2)])
+def test_help_and_lists_that_cannot_be_written_are_one_line(tmp_path, verb, code):
+    with open("/dev/full", "w") as full:
+        done = program(tmp_path, *verb.split(), capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("streams", [">&- 2>&- <&-", "> /dev/full 2>&1", "2>&1 | true"])
+def test_a_sweep_whose_messages_nobody_receives_keeps_its_rows(config, tmp_path, streams):
+    """A closed standard error must not become the database's number either."""
+    options = f"--snr 0,4 --scheme toy --images {config.images} --lpips none --workers 1 --out out"
+    command = f'"{sys.executable}" -m simulator sweep {options} {streams}; exit "${{PIPESTATUS[0]}}"'
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "toys")])
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, check=False)
+    assert done.returncode == (2 if "full" in streams else 0)
+    assert len(load_results(tmp_path / "out").rows) == 8
+    assert (tmp_path / "out" / "summary.csv").read_text().count("\n") == 3
+
+
 @pytest.mark.parametrize("settings", [{"text.usetex": True}, {"font.size": 40, "axes.prop_cycle": "cycler(color='r')"}])
 def test_a_matplotlibrc_of_the_user_changes_no_figure(config, tmp_path, settings):
     sweep.run_sweep(config, tmp_path / "plain", notify=quietly, outputs=SUMMARY_AND_FIGURES)
