@@ -58,6 +58,7 @@ def test_to_a_size() -> None:
         (["encode", "in.png", "out.bpg", "--max-bytes", "20"], "QP 51: the coarsest file needs"),
         (["encode", "missing.png", "out.bpg"], "missing.png"),
         (["encode", "in.png", "in.png/out.bpg"], "cannot write"),
+        (["encode", "in.png", "./in.png"], "is the file that is read"),
         (["decode", "in.png", "out.png"], "in.png: not a BPG file"),
         (["decode", "missing.bpg", "out.png"], "missing.bpg: cannot be read"),
         (["decode", ".", "out.png"], "cannot be read"),
@@ -68,6 +69,7 @@ def test_bad_input_is_explained_and_leaves_nothing(arguments: list[str], reason:
     with pytest.raises(UserError, match=reason) as caught:
         run(*arguments)
     assert "\n" not in str(caught.value)
+    assert Image.open("in.png").size == (50, 40)
     assert {path.name for path in folder.iterdir()} <= {"in.png", "cache"}
 
 

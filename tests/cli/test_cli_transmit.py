@@ -1,6 +1,7 @@
 """The verbs `transmit` and `check`, driven as a person would."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_what_is_written_is_what_was_measured(photo: Path, tmp_path: Path, capsy
 def test_a_bandwidth_ratio_that_a_scheme_lacks_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(photo, "--scheme", "deepjscc", "--cbr", "1/7", "--lpips", "none") == 2
     assert "'deepjscc' cannot run at CBR 1/7: DeepJSCC is trained for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"caf\xe9\n[red].png", r"caf\xe9\n[red].png"), (b"\x1b[31mx.png", r"\x1b[31mx.png")]
+)
+def test_odd_names_are_shown_whole_on_one_line(photo: Path, capsys, name: bytes, shown: str) -> None:
+    odd = Path(os.fsdecode(os.fsencode(photo.parent) + b"/" + name))
+    photo.rename(odd)
+    assert _run(odd, "--cbr", "1/6", "--lpips", "none") == 0
+    assert capsys.readouterr().out.startswith(f"{shown} (64x64), bpg-ldpc over awgn")
 
 
 def test_an_outage_is_said(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

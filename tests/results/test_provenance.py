@@ -47,6 +47,9 @@ def test_commands_lose_the_place_of_files_and_nothing_else(monkeypatch, tmp_path
     [
         ("torch:lib/codec.py:Codec", "torch:lib/codec.py:Codec"),
         ("keras:/home/me/e.keras,/home/me/d.keras", "keras:e.keras,d.keras"),
+        ("../me/photos", "photos"),
+        ("torch:./../me/codec.py:Codec", "torch:codec.py:Codec"),
+        ("--images=photos/*.png", "--images=photos/*.png"),
         ("1/16", "1/16"),
         ("awgn:assumed_db=-3", "awgn:assumed_db=-3"),
     ],
