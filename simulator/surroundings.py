@@ -74,7 +74,9 @@ def _open_missing_streams() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, if possible its own
-            setattr(sys, name, open(opened, "w" if number else "r", closefd=False))  # noqa: SIM115 (kept to the end)
+            stream = open(opened, "w" if number else "r", closefd=False)  # noqa: SIM115 (kept to the end)
+            for place in (name, f"__{name}__"):  # the second keeps it open when the first is replaced
+                setattr(sys, place, stream)
 
 
 @contextmanager
