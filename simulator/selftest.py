@@ -39,6 +39,7 @@ RELEASED_LATTICES: dict[str, float | None] = {
     "lrisc": 85.0,
     "lrisc:gamma=0": 3.5,
     "lrisc:weights=lrisc-eyes": None,
+    "bpg-ldpc:receiver=diffusion": None,
 }
 LATTICE_CBRS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 LATTICE_SNR_DB = 0.0  # where patterns are strongest

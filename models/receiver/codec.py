@@ -16,6 +16,7 @@ from simulator.randomness import derive_key
 from simulator.source import QuantisedCodec, SourceCodec
 from simulator.spec.options import Choice, Number, Option, Text
 
+WEIGHTS = "bpg-receiver"
 GAMMA, STEPS, MAX_STEPS = 0.4, 1, 100
 _REVISION = 1  # of how pictures enter and leave the network
 
@@ -30,9 +31,7 @@ RECEIVER_OPTIONS: Mapping[str, Option] = {
         slider=(0, 0.8, 0.05),
     ),
     "steps": Number(STEPS, 1, MAX_STEPS, whole=True, help="DDIM steps of the diffusion decoder", slider=(1, 10, 1)),
-    "weights": Text(
-        "NAME or FOLDER", "of the diffusion decoder, as `train receiver --export` writes them; none ship yet"
-    ),
+    "weights": Text("NAME or FOLDER", f"of the diffusion decoder: released, or your own (default: {WEIGHTS})"),
 }
 
 
@@ -49,7 +48,7 @@ class RestoringCodec(SourceCodec):
         Raises:
             UserError: there are no such weights.
         """
-        weights = chosen["weights"].rstrip("/")
+        weights = (chosen["weights"] or WEIGHTS).rstrip("/")
         state, card = find_weights(weights, "receiver").load()
         sizes = ReceiverConfig.from_mapping(_card_model(card, weights))
         self.name = codec.name
@@ -86,13 +85,9 @@ def behind(codec: QuantisedCodec, chosen: Mapping[str, Any]) -> SourceCodec:
         chosen: value of each of `RECEIVER_OPTIONS`; other keys are ignored.
 
     Raises:
-        UserError: there are no such weights, or none were named, or options are of a receiver that was not chosen.
+        UserError: there are no such weights, or options of a receiver that was not chosen.
     """
     if chosen["receiver"] == "diffusion":
-        if chosen["weights"] is None:
-            raise UserError(
-                "receiver=diffusion needs weights=FOLDER; none ship yet, `train receiver --export` makes them"
-            )
         return RestoringCodec(codec, chosen)
     if given := [key for key, one in RECEIVER_OPTIONS.items() if key != "receiver" and chosen[key] != one.default]:
         raise UserError(f"{given[0]}= belongs to receiver=diffusion; add it, or leave out {given[0]}")

@@ -113,7 +113,6 @@ def test_its_network_is_found_and_counted(weights) -> None:
     [
         (["gamma=0"], "gamma= belongs to receiver=diffusion; add it, or leave out gamma"),
         (["weights=x"], "weights= belongs to receiver=diffusion"),
-        (["receiver=diffusion"], "receiver=diffusion needs weights=FOLDER; none ship yet"),
         (["receiver=diffusion", "gamma=0.9"], "give gamma as a number from 0 to 0.8"),
         (["receiver=diffusion", "steps=0"], "give steps as a whole number from 1 to 100"),
         (["receiver=diffusion", "weights=lrisc-compact"], "are of 'lrisc', not of 'receiver'"),
