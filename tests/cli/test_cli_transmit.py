@@ -131,5 +131,5 @@ def test_the_image_that_is_sent_is_not_written_over(photo: Path, capsys: pytest.
     (link := photo.with_name("link.png")).symlink_to(photo)
     for out in (photo, link):
         assert _run(photo, "--out", out, "--lpips", "none") == 2
-        assert "is the image that is sent; give --out another name" in capsys.readouterr().err
+        assert "is the file that is read; name another file to write" in capsys.readouterr().err
     assert photo.read_bytes() == before
