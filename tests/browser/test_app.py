@@ -163,7 +163,9 @@ def test_what_can_be_looked_at_and_taken_along(page: "Page", folder: Path, tmp_p
     before.wait_for(state="hidden")
     page.locator("#sweep").click()
     page.locator("#status", has_text="5 trips of this picture").wait_for(timeout=1000 * SECONDS)
-    assert page.locator(".curves .js-plotly-plot").locator("visible=true").count() == 1
+    curve = page.locator(".curves .js-plotly-plot").locator("visible=true")
+    curve.wait_for(timeout=1000 * SECONDS)
+    assert curve.count() == 1
 
 
 def test_two_settings_over_the_same_draw(page: "Page", folder: Path, tmp_path: Path) -> None:
