@@ -1,6 +1,5 @@
 """The generator as a trainee: squared error, LRISC's perceptual distance, and a discriminator."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -36,37 +35,23 @@ OUTER_LAYERS = ("enter.", "leave.")
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(PerceptualConfig):
     """What one stage optimises (the `loss:` section of its YAML); the terms are those of LRISC's training.
 
     Attributes:
         perception: eta of eq. (11), the weight of the perceptual distance; squared error has 1 - eta.
-        nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
-        structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
-        lattice: what the energy of regular patterns weighs beside LPIPS.
         adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
         adversary_from: progress until which the discriminator learns alone, the generator resting.
     """
 
     perception: float = 0.75
-    nets: tuple[str, ...] = ()
-    structure: float = 0.0
-    lattice: float = 0.0
     adversary: float = 0.0
     adversary_from: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("perception", "adversary_from"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be from 0 to 1")
-        if not 0 <= self.adversary < math.inf:
-            raise UserError(f"'adversary' of 'loss' is {self.adversary}; it must be 0 or more")
-        self.perceptual  # noqa: B018 - checks its own part
-
-    @property
-    def perceptual(self) -> PerceptualConfig:
-        """What the perceptual distance is made of."""
-        return PerceptualConfig(self.nets, self.structure, self.lattice)
+        super().__post_init__()
+        self.check_shares("perception", "adversary_from")
+        self.check_weights("adversary")
 
 
 class PdjsccTrainee:
@@ -88,7 +73,7 @@ class PdjsccTrainee:
         nets: those of `config.nets`, or AlexNet alone; loaded when not given.
         """
         self.model, self.in_front, self.conditions, self.config = model, in_front, conditions, config
-        self.perceptual = PerceptualLoss(config.perceptual, nets)
+        self.perceptual = PerceptualLoss(config, nets)
         self._latents = 2 * max(net.config.uses for net in in_front.values())
         self.adversary = Discriminator(self._latents) if config.adversary else None
         low = LOW_SNR_USES if LOW_SNR_USES in in_front else max(in_front)
@@ -199,7 +184,7 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
     check_keys(options, (*STAGE_KEYS, "loss"), f"stage {number}")
     conditions = Conditions.read(options, number)
     loss, loop = build(LossConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
-    loss.perceptual.check_crop(loop.crop)
+    loss.check_crop(loop.crop)
     start = stage_start(options, number)
     origin = find_weights(start, "pdjscc") if isinstance(start, str) else None
     in_front = _released(conditions, number)

@@ -45,12 +45,12 @@ class LpipsBatch(Protocol):
 
 @dataclass(frozen=True)
 class PerceptualConfig:
-    """What a perceptual distance is made of.
+    """The perceptual distance: a part of every `loss:` section that trains on it.
 
     Attributes:
-        nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
-        structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
-        lattice: what the energy of regular patterns weighs beside LPIPS.
+        nets: LPIPS nets that take turns, each time at another pixel phase; if empty, AlexNet's at one phase.
+        structure: weight of 1 - SSIM of luma and colours, relative to LPIPS.
+        lattice: weight of the energy of regular patterns, relative to LPIPS.
     """
 
     nets: tuple[str, ...] = ()
@@ -60,9 +60,19 @@ class PerceptualConfig:
     def __post_init__(self) -> None:
         if unknown := set(self.nets) - set(BACKBONES):
             raise UserError(f"'nets' of 'loss' knows {', '.join(BACKBONES)}, not {', '.join(sorted(unknown))}")
-        for name in ("structure", "lattice"):
+        self.check_weights("structure", "lattice")
+
+    def check_weights(self, *names: str) -> None:
+        """Raises UserError unless these options are weights."""
+        for name in names:
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be 0 or more")
+
+    def check_shares(self, *names: str) -> None:
+        """Raises UserError unless these options are shares."""
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
 
     def check_crop(self, crop: int) -> None:
         """Raises UserError where crops are too small for these terms."""

@@ -70,7 +70,7 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
         build(RestoringConfig, options.get("loss") or {}, f"'loss' of stage {number}"),
         stage_loop(config, options),
     )
-    loss.perceptual.check_crop(loop.crop)
+    loss.check_crop(loop.crop)
     if loop.crop % CROP_MULTIPLE or loop.validation_crop % CROP_MULTIPLE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {CROP_MULTIPLE}")
     start, gamma = stage_start(options, number), _gamma(config)

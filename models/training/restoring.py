@@ -1,6 +1,5 @@
 """The learned receiver as a trainee: squared error at one end, perception at the other, and all between."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ SCORE_PER_LPIPS = 50  # as LRISC's validation has it
 
 
 @dataclass(frozen=True)
-class RestoringConfig:
+class RestoringConfig(PerceptualConfig):
     """What one stage optimises (the `loss:` section of its YAML).
 
     Attributes:
@@ -33,33 +32,21 @@ class RestoringConfig:
         psnr_share: share of the images that learn the PSNR end (gamma = 0).
         gamma: lowest and highest gamma of the others, drawn uniformly.
         later_share: share of the images that see x_n of a later step, made of their own first reconstruction.
-        nets, structure, lattice: of the perceptual distance (`PerceptualConfig`).
     """
 
     perception: float = 16.0
     psnr_share: float = 0.5
     gamma: tuple[float, float] = (0.1, PERCEPTION_GAMMA)
     later_share: float = 0.1
-    nets: tuple[str, ...] = ()
-    structure: float = 0.0
-    lattice: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("psnr_share", "later_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
-        if not 0 <= self.perception < math.inf:
-            raise UserError(f"'perception' of 'loss' is {self.perception}; it must be 0 or more")
+        super().__post_init__()
+        self.check_shares("psnr_share", "later_share")
+        self.check_weights("perception")
         if not 0 < self.gamma[0] <= self.gamma[1] <= PERCEPTION_GAMMA:
             raise UserError(
                 f"'gamma' of 'loss' is {self.gamma}; it must be [lowest, highest], above 0 and up to {PERCEPTION_GAMMA}"
             )
-        self.perceptual  # noqa: B018 - checks its own part
-
-    @property
-    def perceptual(self) -> PerceptualConfig:
-        """What the perceptual distance is made of."""
-        return PerceptualConfig(self.nets, self.structure, self.lattice)
 
 
 class ReceiverTrainee:
@@ -75,7 +62,7 @@ class ReceiverTrainee:
         nets: those of `config.nets`, or AlexNet alone; loaded when not given.
         """
         self.model, self.config, self.gamma = model, config, gamma
-        self.perceptual = PerceptualLoss(config.perceptual, nets)
+        self.perceptual = PerceptualLoss(config, nets)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return parameter_groups(self.model.named_parameters(), LAST_LAYERS, OUTER_LAYERS, LAST_LR_SCALE)

@@ -161,7 +161,7 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
         raise UserError(
             f"'{loss.end}_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
         )
-    loss.perceptual.check_crop(loop.crop)
+    loss.check_crop(loop.crop)
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision != "fp32" and loop.crop < SMALLEST_BF16_CROP:

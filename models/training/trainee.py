@@ -47,7 +47,7 @@ TRAINED_MODULES = {
 
 
 @dataclass(frozen=True)
-class StageConfig:
+class StageConfig(PerceptualConfig):
     """What one stage optimises (the `loss:` section of its YAML).
 
     Attributes:
@@ -70,9 +70,6 @@ class StageConfig:
         perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
             of the PSNR end stay the same, bit for bit.
         sent_fidelity: how far f_e and f_d lean towards the PSNR end for images of the perception end (`Aim.fidelity`).
-        nets: LPIPS of these nets in turn, each time at another pixel phase; without any, AlexNet's at one phase.
-        structure: what 1 - SSIM of luma and colours weighs beside LPIPS.
-        lattice: what the energy of regular patterns weighs beside LPIPS.
         adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
     """
 
@@ -94,15 +91,12 @@ class StageConfig:
     psnr_end_only: bool = False
     perception_end_only: bool = False
     sent_fidelity: float = 0.0
-    nets: tuple[str, ...] = ()
-    structure: float = 0.0
-    lattice: float = 0.0
     adversary: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("clean_share", "coarse_maps", "fading"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"'{name}' of 'loss' is {getattr(self, name)}; it must be a share from 0 to 1")
+        super().__post_init__()
+        self.check_shares("clean_share", "coarse_maps", "fading")
+        self.check_weights("adversary")
         self.grids.check("'loss'")
         if not 0 < self.gamma <= 1:
             raise UserError(
@@ -117,14 +111,6 @@ class StageConfig:
             raise UserError("'psnr_end_only' and 'perception_end_only' of 'loss' exclude each other; set one of them")
         if not 0 <= self.sent_fidelity < 1:
             raise UserError(f"'sent_fidelity' of 'loss' is {self.sent_fidelity}; it must be from 0 to below 1")
-        if not 0 <= self.adversary < math.inf:
-            raise UserError(f"'adversary' of 'loss' is {self.adversary}; it must be 0 or more")
-        self.perceptual  # noqa: B018 - checks its own part
-
-    @property
-    def perceptual(self) -> PerceptualConfig:
-        """What the perceptual distance is made of."""
-        return PerceptualConfig(self.nets, self.structure, self.lattice)
 
     @property
     def grids(self) -> Grids:
@@ -145,7 +131,7 @@ class LriscTrainee:
         if stage not in TRAINED_MODULES:
             raise UserError(f"stage {stage} is unknown; LRISC trains in stages 1, 2 and 3")
         self.model, self.stage, self.config = model, stage, config
-        self.perceptual = PerceptualLoss(config.perceptual, nets)
+        self.perceptual = PerceptualLoss(config, nets)
         self.adversary = Discriminator(model.config.latent_channels) if config.adversary else None
         alone = config.end == "perception"
         self.validation = Validation(stage != 1, config.gamma, config.sent_fidelity, self.perceptual.measured, alone)
