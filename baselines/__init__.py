@@ -1,1 +1,1 @@
-"""Opponents of the learned codec: the classical chain, its bound, and DeepJSCC."""
+"""Schemes to compare the learned codec with: the classical chain, its bound, and DeepJSCC."""

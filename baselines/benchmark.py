@@ -60,7 +60,7 @@ def compare_chain(crop: int, repeats: int) -> tuple[float, float]:
 
 
 def _rows_per_second(config: SweepConfig) -> float:
-    """From the first row on: before it come imports, networks and the plan."""
+    """Counted from the first row: imports, networks and the plan come before it."""
     arrived = arrivals(config)
     begin, end = arrived[1], arrived[-1]
     return (end[1] - begin[1]) / (end[0] - begin[0])

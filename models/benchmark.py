@@ -1,6 +1,6 @@
 """What LRISC's sizes and arithmetic cost: compact against paper-size network, bfloat16 against float32.
 
-`python -m simulator.models.benchmark CONFIG SIDE REPEATS` runs one network in a process of its own, whose
+`python -m simulator.models.benchmark CONFIG SIDE REPEATS` runs one network in a separate process, whose
 largest resident set then is that network's (Linux).
 """
 
@@ -38,7 +38,7 @@ def measure_lrisc(quick: bool) -> Iterator[Figure]:
 def _compare_sizes(side: int, repeats: int) -> Iterator[Figure]:
     """g_d at one step on an image of side x side: seconds, GFLOP and memory of the compact and of the paper's sizes."""
     runs = {name: _run_alone(name, side, repeats) for name in (COMPACT, PAPER)}
-    note = f"{side} x {side}, 1 step, float32, one thread, random weights; each in a process of its own"
+    note = f"{side} x {side}, 1 step, float32, one thread, random weights; each in a separate process"
     for what, key, unit in (
         ("decoder, time", "seconds", "s"),
         ("decoder, work", "gflop", "GFLOP"),
@@ -100,7 +100,7 @@ def _resident_mb(key: str) -> float:
 
 
 def run_alone(name: str, side: int, repeats: int) -> dict[str, float]:
-    """One network's g_d at one step: `seconds`, `gflop`, and `megabytes` of memory beside that of the imports."""
+    """One network's g_d at one step: `seconds`, `gflop`, and `megabytes` of memory on top of the imports."""
     Path("/proc/self/clear_refs").write_text("5")  # forgets the high-water mark of the imports
     before = _resident_mb("VmRSS")
     model = build(name, "cpu")

@@ -61,7 +61,7 @@ class Spectrum(nn.Module):
 def transform(grid: torch.Tensor) -> torch.Tensor:
     """Orthonormal DCT-II over the last two dimensions."""
     rows, columns = (_dct(n).to(grid.device) for n in grid.shape[-2:])
-    with torch.autocast(grid.device.type, enabled=False):  # a mean in bfloat16 would drown the details beside it
+    with torch.autocast(grid.device.type, enabled=False):  # in bfloat16 a large mean would swamp the details
         return rows @ grid.float() @ columns.T
 
 
@@ -73,7 +73,7 @@ def inverse(coefficients: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what is kept must serve training too, whoever asks first
+@torch.inference_mode(False)  # the cached tensors must serve training too, even if inference asks first
 def _dct(n: int) -> torch.Tensor:
     k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(torch.pi * k * (2 * i + 1) / (2 * n)) * (2 / n) ** 0.5

@@ -49,7 +49,7 @@ def build_parser() -> Parser:
     for point in sorted(entry_points(group="simulator.verbs"), key=lambda point: point.name):
         try:
             point.load().configure(subparsers)
-        except Exception as error:  # another package's, which may break in any way; the other verbs work
+        except Exception as error:  # another package's verb may fail in any way; the other verbs still work
             reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             print(in_one_line(f"warning: verb '{point.name}' is left out: {reason}"), file=sys.stderr)
     add_verbosity(parser)
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {in_one_line(str(error))}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if args.debug or (error.name or "").startswith("simulator"):  # a module of ours that is missing is a bug
+        if args.debug or (error.name or "").startswith("simulator"):  # a missing module of this program is a bug
             raise
         print(f"error: {in_one_line(str(error))}; install what the program needs: pip install -e .", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """Where learned schemes compute, and in which arithmetic: float32, or bfloat16 where it is natively fast.
 
-A scheme that has a choice has a method `compute_in("fp32" | "bf16")`. `auto` depends on the kind of machine alone; what
-it came out at belongs to the keys of rows and to the provenance of results.
+A scheme that has a choice has a method `compute_in("fp32" | "bf16")`. `auto` depends on the kind of machine alone; the
+resolved value is part of the keys of rows and the provenance of results.
 """
 
 import torch

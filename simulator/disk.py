@@ -34,7 +34,7 @@ def cache_dir() -> Path:
     chosen = os.environ.get("SIMULATOR_CACHE_DIR")
     try:
         return user_path(chosen or str(user_cache_path("wireless-image-simulator")))
-    except (UserError, RuntimeError) as error:  # platformdirs has an error of its own
+    except (UserError, RuntimeError) as error:  # platformdirs raises RuntimeError
         raise UserError(f"no place for the cache: {error}; or name a folder in SIMULATOR_CACHE_DIR") from None
 
 
@@ -71,7 +71,7 @@ def write_file(path: Path, data: bytes, advice: str) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file that is somebody else's, to make room; returns its new path, such as `NAME.earlier-1.csv`."""
+    """Rename a file of the user to make room; returns its new path, such as `NAME.earlier-1.csv`."""
     number = 1
     while os.path.lexists(aside := path.with_name(f"{path.stem}.earlier-{number}{path.suffix}")):
         number += 1
@@ -79,7 +79,7 @@ def set_aside(path: Path) -> Path:
 
 
 def check_not_source(target: Path | None, source: Path) -> None:
-    """Raises UserError if a file to be written is the one that is read, by whatever name."""
+    """Raises UserError if a file to be written is the one that is read, also under another name."""
     if target is not None and target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"'{target}' is the file that is read; name another file to write")
 

@@ -42,7 +42,7 @@ def readable(name: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with what cannot be printed, line breaks too, as escapes: nothing of it is lost."""
+    """The text with unprintable characters, including line breaks, as escapes, so that nothing is lost."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
@@ -84,7 +84,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_the_machines(error: BaseException) -> bool:
-    import torch  # imported here, because `--help` must not import torch
+    import torch  # here, because `--help` must not import torch
 
     kinds = (ImportError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
     return isinstance(error, kinds) or any(text in str(error) for text in MACHINES_WORDS)

@@ -39,14 +39,14 @@ def load_image(image: Any) -> torch.Tensor:
         float32 [3, H, W], or [B, 3, H, W] of a batch, in [0, 1].
 
     Raises:
-        UserError: `image` is nothing of that, or smaller than 16 x 16.
+        UserError: `image` is of another kind, or smaller than 16 x 16.
     """
     if isinstance(image, str | Path):
         return to_float(read_image(image))
-    if hasattr(image, "convert") and hasattr(image, "getbands"):  # PIL's, which need not be imported for that
+    if hasattr(image, "convert") and hasattr(image, "getbands"):  # a PIL image; avoids importing PIL
         image = np.asarray(image.convert("RGB"))
     if not isinstance(image, np.ndarray | torch.Tensor):
-        raise UserError(f"image={type(image).__name__} is no picture; give a path, a PIL image, an array or a tensor")
+        raise UserError(f"image={type(image).__name__} is not a picture; use a path, a PIL image, an array or a tensor")
     pixels = torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image.detach().cpu()
     if pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255
@@ -111,7 +111,7 @@ def send(
         A `Received`; of a batch, a list of them.
 
     Raises:
-        UserError: an argument is not what it must be; the message begins with its name.
+        UserError: an invalid argument; the message begins with its name.
     """
     pixels = load_image(image)
     ratio, snr = _cbr(cbr), _number("snr_db", snr_db)
@@ -162,7 +162,8 @@ def sweep(
     from simulator.sweep.run import run_sweep
 
     if wrong := sorted(options.keys() - {one.name for one in fields(SweepConfig)}):
-        raise UserError(f"{wrong[0]} is no argument of sweep; known: {', '.join(f.name for f in fields(SweepConfig))}")
+        known = ", ".join(f.name for f in fields(SweepConfig))
+        raise UserError(f"{wrong[0]} is not an argument of sweep; known: {known}")
     ratios = [cbr] if isinstance(cbr, str | float | int | Fraction) else list(cbr)
     config = SweepConfig(
         snrs_db=_snrs(snr_db),
@@ -187,7 +188,7 @@ def _cbr(cbr: Any) -> Fraction:
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise UserError(f"{name}={value!r} is no finite number of dB")
+        raise UserError(f"{name}={value!r} is not a finite number of dB")
     return float(value)
 
 

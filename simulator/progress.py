@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]
 Tell = Callable[[int, int], None]
 
-FIRST_GROUP = 0.25  # of the wait for the first rows: what arrives so soon after them belongs to them
+FIRST_GROUP = 0.25  # of the wait for the first rows: later rows within this time count as first rows
 
 
 class Pace:
-    """Rows per second and the time that is left, of rows that take from milliseconds to minutes."""
+    """Rows per second and the time left, for rows that take from milliseconds to minutes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
@@ -44,8 +44,8 @@ class Pace:
         """None until rows have come after the first ones, whose time is mostly that of imports."""
         if self._start is None or self._first is None or self._last == self._first:
             return None
-        # The first rows take seconds of imports. That matters for many short rows, which soon give a pace of their own;
-        # of long ones, which come in groups, the start is all that is known for a while.
+        # The first rows take seconds of imports. That matters for many short rows, which soon show the true pace;
+        # for long ones, which arrive in groups, the start is all that is known for a while.
         (since, before), (now, done) = self._start, self._last
         if now - self._first[0] >= self._wait:
             since, before = self._first
@@ -53,7 +53,7 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Counts down between two updates; None as long as there is no pace."""
+        """Counts down between two updates; None until the pace is known."""
         if (speed := self.rows_per_second) is None:
             return None
         then, done = self._last
@@ -61,7 +61,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `40 s`, `3 min`, `2 h 05 min`."""
+    """Seconds for people: `40 s`, `3 min`, `2 h 05 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,7 @@
-"""Randomness that depends on what is simulated and on nothing else.
+"""Randomness that depends only on what is simulated.
 
 Every draw is made by a generator seeded with a key, and every key is the hash of the names of what is drawn:
-image content, channel, SNR, realisation, seed. So all schemes meet the same channel, and results do not depend
+image content, channel, SNR, realisation, seed. So all schemes see the same channel, and results do not depend
 on batch size, order, worker count or resume.
 """
 
@@ -23,10 +23,10 @@ def derive_key(*parts: object) -> int:
 
 @contextmanager
 def sionna_seeded(key: int) -> Iterator[None]:
-    """Let Sionna's blocks draw from `key` inside the `with` block and leave every generator as it was found.
+    """Let Sionna's blocks draw from `key` inside the `with` block and restore every generator.
 
     Sionna blocks draw from one process-wide generator; importing sionna.phy and setting `config.seed` both
-    reseed torch's global generator, which must not happen behind the caller's back.
+    reseed torch's global generator, which must not surprise the caller.
     """
     global_state = torch.get_rng_state()
     try:

@@ -32,7 +32,7 @@ _Z = 4.0  # standard deviations: a right installation fails one test in 16,000
 
 
 # Every released network, as a scheme that decodes with it, and the level of its lattice if it is known to have one.
-# A network that is trained without one loses its number here; the tests see to it.
+# Remove the number of a network once it is trained without one; a test requires it.
 RELEASED_LATTICES: dict[str, float | None] = {
     "deepjscc": None,
     "pdjscc": None,
@@ -63,7 +63,7 @@ class Check:
 
 
 def run_all() -> Iterator[Check]:
-    """Run every self-test; checks come as they are done."""
+    """Run every self-test; yields each check when it is done."""
     for name in plugin_names("simulator.channels"):
         yield from _guarded(f"channel {name}", partial(check_channel, name))
     yield from _guarded("QAM", check_qam)
@@ -74,7 +74,7 @@ def run_all() -> Iterator[Check]:
 
 
 def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """A part that breaks is a failed check, not the end of the report."""
+    """An exception becomes a failed check and does not end the report."""
     try:
         yield from checks()
     except UserError as error:
@@ -86,7 +86,7 @@ def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check
 def check_channel(name: str) -> Iterator[Check]:
     """Es/N0 = E|gain|^2 E|s|^2 / E|y - gain s|^2 out of what the receiver gets, and E|gain|^2.
 
-    A channel that draws one gain for many symbols leaves too few draws for a close look at the mean gain; the noise,
+    A channel that draws one gain for many symbols has too few draws to measure the mean gain closely; the noise,
     and with it Es/N0 at E|gain|^2 = 1, is measured closely on all.
     """
     channel = load_channel(name)
@@ -211,7 +211,7 @@ def _shown(scheme: Any, image: torch.Tensor, cbr: Fraction) -> torch.Tensor:
 
 # Measured once with lpips 0.1.4 whose networks gave the published distances of the package's own example pictures.
 _LPIPS_OF_PATTERNS = {"alex": 0.581088, "squeeze": 0.577712, "vgg": 0.559640}
-_DOWNLOADED = ("alex", "squeeze")  # the others are checked where they are on the machine already
+_DOWNLOADED = ("alex", "squeeze")  # the others are checked if they are on this machine
 
 
 def _patterns() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What lies around the program and must not change it: other people's settings, and what the current folder holds."""
+"""Independence of the environment: the user's settings and the files in the current folder."""
 
 import io
 import os
@@ -15,9 +15,9 @@ SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resource
 
 
 def drop_lost_backend() -> None:
-    """Forget a backend of matplotlib that this Python cannot load, as a shell that a notebook opened hands on.
+    """Forget a backend of matplotlib that this Python cannot load, such as one inherited from a notebook's shell.
 
-    matplotlib refuses to be imported with it, and Sionna imports matplotlib.
+    matplotlib cannot be imported with it, and Sionna imports matplotlib.
     """
     chosen = os.environ.get("MPLBACKEND", "")
     module = chosen.removeprefix("module://")
@@ -26,7 +26,7 @@ def drop_lost_backend() -> None:
 
 
 def own_settings() -> None:
-    """Make this process, a program of its own, and those it starts independent of the settings of others."""
+    """Make this process (a program, not a library) and those it starts independent of the user's settings."""
     os.environ["MPLBACKEND"] = "agg"
     if os.environ.pop("PYTHONWARNINGS", None) is not None:
         warnings.resetwarnings()
@@ -35,15 +35,15 @@ def own_settings() -> None:
     _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name may hold what a terminal's encoding lacks
-    if type(sys.stderr) is io.TextIOWrapper:  # not where another program or a test put something of its own
+            stream.reconfigure(errors="backslashreplace")  # names may have characters that the encoding lacks
+    if type(sys.stderr) is io.TextIOWrapper:  # not if another program or a test replaced it
         sys.stderr = _Expendable(
             sys.stderr.buffer, encoding=sys.stderr.encoding, errors="backslashreplace", write_through=True
         )
 
 
 def drop_output(stream: Any) -> None:
-    """Send what a stream still holds and will receive to nowhere; Python would fail again when it flushes at exit."""
+    """Discard what a stream holds and will receive; Python would fail again when it flushes at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

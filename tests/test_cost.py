@@ -71,7 +71,7 @@ def test_list_shows_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert row["weights"] == row["encoder_macs_per_pixel"] == 0
     assert row["encoder_seconds"] > 0
     assert main(["list", "channels", "--cost"]) == 2
-    assert "--cost is of all schemes" in capsys.readouterr().err
+    assert "--cost measures all schemes" in capsys.readouterr().err
 
 
 def test_bench_shows_the_same_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,7 @@ def test_a_grid_from_python(photo, tmp_path):
     assert repr(results) == f"Results('{tmp_path / 'run'}': 2 of 2 rows of bpg-capacity)"
     assert load_results(tmp_path / "run").rows == results.rows
     assert (tmp_path / "run" / "summary.csv").is_file()
-    with pytest.raises(UserError, match="speling is no argument of sweep"):
+    with pytest.raises(UserError, match="speling is not an argument of sweep"):
         sweep("0", out=tmp_path / "run", speling=1)
 
 

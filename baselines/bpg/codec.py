@@ -37,7 +37,7 @@ MAX_PIXELS = 2**26  # 8192 x 8192; a header may claim far more than its file can
 MAX_SIDE = 2**15
 
 _CHROMA = {"444": PixelFormat.YUV444, "420": PixelFormat.YUV420}
-_REVISION = 1  # of our own part of the encoder (colour conversion, padding): a new one must not meet old cached files
+_REVISION = 1  # of our own part of the encoder (colour conversion, padding): keeps a new version off old cached files
 
 
 def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444", finer: int = 0) -> bytes:

@@ -79,7 +79,7 @@ class SpsFields:
         """Extracts the fields from an encoder's SPS NAL unit.
 
         Raises:
-            BpgUnsupported: the SPS says something that a BPG decoder would not learn.
+            BpgUnsupported: the SPS has a field that BPG cannot carry.
         """
         bits = BitReader(unescape(sps))
         bits.u(16 + 4)  # NAL unit header, sps_video_parameter_set_id

@@ -26,7 +26,7 @@ class DeepJscc(Named):
 
     A net sends exactly the channel uses that its ratio allows, of which one in 256 is the amplitude reference (billed
     as side information). An image whose sides are no multiples of 16 is padded at its right and bottom edge; as the
-    budget grows only with the true size, the tail of the least important latents then stays at home.
+    budget grows only with the true size, the tail of the least important latents is then not sent.
     """
 
     declaration = Declaration(
@@ -45,7 +45,7 @@ class DeepJscc(Named):
         self._weights = self._find(chosen["weights"])
         self._device = torch.device("cpu")
         self._nets: dict[Weights, DeepJsccNet] = {}
-        self._cards  # noqa: B018 - missing weights are known before a sweep starts, not in its midst
+        self._cards  # noqa: B018 - reports missing weights before a sweep starts
 
     def _find(self, text: str | None) -> dict[Fraction, Weights]:
         """The weights of each bandwidth ratio, given the value of the option `weights`."""
@@ -115,7 +115,7 @@ class DeepJscc(Named):
         return net.decoder(seen.noisy, seen.variance, snr_db)
 
     def _net(self, size: tuple[int, int], num_uses: int) -> DeepJsccNet:
-        """The net that spends `num_uses` on an image of this size; both ends find it alike."""
+        """The net that spends `num_uses` on an image of this size; both ends derive the same one."""
         fitting = [ratio for ratio in RATIOS if channel_uses(ratio, size) == num_uses]
         if not fitting:
             raise UserError(

@@ -23,7 +23,8 @@ from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys, read_snr_range
 
 TRAIN_SNR_DB = (0.0, 20.0)
-# Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
+# Errors above this count by their logarithm, as in an average of PSNRs; smaller ones count less, or plain skies would
+# dominate.
 EASY_MSE = 1e-3
 LINEAR_LR_SCALE = 0.1
 WEAKEST = 1e-6  # |h|^2 that a receiver still divides by
@@ -203,7 +204,9 @@ class Conditions:
     def identity(self) -> dict[str, Any]:
         """What of it makes two runs differ."""
         named = {"uses": list(self.uses), "fading": self.fading, "snr_db": self.snr_db}
-        return named | ({"grids": self.grids} if self.grids.share else {})  # runs from before this option go on
+        return named | (
+            {"grids": self.grids} if self.grids.share else {}
+        )  # keeps runs resumable that began before this option
 
 
 class DeepJsccSystem(System):
@@ -240,7 +243,9 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
             weights, released = find_weights(start, "deepjscc").load()
             theirs = released["model"]
             if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
-                raise UserError(f"'{start}' has {other[0]} {theirs.get(other[0])}; say so in 'model' to start from it")
+                raise UserError(
+                    f"'{start}' has {other[0]} {theirs.get(other[0])}; set the same in 'model' to start from it"
+                )
         model = linear_start(net, store) if weights is None else derive(net, weights)
         return DeepJsccTrainee(model, conditions.uses, conditions.fading, conditions.snr_db, conditions.grids)
 

@@ -1,4 +1,4 @@
-"""Perceptual DeepJSCC (Wang et al. 2022): encoder, channel, generator and discriminator, learnt for eyes; one net."""
+"""Perceptual DeepJSCC (Wang et al. 2022): encoder, channel, generator and discriminator, trained for perception."""
 
 from simulator.baselines.pdjscc.scheme import Pdjscc
 

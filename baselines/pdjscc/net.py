@@ -83,7 +83,7 @@ class Generator(nn.Module):
         return image.float() + functional.pixel_shuffle(painted, FOLD).float()
 
     def _grain(self, detail: Tensor) -> Tensor:
-        """Noise: other noise for every batch of a training, and always the same for a picture's size else."""
+        """Noise: new for every training batch, otherwise fixed by the picture's size."""
         batch, _, height, width = detail.shape
         if self.training:
             return torch.randn(batch, GRAIN_CHANNELS, height, width, device=detail.device)

@@ -71,7 +71,7 @@ def nets_in_front(weights: Weights) -> dict[Fraction, Weights]:
     """The DeepJSCC weights behind which a generator was trained, for each bandwidth ratio.
 
     Raises:
-        UserError: they are not there, or others than its card names.
+        UserError: they are missing, or differ from those that its card names.
     """
     hashes = weights.card().get("in_front")
     if not isinstance(hashes, dict) or set(hashes) != {weights_name(ratio) for ratio in RATIOS}:

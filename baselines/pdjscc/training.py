@@ -26,8 +26,8 @@ from simulator.models.training.validation import SCORE_PER_LPIPS
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
-# Distances above this count by their logarithm, lest the lowest bandwidth ratio, where they are five times those of the
-# highest, owns the generator that serves both.
+# Distances above this count by their logarithm. Otherwise the lowest bandwidth ratio, with five times the distances of
+# the highest, would dominate the generator that serves both.
 EASY = 0.02
 VALIDATION_SNR_DB, LOW_SNR_DB = 10.0, 0.0
 LOW_SNR_USES = 48  # CBR 1/16
@@ -40,8 +40,8 @@ class LossConfig(PerceptualConfig):
 
     Attributes:
         perception: eta of eq. (11), the weight of the perceptual distance; squared error has 1 - eta.
-        adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
-        adversary_from: progress until which the discriminator learns alone, the generator resting.
+        adversary: weight of the discriminator's verdict, relative to LPIPS; 0 trains without one.
+        adversary_from: until this progress only the discriminator learns, not the generator.
     """
 
     perception: float = 0.75
@@ -55,7 +55,7 @@ class LossConfig(PerceptualConfig):
 
 
 class PdjsccTrainee:
-    """Trains a generator behind DeepJSCC nets that stay as they are, with or without a discriminator."""
+    """Trains a generator behind unchanged DeepJSCC nets, with or without a discriminator."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class PdjsccTrainee:
         """Args:
         model: the generator.
         in_front: the DeepJSCC net of every number of channel uses that the conditions name.
-        conditions: what images meet; one of the numbers of channel uses is drawn for every batch.
+        conditions: channels and SNRs; one of the numbers of channel uses is drawn for every batch.
         config: the loss.
         nets: those of `config.nets`, or AlexNet alone; loaded when not given.
         """

@@ -1,7 +1,7 @@
 """ADJSCC (Xu et al., TCSVT 2022) as released with DiffCom, and PDJSCC's generator (Wang et al., GLOBECOM 2022).
 
-Five convolutions on each side, every one followed by GDN, PReLU and an attention feature (AF) module that is told the
-SNR. The decoder gets the channel's output at unit power: nobody multiplies it back. Names are the checkpoints'.
+Five convolutions on each side, every one followed by GDN, PReLU and an attention feature (AF) module that receives
+the SNR. The decoder gets the channel's output at unit power, not scaled back. Names are the checkpoints'.
 """
 
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ class AdjsccScheme(PublishedScheme):
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
         own = Fraction(self.config.channels, 2 * 3 * STRIDE**2)
-        return None if cbr >= own else f"these weights send CBR {own}; ask for that or more"
+        return None if cbr >= own else f"these weights send CBR {own}; request that or more"
 
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
         size = (image.shape[-2], image.shape[-1])

@@ -95,7 +95,7 @@ def check(state: Mapping[str, Tensor], system: str, mode: str | None, what: str)
     Args:
         state: as `read_tensors` returns it.
         system: one of `FAMILIES`.
-        mode: where keys do not tell it.
+        mode: needed where the keys do not determine it.
         what: to call the file in errors.
 
     Raises:

@@ -79,7 +79,7 @@ def swin_mode(state: State, mode: str | None) -> str:
     """Which of SwinJSCC's modes a state dict is of; keys tell all but `base` from `sa`.
 
     Raises:
-        UserError: nobody says which of the two it is, or keys say otherwise than the user.
+        UserError: neither keys nor the user say which of the two it is, or they disagree.
     """
     if "encoder.bm_list1.0.fc.0.weight" in state:
         told: tuple[str, ...] = ("sa-ra",)

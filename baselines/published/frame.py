@@ -8,7 +8,7 @@ The papers give the receiver the power of the feature, the mask and the map of r
 | tail | NTSCC's map of rates, and z where the network needs it | transport block, 4-QAM, safe rate |
 | payload | the feature's reals, two to a symbol | none: analogue |
 
-Where the budget has no room for everything, evenly spread symbols of the payload stay at home, first those that only
+Where the budget has no room for everything, evenly spread symbols of the payload are not sent, first those that only
 padding of the image made, and the receiver reads zeros in their place.
 """
 
@@ -27,7 +27,7 @@ REVISION = 1  # of what the published schemes put on the air and take from it
 SIDE_SHARE = 0.08  # of the payload, which repeats of a block may take
 TOLD_SNR_DB = (-5.0, 25.0)  # beyond these no network was trained
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
-_WEAKEST = 1e-6  # |h|^2 + no of a symbol that says nothing
+_WEAKEST = 1e-6  # |h|^2 + no of a symbol without information
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def received_snr_db(received: Received) -> float:
 
 
 def told_snr_db(snr_db: float) -> float:
-    """What a network is told of an SNR."""
+    """The SNR as the networks receive it, within the range that they were trained for."""
     return min(max(snr_db, TOLD_SNR_DB[0]), TOLD_SNR_DB[1])
 
 

@@ -23,7 +23,7 @@ class Kind:
     Attributes:
         system: one of `FAMILIES`.
         mode: of SwinJSCC and WITT, or None.
-        snr_db: the one SNR that the networks are always told, or None for the link's.
+        snr_db: the SNR that the networks always receive, or None for the link's.
     """
 
     system: str

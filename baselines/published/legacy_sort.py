@@ -1,7 +1,7 @@
 """The order in which torch 1.9 to 1.12 sorted equal numbers on a GPU.
 
-`torch.sort(..., descending=True)` of at most 2048 keys was a bitonic network there, which leaves equal keys in an order
-of its own; from torch 1.13 on the lowest index comes first. SwinJSCC's released networks saturate many of the scores
+`torch.sort(..., descending=True)` of at most 2048 keys was a bitonic network there, which leaves equal keys in its own
+order; from torch 1.13 on the lowest index comes first. SwinJSCC's released networks saturate many of the scores
 that its mask sorts, so that their choice of channels depends on this order (up to 8 dB on other versions).
 """
 

@@ -41,7 +41,7 @@ def modulation(x: Tensor, condition: Tensor, sm_list: Iterable[nn.Module], bm_li
         sm_list, bm_list: eight linear maps and the seven gates between them.
 
     Returns:
-        m, of the shape of x; the caller multiplies.
+        m, of the shape of x; the caller multiplies x by it.
     """
     *inner, last = sm_list
     shape = (len(x), *[1] * (x.dim() - 2), -1)

@@ -216,7 +216,7 @@ class Ntscc(nn.Module):
     def analyse(self, images: Tensor) -> Latent:
         """Images [B, 3, H, W] in [0, 1], both sides multiples of 64, to y and its probabilities.
 
-        The hyperprior computes in float32 at least, whatever the precision around it: rates depend on its tails.
+        The hyperprior computes in float32 or better at any surrounding precision, because rates depend on its tails.
         """
         y = self.ga(images)
         with torch.autocast(y.device.type, enabled=False):

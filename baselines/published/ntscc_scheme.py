@@ -55,7 +55,7 @@ class NtsccScheme(PublishedScheme):
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
         lowest = Fraction(4 * int(self._rates()[0]), 3 * 2 * 3 * STRIDE**2)  # the map takes about a third of that
-        return None if cbr >= lowest else f"its lowest rate and the map of rates fill CBR {lowest}; ask for more"
+        return None if cbr >= lowest else f"its lowest rate and the map of rates fill CBR {lowest}; request more"
 
     def _rates(self) -> np.ndarray:
         return self.net.fe.rate_choice_tensor.cpu().numpy()

@@ -1,6 +1,6 @@
 """What the published schemes share: options, weights from the library, device, precision, images one by one.
 
-The networks are told the link's SNR at the transmitter, and at the receiver what the image itself met.
+The networks receive the link's SNR at the transmitter, and the image's own SNR at the receiver.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from simulator.phy.mcs import thresholds
 from simulator.spec.options import Declaration, Number, Text
 from simulator.spec.shown import Named
 
-SNR = Number(None, -30, 60, help="Es/N0 in dB that the networks are told instead of the link's")
-# Modules that compute in float32 whatever surrounds them: ModNets, and what NTSCC allots rates by.
+SNR = Number(None, -30, 60, help="Es/N0 in dB given to the networks instead of the link's")
+# Modules that compute in float32 at any surrounding precision: ModNets, and what NTSCC allots rates by.
 EXACT = ("sm_list", "bm_list", "sm_list1", "bm_list1", "ha", "hs")
 
 
@@ -115,7 +115,7 @@ class PublishedScheme(Named, ABC):
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None: ...
 
     def told(self, received: Received | None, state: LinkState) -> Tensor:
-        """The SNR that the networks are told, [1]: fixed, or the link's, or what a received image met."""
+        """The SNR that the networks receive, [1]: fixed, or the link's, or that of the received image."""
         if self._told is not None:
             snr_db = float(self._told)
         else:

@@ -84,7 +84,7 @@ def _window_groups(rows: int, columns: int, shifted: bool) -> list[tuple[tuple[s
 
 
 def _in_autocast(x: Tensor) -> Tensor:
-    """x in the precision in which autocast will multiply it; as it is outside of autocast."""
+    """x in the precision that autocast multiplies in; unchanged outside of autocast."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 

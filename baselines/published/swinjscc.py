@@ -72,7 +72,7 @@ class SwinConfig:
 
     @property
     def snr_adaptive(self) -> bool:
-        """Whether the networks are told the SNR."""
+        """Whether the networks receive the SNR."""
         return self.mode in ("sa", "sa-ra")
 
 
@@ -113,8 +113,8 @@ class Encoder(nn.Module):
 
         Args:
             images: both sides multiples of `config.multiple`.
-            snr_db: [B], what the SNR ModNet is told.
-            rate: channels to keep, of the last width; without meaning in the modes with a head.
+            snr_db: [B], input of the SNR ModNet.
+            rate: channels to keep, of the last width; ignored in the modes with a head.
             ties: which of equal scores are kept.
         """
         x = self.norm(self.trunk(images))

@@ -31,7 +31,7 @@ class StageConfig:
         fading: share of images that meet Rayleigh or Rician fading.
         rates: of SwinJSCC's rate-adaptive modes, one of which is drawn for every batch.
         eta: NTSCC's channel inputs per bit of information.
-        rate_weight: of NTSCC's bits per pixel beside the squared errors of values in [0, 1].
+        rate_weight: weight of NTSCC's bits per pixel, relative to the squared error of values in [0, 1].
     """
 
     snr_db: tuple[float, float] = (1.0, 13.0)
@@ -52,7 +52,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Air:
-    """The channel of one batch: the SNR that both ends know [B], where noise comes from, and who meets fading."""
+    """The channel of one batch: the SNR that both ends know [B], the noise generator, and which images fade."""
 
     snr_db: Tensor
     generator: torch.Generator

@@ -1,4 +1,4 @@
-"""Training the published networks from random weights with the project's loop: `train swinjscc` and its sisters."""
+"""Training the published networks from random weights with the project's loop: `train swinjscc` and others."""
 
 from collections.abc import Mapping
 from dataclasses import fields

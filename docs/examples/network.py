@@ -11,7 +11,7 @@ class Network(nn.Module, SymbolCodec):
 
     def __init__(self, weights=None):
         super().__init__()
-        torch.manual_seed(0)  # weights drawn anew in every process would be another codec in every process
+        torch.manual_seed(0)  # random weights without a seed would be another codec in every process
         self.encoder = nn.Sequential(nn.Conv2d(3, 32, 5, 2, 2), nn.PReLU(), nn.Conv2d(32, 6, 5, 2, 2))
         up = nn.ConvTranspose2d(6, 32, 4, 2, 1), nn.PReLU(), nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Sigmoid()
         self.decoder = nn.Sequential(*up)

@@ -27,7 +27,7 @@ GRIDS = (1, 2, 4)
 _HEADER = struct.Struct(">hBH")
 _SCALE = struct.Struct(">h")
 MAX_MAP_BYTES = 2**16 - 1  # what the header can say; coarser grids serve larger images
-# Of the budget: neighbouring vectors share a level, at last all do, rather than that a map takes more.
+# Of the budget: to keep a map below it, neighbouring vectors share a level; in the end all do.
 SIDE_SHARE = 0.08
 NO_MAP = 0  # in place of a grid
 
@@ -120,7 +120,7 @@ def demodulate_side_information(
             return None
         levels = levels_without_map(shape, budget - first.num_symbols, values)
         return SideInformation(levels.numpy(), grid, scale / 100), first.num_symbols
-    if grid not in GRIDS:  # a CRC held by accident
+    if grid not in GRIDS:  # a CRC passed by accident
         return None
     second = map_format(num_bytes, state, budget)
     packed = demodulate_block(received, first.num_symbols, second)
@@ -129,7 +129,7 @@ def demodulate_side_information(
     cells = (-(-shape[0] // grid), -(-shape[1] // grid))
     try:
         cell_levels = decode_map(packed[:num_bytes], cells, len(values))
-    except ValueError:  # both CRCs held by accident
+    except ValueError:  # both CRCs passed by accident
         return None
     upsampled = cell_levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
     return SideInformation(upsampled, grid, scale / 100), first.num_symbols + second.num_symbols

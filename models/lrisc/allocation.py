@@ -17,7 +17,7 @@ from simulator.models import spectrum
 from simulator.models.lrisc.config import LriscConfig
 from simulator.models.spectrum import Spectrum
 
-NEWTON_STEPS = 8  # no more than five were ever needed
+NEWTON_STEPS = 8  # at most five were needed in tests
 
 
 @dataclass(frozen=True)

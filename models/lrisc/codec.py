@@ -29,7 +29,7 @@ class Lrisc(nn.Module):
         images <--generate-- LatentEstimate <--receive-- Equalised
                  X_theta                      f_d
 
-    A `Variant` decides which parts are built (ablations); nothing asks for it afterwards.
+    A `Variant` decides which parts are built (ablations); nothing depends on it afterwards.
     """
 
     levels: Tensor  # V, float [2^n]
@@ -92,7 +92,7 @@ class Lrisc(nn.Module):
         return LatentEstimate(self.latent(features), F.pad(grid, (0, 0, 0, 0, 0, unsent), value=1.0), aim)
 
     def denoiser_for(self, aim: Aim) -> UNet:
-        """X_theta of the end that all images of a batch ask for."""
+        """X_theta of the end that all images of a batch request."""
         return self.denoiser if self.lifelike is None or bool((aim.fidelity == 1).any()) else self.lifelike
 
     def condition(self, estimate: LatentEstimate) -> Condition:

@@ -19,7 +19,7 @@ class Variant:
     Attributes:
         snr_module: whether f_e and f_d pass through the SNR module (Fig. 3). The power allocation of the linear codec
             knows the SNR either way.
-        rates: "entropy" guides each vector's rate (eq. 3); "fixed" gives all the same, and needs no rate map.
+        rates: "entropy" guides each vector's rate (eq. 3); "fixed" gives all the same rate and needs no rate map.
     """
 
     snr_module: bool = True
@@ -57,7 +57,7 @@ class LriscConfig:
         unet_attention: which levels have an attention block.
         conditioned_levels: how many of the first levels receive a conditional map of z.
         condition_channels: channels of these maps.
-        own_denoiser: whether the perception end has a U-Net of its own; otherwise one serves both ends.
+        own_denoiser: whether the perception end has a separate U-Net; otherwise one serves both ends.
     """
 
     latent_channels: int = 192

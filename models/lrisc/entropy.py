@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from simulator.models.lrisc.config import LriscConfig
 
 LIKELIHOOD_FLOOR = 1e-9
-SCALE_FLOOR = 0.11  # below it a Gaussian of unit bins has no gradient left (Balle et al. 2018)
+SCALE_FLOOR = 0.11  # below it a Gaussian of unit bins has no gradient (Balle et al. 2018)
 
 
 class HyperEncoder(nn.Module):

@@ -90,7 +90,7 @@ FRAMES: dict[str, Frame] = {"entropy": MappedFrame(), "fixed": ScaleFrame()}  # 
 
 
 def equalise(received: Received, head: Head, values: Tensor) -> Equalised | None:
-    """Undo channel and transmit scale of the latents' symbols; None when some are missing (a CRC held by accident).
+    """Undo channel and transmit scale of the latents' symbols; None when some are missing (a CRC passed by accident).
 
     Args:
         received: all symbols of the image.

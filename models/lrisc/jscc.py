@@ -240,7 +240,7 @@ def expected_error(weight: Tensor, common: int, power: Power) -> Tensor:
 
     Args:
         weight: that of the receiver (`mmse`), [B, L, V_max].
-        common: first columns, which cross as frequencies of the grid: an error there is everybody's.
+        common: first columns, which cross as frequencies of the grid: an error there affects all vectors.
         power: what the transmitter allotted.
 
     Returns:
@@ -261,7 +261,7 @@ def sent_mask(levels: Tensor, values: Tensor) -> Tensor:
 def effective_snr_db(noise_variance: Tensor, mask: Tensor) -> Tensor:
     """Es/N0 over AWGN with the mean MMSE of each vector's symbols: 1 / mean(1 / (1 + snr)) - 1, in dB.
 
-    A mean of 1 / snr would let the one symbol in the deepest fade speak for all: over Rayleigh fading it diverges.
+    A mean of 1 / snr would be dominated by the symbol in the deepest fade: over Rayleigh fading it diverges.
 
     Args:
         noise_variance: relative to the symbol's power, of every component, [B, L, V].

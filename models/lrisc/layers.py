@@ -10,7 +10,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalisation over channels at each pixel, so that a crop and a whole image are treated alike."""
+    """Layer normalisation over channels at each pixel, so that a crop and a whole image are treated the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

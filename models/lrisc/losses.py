@@ -16,7 +16,7 @@ def distortion(image: Tensor, estimate: Tensor) -> Tensor:
     """d(x, x') of each image, [B]: squared error that counts by its logarithm once it is large.
 
     One model serves 0 to 20 dB and a twelvefold range of bandwidth; with plain squared error the worst points, a
-    hundred times larger, would own the shared weights.
+    hundred times larger, would dominate the shared weights.
     """
     error = (image.float() - estimate.float()).square().flatten(1).mean(dim=1)
     return SATURATION * torch.log1p(error / SATURATION)

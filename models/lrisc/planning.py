@@ -89,7 +89,7 @@ def _plan_without_map(values: Tensor, shape: tuple[int, int], budget: int, heade
 
 
 def _plan_on_grid(model: Lrisc, bits: Tensor, grid: int, budget: int, state: LinkState) -> Plan | None:
-    """The fullest plan found within the budget. Map and levels depend on each other, hence the rounds."""
+    """The fullest plan found within the budget. Map and levels depend on each other, so it iterates."""
     values, fixed = model.levels.cpu(), header_format(state, budget).num_symbols
     best, reserve = None, map_format(bits.numel() // (4 * grid**2), state, budget).num_symbols
     for _ in range(PLANNING_ROUNDS):

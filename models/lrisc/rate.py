@@ -64,13 +64,13 @@ def share_by_entropy(bits: Tensor, levels: Tensor, mean_dimensions: Tensor, grou
 
 
 def share_evenly(bits: Tensor, levels: Tensor, mean_dimensions: Tensor, group: int) -> Tensor:
-    """An ablation of eq. (3): `fixed_levels`, whatever the bits are."""
+    """An ablation of eq. (3): `fixed_levels`, independent of the bits."""
     total = (mean_dimensions * bits[0].numel()).long().repeat_interleave(group)
     return fixed_levels((bits.shape[1], bits.shape[2]), total, levels)
 
 
 def fixed_levels(shape: tuple[int, int], dimensions: Tensor, levels: Tensor) -> Tensor:
-    """Give every vector the same rate, whatever its entropy. Both ends can compute it without a map.
+    """Give every vector the same rate regardless of its entropy. Both ends can compute it without a map.
 
     One level for all would leave much of a budget unspent, so as many vectors as the budget allows get the next higher
     level, spread evenly over the grid by an additive recurrence (Roberts 2018).

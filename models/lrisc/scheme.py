@@ -191,7 +191,7 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     """The network and sampler settings of a model card.
 
     Raises:
-        UserError: it does not say it.
+        UserError: the card lacks them.
     """
     config = card.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("defaults"), dict) or "model" not in config:
@@ -204,7 +204,7 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
             f"({options['gamma']}); export it again"
         )
     trained = read_snr_range(config.get("snr_db"), f"'snr_db' in the model card of '{weights}'")
-    fidelity = config.get("sent_fidelity", 0.0)  # cards of before it was a choice lack it
+    fidelity = config.get("sent_fidelity", 0.0)  # older cards lack it
     if type(fidelity) not in (int, float) or not 0 <= fidelity < 1:
         raise UserError(f"'sent_fidelity' in the model card of '{weights}' must be a number from 0 to below 1")
     return config | {"defaults": defaults, "snr_db": trained, "sent_fidelity": fidelity}

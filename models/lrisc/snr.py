@@ -1,6 +1,6 @@
 """The SNR-adaptive module of Fig. 3: eight FC layers alternating with seven SNR modulations.
 
-Each modulation gets the SNR and the end that the image is decoded for: what a component is worth depends on both.
+Each modulation gets the SNR and the end that the image is decoded for: the worth of a component depends on both.
 """
 
 import torch

@@ -73,7 +73,9 @@ class LinearSynthesis(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """[B, C, H/16, W/16] -> [B, 3, H, W]."""
         device = "cpu" if z.is_meta else z.device.type
-        with torch.autocast(device, enabled=False):  # most of the picture: in bfloat16 its shades would be steps
+        with torch.autocast(
+            device, enabled=False
+        ):  # carries most of the picture, whose shades would show steps in bfloat16
             return F.pixel_shuffle(F.conv2d(z.float(), self.weight[:, :, None, None], self.mean), STRIDE)
 
 

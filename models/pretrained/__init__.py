@@ -43,7 +43,7 @@ class Weights:
 def find_weights(text: str, system: str) -> Weights:
     """Find what `text` names: released weights, a folder of an exported training, or a file in one.
 
-    A released name comes first; write `./NAME` for a folder that is called alike.
+    A released name comes first; write `./NAME` for a folder of the same name.
 
     Args:
         text: such as `lrisc-compact`, `exported`, `exported/mine.safetensors` or `exported/mine`.
@@ -88,7 +88,7 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
         float32 state dict (integer tensors keep their type), and the card.
 
     Raises:
-        UserError: the file does not exist or does not match its card, or its base is not the one that the card means.
+        UserError: the file does not exist or does not match its card, or its base is not the one that the card names.
     """
     card = read_card(name, folder)
     base = _load_base(card["base"], name, folder) if "base" in card else {}
@@ -106,7 +106,7 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
 
 
 def _load_base(base: Mapping[str, str], name: str, folder: Path | None) -> dict[str, torch.Tensor]:
-    """The weights that a card is based on: beside it, or among those that ship."""
+    """The weights that a card is based on: in its folder, or among those that ship."""
     beside = folder is not None and (folder / f"{base['name']}.json").is_file()
     state, card = load_pretrained(base["name"], folder if beside else None)
     if card["sha256"] != base["sha256"]:
@@ -138,14 +138,14 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
         name: of the weights, for errors.
 
     Raises:
-        UserError: the card describes no network, or another one than its weights are of.
+        UserError: the card describes no network, or not the network of its weights.
     """
     try:
         with torch.device("meta"):
             expected = {key: tensor.shape for key, tensor in make().state_dict().items()}
     except UserError:
         raise
-    except Exception as error:  # layers refuse sizes with errors of many kinds
+    except Exception as error:  # layers reject sizes with many types of errors
         if is_the_machines(error):
             raise UserError(f"cannot build the network of '{name}': {kind_and_text(error)}") from error
         raise UserError(f"the model card of '{name}' describes no network ({error}); export it again") from error

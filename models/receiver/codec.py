@@ -1,4 +1,4 @@
-"""A codec whose decoder ends with the learned receiver: its files, and so all that is sent, stay as they are."""
+"""A codec whose decoder ends with the learned receiver: its files, and so everything that is sent, are unchanged."""
 
 import hashlib
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ RECEIVER_OPTIONS: Mapping[str, Option] = {
 
 
 class RestoringCodec(SourceCodec):
-    """Shows what a diffusion decoder makes of the picture that a codec decoded, on the CPU in float32."""
+    """Restores the picture that a codec decoded with a diffusion decoder, on the CPU in float32."""
 
     def __init__(self, codec: QuantisedCodec, chosen: Mapping[str, Any]) -> None:
         """Put the receiver behind a codec.

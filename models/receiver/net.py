@@ -1,7 +1,7 @@
 """The denoiser of the learned receiver: LRISC's U-Net, conditioned on a decoded picture and its QP.
 
 x_0 is predicted as the decoded picture plus what the network and a linear filter add. Their last layers start at zero,
-so that an untrained receiver shows what the codec decoded.
+so that an untrained receiver returns the decoded picture.
 """
 
 from collections.abc import Mapping

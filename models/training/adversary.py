@@ -1,4 +1,4 @@
-"""A discriminator that learns beside a codec, and what both gain from it.
+"""A discriminator trained together with a codec, and the losses of both.
 
 It tells true pictures from decoded ones patch by patch, and sees what the decoder saw: a picture that is sharp but not
 the one that was sent does not pass. Source: Mentzer et al., "High-fidelity generative image compression", NeurIPS 2020
@@ -15,8 +15,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 CONDITION_CHANNELS = 12
 WIDTHS = (64, 80, 96)  # of the layers of stride 2; the last is followed by one of stride 1
-CONTRAST = 8.0  # of the details, shown beside the picture: they differ by a few grey levels, the rest hardly at all
-SHIFTS = 8  # pixel phases: a patch grid that lay fixed on the picture would favour patterns that are locked to it
+CONTRAST = (
+    8.0  # of the details, an extra input: true and decoded details differ by a few grey levels, the rest hardly at all
+)
+SHIFTS = 8  # pixel phases: a patch grid at a fixed place would favour patterns that are aligned with it
 LR_SCALE = 3.0  # of the codec's learning rate: it starts from nothing, the codec from trained weights
 
 
@@ -73,5 +75,5 @@ def adversarial_losses(
 
 
 def adversary_group(judge: Discriminator | None) -> list[dict[str, Any]]:
-    """Its parameter group, if there is one, for a list of groups."""
+    """The discriminator's parameter group as a list, empty without a discriminator."""
     return [] if judge is None else [{"params": list(judge.parameters()), "lr_scale": LR_SCALE}]

@@ -45,7 +45,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], record: Map
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         temporary.touch()
-        mode = temporary.stat().st_mode  # as of any other file: safetensors would leave it to its owner alone
+        mode = temporary.stat().st_mode  # the usual one: safetensors makes files that only their owner can read
         save_file(plain, temporary, metadata={"record": json.dumps(record)})
         temporary.chmod(mode)
         with open(temporary, "rb") as file:
@@ -97,7 +97,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` took; the parameter groups stay as they were built.
+    """Put back what `optimizer_tensors` took; the parameter groups are not changed.
 
     Raises:
         UserError: the tensors are those of other parameters.

@@ -1,4 +1,4 @@
-"""QAM grids that learned schemes meet while they train: the nearest point sent, and the posterior received."""
+"""QAM grids for the training of learned schemes: the nearest point sent, and the posterior received."""
 
 import math
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Grids:
     gradient: str = "straight"
 
     def check(self, where: str) -> None:
-        """Raises UserError for a share, grid or gradient that cannot be; `where` says which section has them."""
+        """Raises UserError for an invalid share, grid or gradient; `where` names their section."""
         if not isinstance(self.share, int | float) or not 0 <= self.share <= 1:
             raise UserError(f"'qam' of {where} is {self.share}; it must be a share of images from 0 to 1")
         if not self.points or any(one not in POINTS for one in self.points):

@@ -41,7 +41,7 @@ class ImageStore:
         return len(self.images)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the set of files, whatever their order, names and places."""
+        """SHA-256 (hex) of the set of files, independent of their order, names and places."""
         return hashlib.sha256("".join(sorted(self.digests)).encode()).hexdigest()
 
     def split(self) -> tuple["ImageStore", "ImageStore"]:
@@ -93,7 +93,7 @@ def load_images(sources: Sequence[Path], limit: int | None = None, workers: int 
     unique = {digest: image for image, digest in decoded}
     if len(unique) < 2:
         raise UserError(
-            f"found {len(unique)} images in {', '.join(map(str, sources))}; training needs two at least "
+            f"found {len(unique)} images in {', '.join(map(str, sources))}; training needs at least two "
             f"({', '.join(SUFFIXES)}, in folders, .tar or .zip shards)"
         )
     return ImageStore(list(unique.values()), list(unique))
@@ -120,7 +120,7 @@ def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
 
 def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path, "r:") as shard:  # not compressed: a few bytes could stand for many
+        with tarfile.open(path, "r:") as shard:  # uncompressed only: a few compressed bytes could expand to many
             for member in shard:
                 if member.isreg() and Path(member.name).suffix.lower() in SUFFIXES:
                     name = f"{path}:{member.name}"
@@ -130,7 +130,7 @@ def _read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                         yield name, content.read()
     except UserError:
         raise
-    except Exception as error:  # on damaged shards their readers let out errors of many kinds
+    except Exception as error:  # damaged shards raise many types of errors
         raise UserError(_unreadable(path, error, f"is not a readable tar shard ({error}); fetch it again")) from error
 
 

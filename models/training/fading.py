@@ -1,4 +1,4 @@
-"""The fading that learned schemes meet while they train: what remains of it after equalisation."""
+"""Fading for the training of learned schemes: what remains of it after equalisation."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What a run trains, kept in its checkpoints: nothing continues or releases a run as if it were another."""
+"""What a run trains, kept in its checkpoints: a run cannot be continued or released as another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -24,7 +24,7 @@ class Identity:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
-        """Names of the options that a record has otherwise."""
+        """Names of the options that differ in a record."""
         now, absent = self.options, object()
         return sorted(n for n in recorded.keys() | now.keys() if recorded.get(n, absent) != now.get(n, absent))
 
@@ -41,11 +41,11 @@ def describe(sections: Mapping[str, Any]) -> Identity:
 
 
 def check_record(path: Path, record: Mapping[str, Any], identity: Identity, loop: LoopConfig | None = None) -> None:
-    """Hold the record of a checkpoint to what is to be trained or released.
+    """Check that the record of a checkpoint is of what is to be trained or released.
 
     Args:
         path: of the checkpoint, for the error.
-        record: what it says.
+        record: of the checkpoint.
         identity: of the stage as configured now.
         loop: that of the continuation; its `RESUMABLE` options are free. None when nothing will be trained.
 

@@ -194,7 +194,7 @@ class Learner:
             loss, figures = self._loss_module(self._batch(), progress, self._generator())
         self.accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
-        # Gradients are summed over processes, so that all of them see the same norm and decide alike.
+        # Gradients are summed over processes, so that all of them see the same norm and make the same decision.
         good = bool(torch.isfinite(norm))
         if good:
             self._optimizer.step()

@@ -3,7 +3,7 @@
 Of every eight images six decode from the start of the sampler (n = N), where a fast receiver spends its few steps. Half
 of these start from zeros (gamma = 0) and learn distortion alone; every network but the entropy model knows which. The
 system then has a distortion end and a perception end. The other two images see uniform n. One gets the true x_n, the
-other the x_n that the sampler would make: trained on true x_n alone, the sampler would trust them, and its errors would
+other the x_n that the sampler would make: a denoiser trained on true x_n alone would trust its input, and errors would
 add up over steps.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Lesson:
-    """How one image meets the denoiser.
+    """What one image teaches the denoiser.
 
     Attributes:
         from_zeros: x_N = 0; the image learns distortion alone.

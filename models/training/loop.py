@@ -128,7 +128,7 @@ class _Session:
         if record["data"] != self.training.fingerprint():
             raise UserError(f"'{path}' was trained on other images; give the same --data or name another --out")
         if record["measure"] != self.trainee.measure:
-            raise UserError(f"the score in '{path}' is another ({record['measure']}); name another --out")
+            raise UserError(f"'{path}' was validated by another score ({record['measure']}); name another --out")
         self.learner.restore(checkpoint)
         self.elapsed_before, self.best, self.validation = record["elapsed_s"], record["best"], record["validation"]
 
@@ -245,18 +245,18 @@ class _Session:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[float]]:
-    """Collect when SIGINT and SIGTERM came instead of dying of them; another one a second later kills at once."""
+    """Note SIGINT and SIGTERM instead of ending at once; another one, more than a second later, kills the process."""
     received: list[float] = []
 
     def note(number: int, frame: object) -> None:
         now = time.monotonic()
-        if received and now > received[0] + 1:  # those who launch several processes repeat what the terminal said
+        if received and now > received[0] + 1:  # launchers of several processes repeat the terminal's signal
             os._exit(130)
         received.append(now)
 
     try:
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are not ours
+    except ValueError:  # signals can be handled in the main thread only
         before = {}
     try:
         yield received

@@ -28,8 +28,8 @@ def parameter_groups(
 
     Args:
         named: parameters by name, as `nn.Module.named_parameters` gives them.
-        linear: parts of the names of a linear codec's layers. AdamW moves every weight alike, and would shake them out
-            of their optimum: most of the picture crosses them.
+        linear: parts of the names of a linear codec's layers. AdamW moves every weight by the same amount and would
+            take them away from their optimum; most of the picture passes through them.
         outer: parts of the names of what is no matrix between features: first and last layers, embeddings, tables.
         linear_lr_scale: factor on the rate of the linear codec.
     """

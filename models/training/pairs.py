@@ -1,4 +1,4 @@
-"""Pictures beside their coded selves: what a receiver learns from.
+"""Pairs of a picture and its coded version: the training data of a receiver.
 
 Every training picture is coded once, as a whole, at a QP that depends on its content alone. The files are kept in the
 cache of BPG encodes, so that coding resumes where it was interrupted, and later runs only decode.
@@ -14,7 +14,7 @@ from simulator.models.training.data import ImageStore
 from simulator.randomness import derive_key
 
 LOWEST_QP, HIGHEST_QP = 20, 51
-PLANES = 7  # RGB of the picture, RGB of its coded self, QP: cropped and flipped as one
+PLANES = 7  # RGB of the picture, RGB of the coded picture, QP: cropped and flipped together
 
 Tell = Callable[[int, int], None]
 
@@ -37,13 +37,13 @@ def pair_up(store: ImageStore, pictures: int, tell: Tell) -> ImageStore:
 
 
 def pair(rgb: np.ndarray, qp: int) -> np.ndarray:
-    """A picture uint8 [H, W, 3] with its coded self and the QP: uint8 [H, W, PLANES]."""
+    """A picture uint8 [H, W, 3] with its coded version and the QP: uint8 [H, W, PLANES]."""
     coded = decode(encode(rgb, qp))
     return np.concatenate([rgb, coded, np.full((*rgb.shape[:2], 1), qp, np.uint8)], axis=2)
 
 
 def qp_of(digest: str) -> int:
-    """The QP of a picture: the mean of two uniform draws, for both ends of the range are rarely met."""
+    """The QP of a picture: the mean of two uniform draws, because links rarely use the ends of the range."""
     low, high = np.random.default_rng(derive_key("QP of a training picture", digest)).uniform(size=2)
     return LOWEST_QP + int((HIGHEST_QP - LOWEST_QP + 1) * (low + high) / 2)
 

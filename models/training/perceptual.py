@@ -1,9 +1,9 @@
-"""d_p of eq. (11) for eyes: LPIPS of several nets that no pattern on the pixel grid can please, SSIM, and the lattice.
+"""d_p of eq. (11): LPIPS of several nets at random pixel phases, SSIM, and the energy of regular patterns.
 
 `PerceptualLoss` is what every system here trains on; its terms follow.
 
-LPIPS-AlexNet begins with a convolution of stride 4. A decoder that meets it at one pixel phase learns patterns that
-please it at that phase and no other; a decoder that meets one net alone learns what that net, not an eye, overlooks.
+LPIPS-AlexNet begins with a convolution of stride 4. A decoder trained at one pixel phase learns patterns that lower the
+distance at that phase alone; a decoder trained on one net learns errors that this net overlooks and an eye does not.
 """
 
 import math
@@ -21,7 +21,7 @@ from simulator.metrics.lpips import LpipsNet
 
 PHASES = 8  # offsets of 0 to 7 pixels: twice the stride of AlexNet's first layer, and the block of a JPEG
 HALF_SCALE = 1 / 3  # weight of LPIPS at half the resolution; the rest is that of full resolution
-VGG_WINDOW = 64  # VGG costs five times as much as the other nets: it sees a part of the picture
+VGG_WINDOW = 64  # VGG costs five times as much as the other nets, so it sees only a part of the picture
 OFF_PHASE = (1, 2)  # pixels from the top and the left at which validation measures
 # Periods that folds of 4 pixels and coarser levels can weave, each with the side of the area that phases are averaged
 # over: small enough for patterns that change within the picture, large enough that noise averages out.
@@ -30,7 +30,7 @@ SMALLEST_CROP = 80  # LPIPS at half resolution needs 32 pixels after the offset,
 
 
 class LpipsBatch(Protocol):
-    """What is needed of `simulator.metrics.lpips.LpipsNet`."""
+    """The part of `simulator.metrics.lpips.LpipsNet` that training uses."""
 
     name: str
 
@@ -59,7 +59,7 @@ class PerceptualConfig:
 
     def __post_init__(self) -> None:
         if unknown := set(self.nets) - set(BACKBONES):
-            raise UserError(f"'nets' of 'loss' knows {', '.join(BACKBONES)}, not {', '.join(sorted(unknown))}")
+            raise UserError(f"'nets' of 'loss' has {', '.join(sorted(unknown))}; known: {', '.join(BACKBONES)}")
         self.check_weights("structure", "lattice")
 
     def check_weights(self, *names: str) -> None:
@@ -105,7 +105,7 @@ class PerceptualLoss:
         return distance
 
     def measured(self, image: Tensor, estimate: Tensor) -> Tensor:
-        """LPIPS as validation has it: without randomness."""
+        """LPIPS for validation: without randomness."""
         if self.config.nets:
             return self._shifted.off_phase(image, estimate)
         return self._aligned.to(image.device).batch_distance(image, estimate)
@@ -115,11 +115,11 @@ class ShiftedLpips:
     """LPIPS of several nets in turn, each time at another pixel phase, at full and half resolution."""
 
     def __init__(self, nets: Sequence[LpipsBatch]) -> None:
-        """nets: a net that is listed twice has its turn twice as often."""
+        """nets: a net that is listed twice takes two turns."""
         self._nets = list(nets)
 
     def distance(self, image: Tensor, estimate: Tensor, generator: torch.Generator) -> Tensor:
-        """Distance at a phase and of a net that the generator draws.
+        """Distance of a net and at a phase that the generator draws.
 
         Args:
             image, estimate: [B, 3, H, W] in [-1, 1], both sides at least `SMALLEST_CROP`.
@@ -168,7 +168,7 @@ def dissimilarity(image: Tensor, estimate: Tensor) -> Tensor:
     """1 - SSIM of luma and colour differences, mean over three octaves of resolution.
 
     Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
-    2004, with windows of 8 x 8 equal weights. In RGB, luma would hide errors of colour that eyes see.
+    2004, with windows of 8 x 8 equal weights. In RGB, luma would hide visible errors of colour.
 
     Args:
         image, estimate: [B, 3, H, W] in [-1, 1], both sides at least 32.

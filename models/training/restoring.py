@@ -17,9 +17,10 @@ from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, P
 OUTER_LAYERS = ("enter.", "time.", "modulation.")
 # Both start from a least-squares fit, of which a full step would lose more than it brings.
 LAST_LAYERS, LAST_LR_SCALE = ("leave.", "linear."), 0.3
-# Errors above this count by their logarithm, as in an average of PSNRs; below it less, lest plain skies rule.
+# Errors above this count by their logarithm, as in an average of PSNRs; smaller ones count less, or plain skies would
+# dominate.
 EASY_MSE = 1e-4
-SCORE_PER_LPIPS = 50  # as LRISC's validation has it
+SCORE_PER_LPIPS = 50  # as in LRISC's validation
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class ReceiverTrainee:
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
-        """Four pictures, as they are, decoded, and restored at both ends, one under the other."""
+        """Four pictures: original, decoded, and restored at both ends, one under the other."""
         assert isinstance(model, ReceiverNet)
         picture, decoded, qp = apart(images[:4])
         ends = [

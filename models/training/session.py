@@ -90,7 +90,7 @@ class System(ABC):
             limit: use this many images only.
 
         Raises:
-            UserError: nothing can be trained so, or the run folder was trained otherwise; it is left as it is.
+            UserError: the configuration is invalid, or the run folder is of another one; it is not changed.
         """
         config = read_config(config_file, overrides)
         stages = self.stages(config)
@@ -183,7 +183,7 @@ def _check_run(stages: Sequence[Stage], run_dir: Path) -> None:
 
 
 def _identity(stage: Stage, folder: Path) -> Identity:
-    """That of the stage as it began: what bears the name of its start by now may have gone on from that start."""
+    """The stage's identity when it began: by now, the name of its start may be that of weights trained further."""
     if stage.origin is None or not (folder / CHECKPOINT).exists() or not (folder / ORIGIN).exists():
         return stage.identity
     kept = json.loads((folder / ORIGIN).read_text())
@@ -199,14 +199,14 @@ def _keep_config(path: Path, config: Mapping[str, Any]) -> None:
         if yaml.safe_load(path.read_text()) == config:
             return
     if path.exists() and not any(path.parent.glob("stage-*")):
-        tell(f"'{path}' is not of a training; it is kept as '{set_aside(path).name}'")
+        tell(f"'{path}' does not belong to a training; it is kept as '{set_aside(path).name}'")
     write_file(path, yaml.safe_dump(config, sort_keys=False).encode(), "choose another --out")
 
 
 def _keep_origin(stage: Stage, folder: Path) -> None:
     """Keep the card of the weights that a stage starts from: a release of the same name will replace it."""
     if (folder / CHECKPOINT).exists():
-        return  # it began from what is kept already, whatever the file says by now
+        return  # the card of its start is kept already, and the file may have changed since
     if stage.origin is None:
         (folder / ORIGIN).unlink(missing_ok=True)
     else:

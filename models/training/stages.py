@@ -111,7 +111,7 @@ def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_unused(identity: Identity, loss: StageConfig) -> Identity:
-    """Without QAM grids a run is what it was before there were any, and goes on."""
+    """Drop unused options of QAM grids, so that runs from before they existed can be resumed."""
     return Identity(
         {name: one for name, one in identity.options.items() if loss.qam or not name.startswith("loss.qam")}
     )

@@ -61,16 +61,16 @@ class StageConfig(PerceptualConfig):
         cbr: lowest and highest bandwidth ratio, drawn log-uniformly.
         adapt_from: progress at which the SNR module joins (0: at once); until then the SNR is 10 dB.
         coarse_maps: how often rates are shared by 2 x 2 or 4 x 4 vectors, as the scheme does at low budgets.
-        maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; `coarse_maps`
-            does not count then.
-        fading: share of images that meet Rayleigh or Rician fading, half of them per image, half per symbol.
+        maps_as_sent: share rates by as many vectors as the scheme does at the SNR and CBR of each image; overrides
+            `coarse_maps`.
+        fading: share of images sent over Rayleigh or Rician fading, half of them per image, half per symbol.
         qam, qam_points, qam_gradient: share of images sent over QAM grids, and which (`Grids`).
         psnr_end_only: train only what the PSNR end alone uses (adapters, tokens), on squared error; images of the
             perception end stay the same, bit for bit.
         perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
             of the PSNR end stay the same, bit for bit.
         sent_fidelity: how far f_e and f_d lean towards the PSNR end for images of the perception end (`Aim.fidelity`).
-        adversary: what the discriminator's verdict weighs beside LPIPS; 0 trains without one.
+        adversary: weight of the discriminator's verdict, relative to LPIPS; 0 trains without one.
     """
 
     rate_weight: float = 0.05
@@ -104,7 +104,7 @@ class StageConfig(PerceptualConfig):
             )
         read_snr_range(self.snr_db, "'snr_db' of 'loss'")
         if not self.snr_skew > 0:
-            raise UserError(f"'snr_skew' of 'loss' is {self.snr_skew}; it must be above 0, and 1 draws all alike")
+            raise UserError(f"'snr_skew' of 'loss' is {self.snr_skew}; it must be above 0, and 1 draws uniformly")
         if not 0 < self.cbr[0] <= self.cbr[1] <= 0.5:
             raise UserError(f"'cbr' of 'loss' is {self.cbr}; it must be [lowest, highest] within 0 < CBR <= 0.5")
         if self.psnr_end_only and self.perception_end_only:

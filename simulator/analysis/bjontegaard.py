@@ -27,7 +27,7 @@ def bd_rate(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, quality
     """Bjontegaard delta of rate (BD-rate) in percent: negative if the test needs less rate for the same quality.
 
     Args and errors as for `bd_quality`; a ValueError also unless quality rises strictly with the rate in both curves,
-    or falls strictly in both (as LPIPS does): sorted by quality, a curve that turns would pass for another one.
+    or falls strictly in both (as LPIPS does): sorted by quality, a curve that turns would look like a different one.
     """
     if (direction := _direction(rate_anchor, quality_anchor)) == 0 or direction != _direction(rate_test, quality_test):
         raise ValueError("quality does not change steadily with rate, the same way in both curves")

@@ -1,4 +1,4 @@
-"""Which curves a figure has: the points of results folders, chosen and grouped by what the user asks for."""
+"""Which curves a figure has: the points of results folders, chosen and grouped as the user requests."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -145,7 +145,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _coordinate(item: tuple[Source, Point], name: str, along: str) -> Any:
-    """Where a point stands in a dimension; None in the one that a curve runs along."""
+    """The value of a point in a dimension; None in the one that a curve runs along."""
     source, point = item
     if name == along:
         return None
@@ -181,7 +181,7 @@ def _role(name: str, choice: Choice, cells: Collection[tuple[Any, ...]]) -> str:
         return choice.by.get(name, "colours")
     if name != "results":
         return "figures"
-    apart = {cell[:-1] for cell in cells}  # folders need telling apart only if they share a curve
+    apart = {cell[:-1] for cell in cells}  # folders are named only if they share a curve
     return "lines" if len(apart) < len(cells) else "colours"
 
 

@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a figure: a scheme's points, with what tells it from the others.
+    """One line of a figure: a scheme's points, and how it differs from the others.
 
     Attributes:
         scheme: its specification.
@@ -39,7 +39,7 @@ class Curve:
         colour, marker: its look, by its name.
         points: in the order in which the line connects them.
         line: line style, as matplotlib takes it.
-        condition: what the line style stands for; empty where it stands for nothing.
+        condition: the meaning of the line style; empty if it has none.
         panel: the panel that it is drawn in.
     """
 

@@ -23,7 +23,7 @@ class Column:
         head: shown above it.
         cells: text of each row.
         is_name: the text may wrap, at colons if it has some; it stands on the left, and is never left out.
-        on_left: text that does not wrap, and no number.
+        on_left: text that does not wrap and is not a number.
     """
 
     head: str
@@ -49,7 +49,7 @@ class FittedTable:
         self._columns, self._spare = list(columns), tuple(spare)
 
     def add(self, *cells: str) -> None:
-        """Add a row; cells are shown as they are: brackets are no markup, and a line break is a visible `\\n`."""
+        """Add a row; cells are shown unchanged: brackets are not markup, and a line break is a visible `\\n`."""
         for column, cell in zip(self._columns, cells, strict=True):
             column.cells.append(visible(cell))
 

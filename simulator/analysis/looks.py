@@ -2,7 +2,7 @@
 
 Published schemes have the colours of Okabe and Ito (jfly.uni-koeln.de/color), their usual variants a lighter shade of
 the same hue. Every other name is hashed into Paul Tol's "muted" scheme (personal.sron.nl/~pault), so that a scheme
-keeps its look from one figure to the next whatever stands beside it. Only if two such names meet in one figure and
+has the same look in every figure. Only if two such names meet in one figure and
 hash to the same colour does the second one take the next colour.
 """
 

@@ -1,4 +1,4 @@
-"""Metrics that results should have and lack, each with what to do about it."""
+"""Metrics that results should have but lack, and what to do about each."""
 
 from collections.abc import Mapping
 from typing import Any

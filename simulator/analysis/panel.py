@@ -1,4 +1,4 @@
-"""One panel: lines, intervals, what fell out of the frame, ticks where the data are."""
+"""One panel: lines, intervals, notes on points outside the frame, ticks at the data."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ Place = tuple[float, Point, Estimate]
 
 
 def with_intervals(drawing: Drawing, intervals: str) -> bool:
-    """Whether intervals are drawn: of themselves only against what the grid sets."""
+    """Whether intervals are drawn: by default only against columns that the grid sets."""
     return intervals in ("bands", "bars") or (intervals == "auto" and drawing.x in AXES)
 
 
 def with_bands(curves: Sequence[Curve], intervals: str) -> bool:
-    """Whether intervals are bands: more than two of them turn into mud where they overlap."""
+    """Whether intervals are bands: more than two are illegible where they overlap."""
     return intervals == "bands" or (intervals == "auto" and len({(c.scheme, c.condition) for c in curves}) <= 2)
 
 
@@ -88,7 +88,7 @@ def _draw_intervals(axes: "Axes", curve: Curve, places: Sequence[Place], shift: 
 
 
 def _limit(axes: "Axes", places: Sequence[Sequence[Place]], column: str) -> None:
-    """Let the axis span what mostly arrives: curves fall out of it over their cliff, and a note says how far."""
+    """Let the axis span the points with few outages: curves leave it at their cliff, and a note says how far."""
     there = [(point, e) for one in places for _, point, e in one]
     kept = [e.mean for point, e in there if point.outage_rate <= MOSTLY_LOST]
     kept += [bound for point, e in there if not point.outage_rate for bound in (e.low, e.high) if bound is not None]
@@ -123,7 +123,7 @@ def _fall(places: Sequence[Place], bottom: float, top: float) -> tuple[float, fl
 
 
 def _limit_plane(axes: "Axes", places: Sequence[Sequence[Place]]) -> None:
-    """Let a plane of two metrics span what mostly arrives."""
+    """Let a plane of two metrics span the points with few outages."""
     kept = [(a, e.mean) for one in places for a, point, e in one if point.outage_rate <= MOSTLY_LOST]
     if kept:
         (left, right), (bottom, top) = map(_with_margin, zip(*kept, strict=True))
@@ -137,7 +137,7 @@ def _with_margin(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _note_fall(axes: "Axes", a: float, mean: float, column: str, row: int) -> None:
-    """Say at the edge of the axes, right of where a curve left them, at which value it goes on.
+    """Note at the edge of the axes, right of where a curve leaves them, the value at which it continues.
 
     Args:
         row: how many notes are nearer to the edge at this place already.

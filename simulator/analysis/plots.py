@@ -32,10 +32,10 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def spared(notify: Callable[[str], None]) -> Iterator[None]:
-    """A figure that fails inside the block costs no results: `notify` receives the reason in one line."""
+    """Report a figure that fails inside the block to `notify` in one line, so that no results are lost."""
     try:
         yield
-    except Exception as error:  # matplotlib fails in many ways, and disks do
+    except Exception as error:  # matplotlib and disks fail in many ways
         notify(
             f"some figures could not be drawn ({type(error).__name__}: {error}); rows and tables are written: fix "
             "the cause and run the same command again"
@@ -83,7 +83,7 @@ def draw(
             if any(len(curve.points) > 1 for curve in shown.curves):
                 figure = figure_of(shown, [column], _title(shown, sources), words, STYLES[style], intervals)
                 name = _file_name(shown, column)
-                taken[name] += 1  # two specifications may come to the same words
+                taken[name] += 1  # two specifications may have the same words
                 name += f"-{taken[name]}" * (taken[name] > 1)
                 written += save(figure, folder, name, formats, style, write)
     return written

@@ -22,7 +22,7 @@ BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEM
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; the bounds are None for a single image, which says nothing about others."""
+    """A mean with its 95 % interval; the bounds are None for a single image, which gives no spread."""
 
     mean: float
     low: float | None
@@ -135,7 +135,7 @@ def _data_shares(rows: Sequence[Row]) -> npt.NDArray[np.float64]:
 def outage_interval(rows: Sequence[Row], by_image: ByImage | None = None) -> tuple[float, float, float]:
     """Outage rate of images x realisations, and its 95 % interval.
 
-    Trips of one image fail together as far as the image is to blame (its file does not fit), and apart as far as the
+    Trips of one image fail together if the image is the cause (its file does not fit), and independently if the
     channel is. So Wilson's interval, which holds for rare outages too, is taken over as many independent trips as the
     spread between images leaves: their number over the design effect, the variance of the images' rates over what it
     would be if all trips were independent. Images must have equally many realisations for this to be exact.

@@ -1,4 +1,4 @@
-"""How figures are set: for a page of two columns, for a single IEEE column, for slides."""
+"""Styles of figures: for a page of two columns, for a single IEEE column, for slides."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class Style:
     Attributes:
         width, height: of one panel, in inches.
         most: panels beside each other.
-        settings: of matplotlib, on top of its own defaults, whatever the user's matplotlibrc says.
+        settings: of matplotlib, on top of its own defaults; the user's matplotlibrc is ignored.
     """
 
     width: float

@@ -37,7 +37,7 @@ _FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f", "reference_cbr": ".6f",
 _FORMATS |= {"snr_db_realised": ".4f"}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
 
-WIDE = 1000  # characters of what is no terminal
+WIDE = 1000  # characters, for files and pipes
 
 QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)
 
@@ -241,12 +241,12 @@ def _table(*numbers: str, names: Sequence[str], left: Sequence[str], spare: Sequ
 
 
 def print_table(table: "RenderableType") -> None:
-    """Print to stdout; what is no terminal gets the whole width of the table."""
+    """Print to stdout; files and pipes get the whole width of the table."""
     from rich.console import Console
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            """Leave it to the program, as for any other output; Rich would end with the code for faults."""
+            """Let the program handle it, as for any other output; Rich would exit with the code for faults."""
             raise  # the error that is being handled
 
     console = Output()

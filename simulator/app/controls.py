@@ -41,7 +41,7 @@ class PictureControls:
 
 @dataclass(frozen=True)
 class LinkControls:
-    """What it meets: common to two settings that are compared."""
+    """The link: common to two settings that are compared."""
 
     channel: gr.Dropdown
     snr_db: gr.Slider
@@ -57,7 +57,7 @@ class LinkControls:
 
 @dataclass(frozen=True)
 class CodingControls:
-    """How it becomes symbols."""
+    """How the picture becomes symbols."""
 
     scheme: gr.Dropdown
     cbr: gr.Dropdown
@@ -73,7 +73,7 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool, _: str) -> np
     """The picture that the controls hold, uint8 [H, W, 3].
 
     Raises:
-        UserError: there is none, or none that can be sent.
+        UserError: there is none, or it cannot be sent.
     """
     if not picture or not picture.get("path"):
         raise UserError("no picture; drop one in, or choose a sample")
@@ -83,7 +83,7 @@ def read_picture(picture: dict[str, Any] | None, scale_down: bool, _: str) -> np
 def read_origin(_: dict[str, Any] | None, scale_down: bool, origin: str) -> tuple[str, bool]:
     """What to call the picture on the command line, and whether it was scaled down.
 
-    A sample lies on this machine; where Gradio stored an upload is of no interest.
+    A sample is called by its path, an upload by its name alone: Gradio's folder means nothing to the user.
     """
     path = Path(origin)
     called = str(path) if path in sample_files() else path.name
@@ -96,7 +96,7 @@ def read_settings(
     """The settings that the controls `link` and `coding` hold: `linked` and `coded`.
 
     Raises:
-        UserError: a value that cannot be.
+        UserError: an invalid value.
     """
     channel, snr_db, realisation, seed, *where = linked
     scheme, cbr, *how = coded
@@ -135,7 +135,7 @@ def picture_controls() -> PictureControls:
     origin = gr.State("")  # where the picture came from, to scale it again
     shown = [picture, caption, origin]
     event: Any = partial(dict, api_visibility="private", show_progress="minimal", show_progress_on=[picture])
-    # Without Gradio's own reading: what is no picture, or a bomb, is for our reader to refuse.
+    # Gradio does not read the file: our reader refuses files that are not pictures, and decompression bombs.
     uploaded = [picture, scale_down]
     picture.upload(lambda upload, scale: _take(upload["path"], scale), uploaded, shown, preprocess=False, **event())
     picture.clear(lambda: (FORMATS, ""), None, [caption, origin], **event())
@@ -149,7 +149,7 @@ def picture_controls() -> PictureControls:
 
 
 def _take(path: str, scale_down: bool) -> tuple[Any, str, str]:
-    """Picture, caption and origin; a warning and the place empty again if it cannot be sent."""
+    """Picture, caption and origin; a warning and an empty place if it cannot be sent."""
     if not path:
         return None, FORMATS, ""
     try:
@@ -210,7 +210,7 @@ def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> C
 def _load(name: str, machine: Machine) -> Scheme | Bound | None:
     try:
         return session.find_scheme(name, machine)
-    except Exception:  # another package's may break in any way: pressing Send reports how
+    except Exception:  # another package's scheme may fail in any way: pressing Send reports how
         return None
 
 
@@ -241,9 +241,9 @@ def _hint(offer: Offer, cbrs: dict[str, Any], usual: list[str]) -> str:
 def _follow(
     chooser: gr.Dropdown, keeps: Controls, controls: Controls, updates: dict[str, list[dict[str, Any]]]
 ) -> None:
-    """Let controls show what the chosen entry offers; those in `keeps`, the first, keep a value that it offers too.
+    """Let controls show what the chosen entry offers; those in `keeps`, the first, keep a value that it offers as well.
 
-    It happens in the browser: the answer of a busy server comes late, and would undo what was typed in the meantime.
+    It happens in the browser: a busy server would answer late and undo what was typed in the meantime.
     """
     shown = {name: [gr.update(**one) for one in updated] for name, updated in updates.items()}
     script = f"""(name, ...kept) => ({json.dumps(shown)})[name].map((update, index) => {{

@@ -1,4 +1,4 @@
-"""Quality against SNR of the picture at hand."""
+"""Quality against SNR of the current picture."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

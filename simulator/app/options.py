@@ -20,7 +20,7 @@ class Offer:
     """A scheme or channel that the page offers.
 
     Attributes:
-        specification: as it stands in the list to choose from.
+        specification: as shown in the list of choices.
         declared: None if its options are unknown, so that they are typed.
         fields: options that the specification leaves open, with the values that their controls show at first.
     """
@@ -36,7 +36,7 @@ class Offer:
             return f"{self.specification}:{rest}" if rest else self.specification
         chosen: dict[str, Any] = {key: one.default for key, one in self.declared.options.items()}
         changed = {field[0]: values[field] for field, shown in self.fields.items() if values[field] != shown}
-        # An emptied field is one that is left out.
+        # An empty field leaves the option out.
         chosen |= {key: value for key, value in changed.items() if value not in (None, "")}
         return self.declared.spell(chosen, self.specification)
 

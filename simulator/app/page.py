@@ -139,7 +139,7 @@ def _sweep_on_press(
     codings: list[CodingControls],
     machine: Machine,
 ) -> None:
-    """Draw the quality of each setting against SNR here, for the picture at hand and one draw of the channel."""
+    """Draw the quality of each setting against SNR here, for the current picture and one draw of the channel."""
     with gr.Column(visible=False, elem_classes="curves") as place:
         plot = gr.Plot(label="Quality of this picture against SNR")
 
@@ -168,7 +168,7 @@ def _slider(label: str) -> gr.ImageSlider:
 
 
 def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Sequence[Any]) -> None:
-    """Run on a press, one at a time; what cannot be done is said in the first output and as a warning."""
+    """Run on a press, one at a time; errors appear in the first output and as a warning."""
 
     def run(progress: gr.Progress = _PROGRESS, *values: Any) -> list[Any]:
         try:
@@ -185,7 +185,7 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
         run,
         inputs,
         list(outputs),
-        preprocess=False,  # the values are checked as those of the command line are, by the same functions
+        preprocess=False,  # the functions of the command line check the values
         show_progress_on=[status],
         concurrency_id="link",
         concurrency_limit=1,
@@ -219,7 +219,7 @@ def _split(values: tuple[Any, ...], *groups: Controls) -> list[tuple[Any, ...]]:
 
 
 def _favourites(schemes: tuple[str, ...]) -> list[str]:
-    """Schemes to open with: those that declare it among those offered, else whatever there is.
+    """Schemes to open with: of those offered, the ones that declare it, else any.
 
     Raises:
         UserError: there is none at all.

@@ -49,7 +49,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         page = build((*session.installed_schemes(), *schemes), machine)
         page.queue(default_concurrency_limit=1)
         threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
-        # As Ctrl+C does: however the server is stopped, the folder with uploads is deleted.
+        # Treated as Ctrl+C, so that the folder with uploads is always deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         closed: dict[str, Any] = {"share": False, "run_history": False, "mcp_server": False, "pwa": False}
         try:
@@ -78,7 +78,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
 
 
 def _theme(gr: Any) -> Any:
-    """Fonts of the reader's system, the blue of our figures, and small print that one can read."""
+    """Fonts of the reader's system, the blue of our figures, and legible small print."""
     theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=SANS, font_mono=MONO)
     legible = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
     legible |= {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
@@ -97,7 +97,7 @@ def _check_port(port: int) -> None:
 
 
 def _quieten(folder: str) -> None:
-    """Before Gradio is imported: no telemetry, no look-up of its newest version, no proxy between us and ourselves."""
+    """Before Gradio is imported: no telemetry, no look-up of its newest version, no proxy to this machine itself."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = folder

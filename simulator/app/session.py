@@ -123,11 +123,11 @@ def prepare(path: Path, scale_down: bool) -> Picture:
     """Read an image file; scale it to a long side of `LONG_SIDE` pixels (Lanczos) if it is larger and that is wanted.
 
     Raises:
-        UserError: no usable image (by `simulator.images.load_image`), or too large to be sent as it is.
+        UserError: no usable image (by `simulator.images.load_image`), or too large to be sent without scaling.
     """
     try:
         rgb = load_image(path)
-    except UserError as error:  # where an upload lies is of no interest to who sent it
+    except UserError as error:  # the path of an upload means nothing to the user
         raise UserError(str(error).replace(str(path), path.name)) from None
     height, width = original = (rgb.shape[0], rgb.shape[1])
     if scale_down and max(original) > LONG_SIDE:
@@ -168,7 +168,7 @@ def simulate(settings: Settings, rgb: np.ndarray, lpips: LpipsNet | None = None)
 
 
 def installed_schemes() -> tuple[str, ...]:
-    """Schemes by entry point, without those that run whatever file is named: others on this machine reach the page."""
+    """Schemes by entry point, without those that run any named file: other users of this machine can open the page."""
     return tuple(name for name in plugin_names("simulator.schemes") if name not in FROM_FILES)
 
 
@@ -210,7 +210,7 @@ def read_settings(
     """Settings from what the controls hold, refused as the command line refuses them.
 
     Raises:
-        UserError: a CBR, SNR or number that cannot be.
+        UserError: an invalid CBR, SNR or number.
     """
     numbers = (_whole(realisation, "realisation"), _whole(seed, "seed"))
     return Settings(scheme, grids.parse_cbr(str(cbr)), channel, grids.parse_snr(str(snr_db)), *numbers, machine)

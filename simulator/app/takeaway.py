@@ -1,4 +1,4 @@
-"""What one takes away from the page: the received picture as a file, and the command that sends it again."""
+"""What the page offers to keep: the received picture as a file, and the command that sends it again."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ def command(settings: Settings, photo: str, scaled: bool) -> str:
     """The command that sends the same picture the same way.
 
     Args:
-        settings: what was sent how.
+        settings: of the trip.
         photo: path or name of the picture.
         scaled: whether it was scaled down first.
     """

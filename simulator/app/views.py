@@ -157,7 +157,7 @@ def _text(value: float | None, form: str, unit: str) -> str:
 
 
 def _data(column: str, value: float | None) -> str:
-    """The number in full, for whoever reads the page by program."""
+    """The number in full, for programs that read the page."""
     return f'data-column="{column}" data-value="{"" if value is None else repr(value)}"'
 
 
@@ -183,7 +183,7 @@ def side_by_side(*shown: Constellation | None) -> list["Figure | None"]:
 
 
 def _reach(symbols: np.ndarray) -> float:
-    """Where the axes end: 99.5 % of the symbols lie within, as few in a deep fade would leave no room for the rest."""
+    """Where the axes end: 99.5 % of the symbols lie within, so that a few in a deep fade do not shrink the rest."""
     parts = np.abs(np.concatenate([symbols.real, symbols.imag]))
     return max(1.2, 1.15 * float(np.quantile(parts, 0.995)))
 

@@ -33,7 +33,7 @@ class ChannelRun:
     Attributes:
         symbols_per_second: data symbols through `realise` and `send`.
         bare_symbols_per_second: through Sionna's own blocks on the same number of data symbols: draw, response, noise;
-            with perfect channel knowledge, whatever the channel's. None for a channel that is not made of them.
+            with perfect channel knowledge even if the channel estimates. None for a channel that does not use them.
     """
 
     channel: str

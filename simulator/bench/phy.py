@@ -83,7 +83,7 @@ def compare_decoders(
 class PackageDecoder:
     """Min-sum belief propagation of the package `ldpc`, serial schedule, on the same parity checks.
 
-    It corrects hard decisions, of which it is told the syndrome and how likely each is wrong: the same as LLRs.
+    Its input is the syndrome of the hard decisions and the error probability of each: equivalent to LLRs.
     """
 
     max_iterations: int = 20

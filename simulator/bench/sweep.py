@@ -32,7 +32,7 @@ class Speed:
 def measure_speeds(
     config: SweepConfig, workers: int, executors: tuple[str, ...], repeats: int, notify: Callable[[str], None]
 ) -> list[Speed]:
-    """Run a sweep on one worker and on several, in turn, so that a machine's changing load meets all alike.
+    """Run a sweep on one worker and on several, in turn, so that a changing load of the machine affects all equally.
 
     Args:
         config: what to sweep; its executor and workers are replaced.

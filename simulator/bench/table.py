@@ -1,6 +1,6 @@
 """`bench all`: one table of ratios, each of two things measured in turns in one run on one machine.
 
-A ratio says how many times better the first is; background load affects both alike. The engine's own parts are here.
+A ratio says how many times better the first is; background load affects both equally. The engine's own parts are here.
 Every other part is a function `(quick: bool) -> Iterator[Figure]` in the entry point group `simulator.benchmarks`.
 """
 
@@ -40,10 +40,10 @@ class Figure:
         part: which benchmark it belongs to.
         what: what is measured.
         value, unit: how much.
-        against: what it is held against; empty where a figure stands alone.
+        against: what it is compared with; empty for a figure without comparison.
         other: how much that is, in the same unit.
         ratio: how many times better `value` is than `other`: above 1 is in favour of `what`.
-        note: what must be known to read it.
+        note: what a reader must know about it.
     """
 
     part: str
@@ -278,5 +278,5 @@ def write(measured: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def number(value: float) -> str:
-    """A number with three digits that count, and commas."""
+    """A number with three significant digits, and commas."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

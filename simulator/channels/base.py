@@ -1,4 +1,4 @@
-"""The channel contract: what is drawn, what is received, and who a channel is."""
+"""The channel contract: what is drawn, what is received, and how a channel is identified."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from simulator.spec.shown import Brief
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
 DRAW_BLOCK = 8192
-_LARGEST_ERROR = 0.999  # of a unit-power symbol: one of which nothing is known
+_LARGEST_ERROR = 0.999  # of a unit-power symbol that nothing is known of
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,7 +42,7 @@ class Realisation(Brief):
         return self.gain.abs().double().square() / self.noise_variance
 
     def without_noise(self) -> "Realisation":
-        """What a transmitter may be told: anyone holding the noise's key could subtract the noise in advance."""
+        """The realisation without its noise key: anyone holding the key could subtract the noise in advance."""
         return replace(self, noise_key=0)
 
     @property
@@ -63,7 +63,7 @@ class Received(Brief):
         overhead: channel uses spent on pilots, guards and prefixes in addition to the K data symbols.
         points: of the QAM grid that the transmitter restricts symbols to (`simulator.phy.constellation`); 0 for none.
         measured: what the channel measured of the transmission, such as its EVM, by the name of a column in results.
-            No receiver sees it: the link takes it out.
+            The link removes it before the receiver.
     """
 
     symbols: torch.Tensor
@@ -74,7 +74,7 @@ class Received(Brief):
     measured: Mapping[str, float] = field(default_factory=dict)
 
     def for_analog(self) -> "Received":
-        """The view of a receiver of analog symbols, which takes what arrives for gain * s + Gaussian noise.
+        """The view of a receiver of analog symbols, which assumes gain * s + Gaussian noise.
 
         Where the symbols s are restricted to a grid, the posterior mean m of the point and its variance take the place
         of equalisation. With e, that variance and the quantisation error together, m / (1 - e) at gain 1 in noise of

@@ -20,16 +20,16 @@ class ChannelCapabilities:
     """The optional methods and attributes of a channel, by name. Those that it lacks have the defaults here.
 
     Attributes:
-        survey: `(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` tells link adaptation what it would
+        survey: `(num_symbols: int, count: int, key: int) -> tuple[Tensor, int]` gives link adaptation what it would
             find in `count` realisations, faster than drawing them: |h|^2 as float32 [count, S, n], n samples which the
             symbols of a stretch meet in any order, for each of S stretches that cover `num_symbols` uses; and the
             symbols per stretch.
         survey_snr: `(num_symbols: int, count: int, snr_db: float, key: int) -> tuple[Tensor, int]` is the same for a
             channel whose signal-to-noise ratios are not |h|^2 / no with one |h|^2 at all SNRs; it returns those ratios.
-        fingerprint: all that changes results beside the name and the file of the class, such as a table that it reads.
+        fingerprint: all that changes results besides the name and the file of the class, such as a table that it reads.
         announce: from the SNR in dB, the channel's name and average SNR as both ends believe them to be, where that is
             not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
-        draws_as: name whose draws the channel meets, where it is not the announced one.
+        draws_as: name whose draws the channel uses, where it is not the announced one.
         distortion: what transmitter and receiver make of |h|^2 / no, an array, on average.
         most_points: of the largest constellation that the transmitter can send; 0 for no limit.
         streams: symbols per channel use.
@@ -52,10 +52,10 @@ def capabilities(channel: Channel) -> ChannelCapabilities:
 
 
 def channel_identity(channel: Channel) -> str:
-    """What a row knows a channel by: its name, its fingerprint if it has one, and a stranger's code by its hash.
+    """The identity of a channel in rows: its name, its fingerprint if it has one, and the hash of a user's code.
 
-    That code is the file of its class and the file that its entry point names. The program's own channels are told
-    apart by name and options alone.
+    That code is the file of its class and the file that its entry point names. The program's own channels are
+    identified by name and options alone.
     """
     parts = [channel.name]
     fingerprint = capabilities(channel).fingerprint
@@ -141,4 +141,4 @@ def _check(channel: Channel, method: str, count: int, **tensors: Any) -> None:
 
 
 def _broken(channel: Channel, what: str) -> UserError:
-    return UserError(in_one_line(f"channel '{channel.name}' broke: {what}; mend it and give the same command again"))
+    return UserError(in_one_line(f"channel '{channel.name}' broke: {what}; fix it and rerun the same command"))

@@ -58,7 +58,7 @@ class _MisjudgedAwgn(FlatChannel):
         self._assumed_db = assumed_db
 
     def announce(self, snr_db: float) -> tuple[str, float]:
-        """What both ends believe, whatever the SNR is."""
+        """What both ends believe, regardless of the true SNR."""
         return "awgn", self._assumed_db
 
 
@@ -81,7 +81,7 @@ def _rician(num_gains: int, key: int, k_factor_db: float) -> torch.Tensor:
 
 @declares(_AWGN)
 def awgn(*options: str) -> FlatChannel:
-    """Additive white Gaussian noise, h = 1. Both ends take the SNR for `assumed_db`, where that is given."""
+    """Additive white Gaussian noise, h = 1. Both ends assume an SNR of `assumed_db`, if that is given."""
     chosen = _AWGN.read(options)
     assumed_db = chosen["assumed_db"]
     return FlatChannel("awgn", _no_fading) if assumed_db is None else _MisjudgedAwgn(_AWGN.spell(chosen), assumed_db)

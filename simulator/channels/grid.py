@@ -11,7 +11,7 @@ from simulator.randomness import derive_key
 
 SLOT_SYMBOLS = 14  # TS 38.211, 4.3.2: OFDM symbols per slot with normal cyclic prefix
 PILOT_SYMBOLS = (2, 11)  # TS 38.211, Table 7.4.1.1.2-3: type A, one additional position
-_PORTS = 4  # antennas whose pilots share an OFDM symbol, each on a comb of its own; the next four use the symbol after
+_PORTS = 4  # antennas whose pilots share an OFDM symbol, each on a separate comb; the next four use the next symbol
 _GUARD = 0.1  # of the channel's bandwidth
 _PREFIX = 144 / 2048  # normal cyclic prefix over the useful part, TS 38.211, 5.3.1
 
@@ -26,8 +26,8 @@ class ResourceGrid:
         subcarriers: that carry something, in blocks of 12.
         spacing_hz: between subcarriers.
         pilots: "dmrs", every second subcarrier of two symbols (TS 38.211, 7.4.1.1, type 1, one CDM group); or
-            "kronecker", all subcarriers of these two symbols; or "none", for a link whose gains need no measuring.
-        antennas: transmit antennas, each with pilots of its own, on which all others are silent. Where there are
+            "kronecker", all subcarriers of these two symbols; or "none", for a link whose gains need not be measured.
+        antennas: transmit antennas, each with its own pilots, during which all others are silent. With
             several, OFDM symbols with pilots carry no data.
         group: neighbouring subcarriers of data that the interleaver keeps together.
     """
@@ -78,10 +78,10 @@ class ResourceGrid:
         return -(-num_symbols // self.data_per_slot)
 
     def overhead(self, num_symbols: int) -> int:
-        """Channel uses spent beside the data: all of each slot used, less its data resource elements.
+        """Channel uses spent in addition to the data: all of each slot used, less its data resource elements.
 
-        A slot takes 14 (fft_size + prefix) complex uses of time and bandwidth. Data resource elements that stay free
-        in the last slot are another user's, and not charged; its pilots, guard and prefix are.
+        A slot takes 14 (fft_size + prefix) complex uses of time and bandwidth. Free data resource elements
+        in the last slot belong to another user and are not charged; its pilots, guard and prefix are.
         """
         slot_uses = SLOT_SYMBOLS * (self.fft_size + self.prefix)
         return self.slots(num_symbols) * (slot_uses - self.data_per_slot)

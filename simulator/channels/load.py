@@ -1,4 +1,4 @@
-"""How a channel is found by name, and gets the transmitter and receiver that its specification asks for."""
+"""Loading a channel by name, with the transmitter and receiver of its specification."""
 
 from simulator.channels.base import Channel
 from simulator.channels.radio.channel import RadioChannel

@@ -1,6 +1,6 @@
 """`mimo`: several antennas over flat Rayleigh fading, or over TDL and CDL of TR 38.901 on the OFDM grid.
 
-A scheme sees what it sees over any channel, y = gain * s + n: gain^2 / no is the signal-to-noise-and-interference ratio
+A scheme sees the same as over any channel, y = gain * s + n: gain^2 / no is the signal-to-noise-and-interference ratio
 of its symbol after the receiver.
 """
 
@@ -43,8 +43,8 @@ def mimo(*options: str) -> MimoChannel | MimoOfdmChannel:
     """Spatial multiplexing, SVD or Alamouti over up to 8 x 8 antennas.
 
     Raises:
-        UserError: what cannot be received, precoding for a channel that the transmitter does not know, or an option
-            that the model does not have.
+        UserError: streams that cannot be separated, precoding for a channel that the transmitter does not know, or an
+            option that the model does not have.
     """
     chosen = _MIMO.read(options)
     _check_antennas(chosen)
@@ -78,9 +78,9 @@ def _check_antennas(chosen: dict[str, Any]) -> None:
             f"'mimo': zf cannot separate {streams} streams at {rx} antennas; use receiver=lmmse or rx={streams}"
         )
     if chosen["precoding"] != "none" and chosen["receiver"] == "zf":
-        raise UserError("'mimo': receiver=zf is of streams without precoding; leave out receiver or precoding")
+        raise UserError("'mimo': receiver=zf applies to streams without precoding; leave out receiver or precoding")
     if chosen["precoding"] == "svd" and chosen["csi"] != "perfect":
-        raise UserError("'mimo': svd needs the channel at the transmitter, which pilots do not tell; use csi=perfect")
+        raise UserError("'mimo': svd needs the channel at the transmitter, which pilots do not give; use csi=perfect")
     if chosen["precoding"] == "alamouti" and streams != 2:
         raise UserError(f"'mimo': Alamouti's code has two transmit antennas, not {streams}; use tx=2")
 
@@ -89,7 +89,7 @@ def _check_model(chosen: dict[str, Any], given: Sequence[str]) -> None:
     model = chosen["model"]
     if model == "flat":
         if idle := [key for key in given if key in _MULTIPATH]:
-            raise UserError(f"'mimo': {idle[0]} is of multipath; add model=tdl-c, or leave it out")
+            raise UserError(f"'mimo': {idle[0]} applies to multipath; add model=tdl-c, or leave it out")
         if chosen["csi"] == "ls":
             raise UserError("'mimo': csi=ls interpolates between pilots of a grid; add model=tdl-c or use estimated")
         if chosen["csi"] == "estimated" and chosen["fading"] == "fast":

@@ -39,7 +39,7 @@ class MimoChannel(Named):
         name: how the channel is called in results.
         antennas: at both ends, and how they are used.
         correlation: of neighbouring antennas of either end, exponential (Kronecker model).
-        fast: whether every use (with Alamouti's code, every pair) has a matrix of its own.
+        fast: whether every use (with Alamouti's code, every pair) has a new matrix.
         estimated: whether the receiver estimates the matrix instead of knowing it.
         """
         self.name, self.streams = name, antennas.streams
@@ -105,7 +105,7 @@ class MimoChannel(Named):
             return KroneckerModel(*ends, device="cpu")(gains)
 
     def _estimate(self, matrix: torch.Tensor, noise: float, key: int) -> tuple[torch.Tensor, float]:
-        """Matrices as the receiver knows them, and the noise variance with what is wrong with them.
+        """The receiver's estimates of the matrices, and the noise variance including their errors.
 
         Each transmit antenna sends one orthogonal pilot per image, at the power of all; the MMSE estimate of an entry
         errs by no / (1 + no).

@@ -59,7 +59,7 @@ class MimoOfdmChannel(Named):
         self._model, self._antennas, self._estimator = model, antennas, estimator
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> MimoOfdmRealisation:
-        """Draw the matrices of `num_symbols` data symbols; time runs on over slots."""
+        """Draw the matrices of `num_symbols` data symbols; time continues from slot to slot."""
         noise, slots = noise_variance(snr_db), self._slots(num_symbols)
         served, bits = [], [torch.zeros(0, dtype=torch.float64)]
         pilots = [torch.zeros((0, self._antennas.rx, self._antennas.tx, self.grid.pilots_per_slot))]

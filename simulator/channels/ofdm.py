@@ -50,7 +50,7 @@ class OfdmChannel(Named):
         self._estimator = estimator
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> OfdmRealisation:
-        """Draw the gains of `num_symbols` data symbols and of the pilots in their slots; time runs on over slots."""
+        """Draw the gains of `num_symbols` data symbols and of the pilots in their slots, in one run of time."""
         grid = self.grid
         slots = grid.slots(num_symbols)
         gains = [torch.zeros(0, dtype=torch.complex64)]

@@ -138,7 +138,7 @@ class Tdl(PathModel):
         return self._block(batch, num_times, rate_hz)
 
     def covariance(self, num_times: int, interval_s: float, frequencies: torch.Tensor) -> Covariance:
-        """J0 in time and the power-delay profile's transform in frequency; a line of sight is a term of its own."""
+        """J0 in time and the power-delay profile's transform in frequency; a line of sight is a separate term."""
         lags = torch.arange(num_times, dtype=torch.float64) * interval_s
         turns = self._doppler_hz * (lags[:, None] - lags)
         powers, delays = self._block.mean_powers.double(), self._block.delays.double()
@@ -155,7 +155,7 @@ class Tdl(PathModel):
 class Cdl(PathModel):
     """Clustered delay line, TR 38.901, 7.7.1: fixed cluster delays, powers and angles; random velocity and phases.
 
-    Antennas are vertical and isotropic, several stand in a row half a wavelength apart; the terminal moves, in a
+    Antennas are vertical and isotropic, several form a row half a wavelength apart; the terminal moves, in a
     direction drawn per realisation.
     """
 
@@ -233,7 +233,7 @@ class SystemLevel(PathModel):
         terminal, station, terminal_turn, station_turn, velocity, indoor = topology
         upright = (torch.zeros_like(terminal_turn), torch.zeros_like(station_turn))
         block = self._block(batch)
-        block.reset_topology()  # a block that has a topology draws its next one in another order
+        block.reset_topology()  # a block with a topology draws its next one in another order
         block.set_topology(terminal, station, *upright, velocity, indoor, los="random")
         return block(num_times, rate_hz)
 

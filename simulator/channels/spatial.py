@@ -90,7 +90,7 @@ def alamouti(matrix: torch.Tensor, noise: Noise) -> Streams:
 def alamouti_in_turn(first: torch.Tensor, second: torch.Tensor, noise: Noise) -> Streams:
     """Alamouti's code over two uses of channels [n, rx, 2] that may differ a little, as neighbouring subcarriers do.
 
-    An LMMSE receiver takes what orthogonality is lost for interference; over equal channels it is Alamouti's.
+    An LMMSE receiver treats lost orthogonality as interference; over equal channels it is Alamouti's.
     """
     late = torch.stack([second[..., 1].conj(), -second[..., 0].conj()], -1)
     return linear_receiver(torch.cat([first, late], -2) / math.sqrt(2), noise, "lmmse")

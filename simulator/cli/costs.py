@@ -34,7 +34,7 @@ def print_costs(specs: Sequence[str], as_json: bool) -> None:
 
 
 def print_costs_of_all(as_json: bool) -> None:
-    """The same for every scheme with a name of its own; those that lack weights are left out, and a note says so."""
+    """The same for every scheme that needs no file; schemes without weights are left out, with a note."""
     from simulator.link import load_scheme
     from simulator.spec import plugins
 

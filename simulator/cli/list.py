@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the requested lists."""
     if args.cost:
         if args.kind != "schemes" or args.names:
-            raise UserError("--cost is of all schemes; write 'list schemes --cost', or 'bench cost --scheme NAME'")
+            raise UserError("--cost measures all schemes; write 'list schemes --cost', or 'bench cost --scheme NAME'")
         print_costs_of_all(args.json)
         return 0
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}

@@ -12,7 +12,7 @@ UNSET = ("help", "config")
 def read_settings(parser: argparse.ArgumentParser, path: str) -> None:
     """Make the values of a YAML file the defaults of a parser's options, so that the command line overrides them.
 
-    Keys are the options' long names without dashes in front; a list stands for its entries with commas between them.
+    Keys are the options' long names without dashes in front; a list means its entries separated by commas.
 
     Raises:
         UserError: no such file, an unknown key, or a value that the option does not take.

@@ -1,7 +1,7 @@
 """`torch:FILE.py:CLASS[:OPTION...]`: a class in a Python file as a scheme, without packaging.
 
 The class is a `Scheme`, a `Bound` or a `SymbolCodec`, and is made from its options, `CLASS(*options)`. Its file may
-import modules that lie beside it or in the current folder. The fingerprint covers the contents of all of them.
+import modules from its own folder or the current one. The fingerprint covers the contents of all of them.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
     made, digest, project = load_class("torch", options, _kind_of_scheme)
     spec = ":".join(["torch", *options])
     if isinstance(made, SymbolCodec):
-        with explained(f"{spec}: it cannot be told from others of its class"), project.entered():
+        with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered():
             scheme = CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
         return within(scheme, project, *METHODS["scheme"], *OPTIONAL)
     made.name = spec
@@ -51,7 +51,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
 
 @declares(Declaration("torch", "a metric in a Python file", form="FILE.py:CLASS[:OPTION...]"))
 def load_metric_from_file(*options: str) -> Metric:
-    """The metric that `torch:` names, called what the class says; entry point of the group `simulator.metrics`.
+    """The metric that `torch:` names, under the name that its class has; entry point of the group `simulator.metrics`.
 
     Raises:
         UserError: as `load_from_file` does.
@@ -93,7 +93,7 @@ def _with_digest(made: Any, digest: str, project: Project) -> Any:
 
 
 def within(made: Any, project: Project, *methods: str) -> Any:
-    """Let the methods that an object has find its project, and note there what they import late."""
+    """Let an object's methods import from its project, and record what they import late."""
     for name in methods:
         if hasattr(made, name):
             setattr(made, name, project.within(getattr(made, name)))
@@ -161,11 +161,11 @@ def _make(
     except TypeError as error:
         given = ":".join(arguments) or "none"
         raise UserError(f"'{path}': {class_name} does not take the options given ({given}): {error}") from None
-    except ValueError:  # a signature that cannot be told
+    except ValueError:  # a signature that cannot be determined
         pass
     with explained(f"'{path}': {class_name} cannot be made"):
         made = chosen(*arguments)
-        for network in networks(made):  # dropout or the statistics of a batch would be measured otherwise
+        for network in networks(made):  # otherwise dropout and batch statistics would be active
             network.eval().requires_grad_(False)
     return made
 

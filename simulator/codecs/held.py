@@ -1,4 +1,4 @@
-"""What a codec holds, wherever it keeps it: its networks, and the weights that tell it from others of its class."""
+"""What a codec object holds: its networks, and the weights that distinguish it from others of its class."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ MAX_DEPTH = 16
 
 
 def own_parts(codec: SymbolCodec | SourceCodec) -> list[str]:
-    """What tells a codec from others of the same class: its weights, and what it says itself.
+    """What distinguishes a codec from others of the same class: its weights, and its own fingerprint.
 
     Weights are modules, tensors and arrays on the object, and in lists, tuples and dictionaries on it; the same holds
-    inside of modules. They are known by content and place: which network is for which SNR makes a difference.
+    inside of modules. They are identified by content and place, because it matters which network is for which SNR.
 
     Raises:
         ValueError: they are nested deeper than `MAX_DEPTH`.
@@ -61,14 +61,14 @@ def networks(one: Any, above: tuple[int, ...] = ()) -> Iterator[Module]:
 
 
 class _Walk:
-    """Finds weights; what a module's `state_dict` reaches is told by its digest, and not again."""
+    """Finds weights; the digest of a module covers its `state_dict`, whose tensors are not listed again."""
 
     def __init__(self) -> None:
         self._modules: dict[int, str] = {}  # place by id
         self._state: set[int] = set()
 
     def told(self, module: Module, place: str) -> None:
-        """Take note of a module whose digest is told."""
+        """Note a module whose digest is listed."""
         for name, one in module.named_modules():
             self._modules.setdefault(id(one), f"{place}.{name}")
         self._state |= {id(one) for one in module.state_dict(keep_vars=True).values()}
@@ -96,7 +96,7 @@ class _Walk:
                 yield from self.lines(entry, f"{place}[{name}]", (*above, id(one)))
 
     def beside_state(self, module: Module, place: str) -> Iterator[str]:
-        """Lines for what modules hold out of reach of `state_dict`."""
+        """Lines for what modules hold outside of `state_dict`."""
         for name, one in module.named_modules():
             held = _beside_torch(one)
             held |= {key: one._buffers[key] for key in getattr(one, "_non_persistent_buffers_set", ())}
@@ -104,7 +104,7 @@ class _Walk:
 
 
 def _beside_torch(module: Module) -> dict[str, Any]:
-    """What a module keeps on itself, beside the parameters, buffers and modules that torch knows of."""
+    """Attributes of a module other than the parameters, buffers and modules that torch knows."""
     return {key: value for key, value in vars(module).items() if key not in BARE}
 
 

@@ -46,7 +46,7 @@ def load_keras(*options: str) -> CodecScheme:
     """The scheme that `keras:` names; entry point of the group `simulator.schemes`.
 
     Options: `layout=halves` when the first half of a code holds the real parts and the second the imaginary ones,
-    instead of one beside the other; `power=P` when the models were trained at mean power P per complex symbol, instead
+    instead of in alternation; `power=P` when the models were trained at mean power P per complex symbol, instead
     of 1; `layers=FILE.py`, which registers the layers that the models need.
 
     Raises:
@@ -127,10 +127,10 @@ class KerasCodec(SymbolCodec):
         return self
 
     def padded(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Whole tiles; or, for models of any size, the first multiple of a power of two that comes back as it went.
+        """Whole tiles; or, for models of any size, multiples of the smallest power of two that keeps the size.
 
         Raises:
-            UserError: what the decoder gives has never the size of what the encoder got.
+            UserError: the decoder never returns the size that the encoder received.
         """
         rows, columns = self._tile or self._stride(size)
         return -(-size[0] // rows) * rows, -(-size[1] // columns) * columns
@@ -150,7 +150,7 @@ class KerasCodec(SymbolCodec):
     def decode(
         self, symbols: torch.Tensor, snr_db: float, noise_variance: torch.Tensor, size: tuple[int, int]
     ) -> torch.Tensor:
-        """Complex64 [1, k] to images [1, 3, H, W]; the models are not told the noise of single symbols."""
+        """Complex64 [1, k] to images [1, 3, H, W]; the models do not receive the noise of single symbols."""
         rows, columns = self._tile or size
         down, across = size[0] // rows, size[1] // columns
         parts = symbols.cpu().numpy().reshape(down * across, -1) * self._amplitude
@@ -183,7 +183,7 @@ class KerasCodec(SymbolCodec):
             )
 
     def _find_code_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Shape in which the decoder takes the code of one image of (H, W), found alike at both ends.
+        """Shape in which the decoder takes the code of one image of (H, W), which both ends find the same way.
 
         Raises:
             UserError: the decoder does not take what the encoder gives.
@@ -231,7 +231,7 @@ def load_model(path: Path) -> Any:
 
 
 def _check_config(path: Path, keras: Any) -> None:
-    """Refuse what would run code of the file's own, before Keras reads it."""
+    """Refuse what would run code of the file, before Keras reads it."""
     try:
         with zipfile.ZipFile(path) as archive:
             objects = list(_objects(json.loads(archive.read("config.json"))))

@@ -1,6 +1,6 @@
-"""The modules of a user's project that a file of theirs imports: found in advance, told by content, kept apart.
+"""The modules of a user's project that a file of theirs imports: found in advance, identified by content, kept apart.
 
-A file may import what lies beside it and in the current folder, at the top or in the middle of a method. Every import
+A file may import from its own and the current folder, at the top or inside a method. Every import
 that its source names is followed, so that a fingerprint covers a helper before the first row needs it. It also covers
 every file whose code runs while the file is loaded, however that is imported. Code that runs only later, in a method,
 and that no import names shows when it happens: `Project.late` names its file, and its rows are not reused.
@@ -97,9 +97,9 @@ class Project:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Imports inside the block find what lies beside the file first, as if a script ran there.
+        """Imports inside the block look in the file's folder first, as for a script there.
 
-        None of the modules stays behind: the next file may bring others of the same names.
+        None of the modules stays loaded: the next file may have others of the same names.
         """
         if self._entered:
             yield
@@ -205,7 +205,7 @@ class Project:
 
 
 def _watch() -> None:
-    """Note the files whose code is executed from now on; Python tells of each, however it is imported."""
+    """Record the files whose code is executed from now on; Python's audit hook reports each, however it is imported."""
     if not _watched:
         _watched.append(True)
         sys.addaudithook(_hear)
@@ -230,7 +230,7 @@ def _imported(source: bytes, package: str) -> set[str]:
     """Full names of the modules that a source may import, wherever it does, with the packages that they are in.
 
     Args:
-        source: of Python; nothing is imported by what cannot be parsed.
+        source: of Python; one that cannot be parsed imports nothing.
         package: that the module is in, to which relative imports refer.
     """
     try:

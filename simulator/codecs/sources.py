@@ -86,6 +86,6 @@ def _load(name: str, options: Sequence[str]) -> OwnCodec:
     spec = ":".join((name, *options))
     if not isinstance(getattr(made, "name", None), str):
         raise UserError(f"'{options[0]}': {options[1]} has no name; give it a class attribute such as name = 'Mine'")
-    with explained(f"{spec}: it cannot be told from others of its class"), project.entered():
+    with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered():
         parts = [digest, *own_parts(made), str(made.version())]
     return OwnCodec(made, spec, project, "-".join(parts))

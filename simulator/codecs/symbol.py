@@ -28,11 +28,11 @@ PROBE_SNR_DB = 10.0
 
 
 class SymbolCodec(ABC):
-    """An encoder and a decoder; derive from it, alone or beside `torch.nn.Module`.
+    """An encoder and a decoder; derive from it, alone or together with `torch.nn.Module`.
 
     Images come one at a time (B = 1), so that no image changes another's power. A method `to(device)` is used if there
-    is one, and so is a method `fingerprint() -> str`: all that changes results beside the file of the class, its
-    options, and the weights that the object holds (`simulator.codecs.held`), which are told apart anyway.
+    is one, and so is a method `fingerprint() -> str`: all that changes results besides the file of the class, its
+    options, and the weights that the object holds (`simulator.codecs.held`), which are always covered.
 
     Attributes:
         stride: sides of images are padded to multiples of it (by repeating the edge), and cropped back.
@@ -49,7 +49,7 @@ class SymbolCodec(ABC):
             snr_db: average Es/N0 in dB.
 
         Returns:
-            Complex [B, ...] with k entries per image, or real with 2 k, of which each two neighbours are one symbol.
+            Complex [B, ...] with k entries per image, or real with 2 k, of which two neighbours are one symbol.
             They need not be normalised: every image is scaled to mean power 1 per complex symbol.
         """
 
@@ -83,7 +83,7 @@ class CodecScheme(Named):
     """
 
     def __init__(self, codec: SymbolCodec, name: str, fingerprint: str) -> None:
-        """name: full specification; fingerprint: of all that changes results beside this file."""
+        """name: full specification; fingerprint: of all that changes results besides this file."""
         self.name = name
         self._codec = codec
         self._fingerprint = fingerprint
@@ -193,12 +193,12 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 @contextmanager
 def explained(what: str, kind: type[Exception] = UserError) -> Iterator[None]:
-    """Turn what a stranger's code raises inside the block into one line, with the place where it was raised.
+    """Turn what a user's code raises inside the block into one line, with the place where it was raised.
 
     Raises:
         kind: `what`, the error's type, its first line and its place.
         UserError: the same, for a module or a file that is missing.
-        MemoryError, torch.OutOfMemoryError: as they came.
+        MemoryError, torch.OutOfMemoryError: unchanged.
     """
     try:
         yield
@@ -233,6 +233,6 @@ def _by(size: tuple[int, int]) -> str:
 
 
 def _at_least(ratio: Fraction) -> str:
-    """A bandwidth ratio as one would ask for it, rounded up if it is no short fraction."""
+    """A bandwidth ratio as a user would write it, rounded up if it is no short fraction."""
     short = ratio if ratio.denominator <= 1000 else Fraction(math.ceil(ratio * 10_000), 10_000)
     return str(short) if short.denominator <= 1000 else f"{float(short):.4f}"

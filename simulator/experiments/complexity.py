@@ -1,4 +1,4 @@
-"""Quality against multiply-accumulates per pixel: what each scheme pays in computation for what it shows."""
+"""Quality against multiply-accumulates per pixel: what each scheme's quality costs in computation."""
 
 import csv
 import io

@@ -48,7 +48,7 @@ def _snrs(value: Any) -> Any:
 
 
 def _column(value: str) -> str:
-    """Which further metrics there are is known only when the experiment runs."""
+    """Further metrics are known only when the experiment runs."""
     if not re.fullmatch("[a-z][a-z0-9_]*", value):
         raise ValueError(f"unknown '{value}'; known: {', '.join(METRICS)}, and columns of 'metrics'")
     return value
@@ -76,7 +76,7 @@ class SchemeEntry(Section):
 
 
 class CbrEntry(Section):
-    """One of `cbr`: a bandwidth ratio, or a mapping that gives it SNRs of its own."""
+    """One of `cbr`: a bandwidth ratio, or a mapping that also gives its SNRs."""
 
     cbr: Annotated[Fraction, BeforeValidator(lambda value: _parse(parse_cbr, _text(value)))]
     snr: Snrs | None = None

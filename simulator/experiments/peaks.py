@@ -82,7 +82,7 @@ def draw_peaks(
     """Encode the images once more, write `TABLE`, and draw one CCDF per SNR and CBR of the results.
 
     Args:
-        config: what was swept; both ends take the SNR for that of its first channel.
+        config: what was swept; both ends assume the SNR of its first channel.
         results: its rows.
         labels: what to call a scheme, by name.
         folder: of the results.
@@ -124,7 +124,7 @@ def _symbols(scheme: Any, image: torch.Tensor, cbr: Any, state: LinkState) -> to
 
 
 def measure_peaks(scheme: str, snr_db: float, cbr: float, sent: Sequence[torch.Tensor]) -> Peaks:
-    """Lay symbols on the waveform and measure it; what stays free in a last slot carries QPSK, as another user's.
+    """Lay symbols on the waveform and measure it; the free part of a last slot carries QPSK, as of another user.
 
     Args:
         scheme, snr_db, cbr: what the symbols are of.
@@ -155,7 +155,7 @@ def gaussian_ccdf(ratio_db: np.ndarray) -> np.ndarray:
 
 
 def figure_of_peaks(peaks: Sequence[Peaks], labels: Mapping[str, str], title: str) -> "Figure":
-    """A staircase for each scheme, and what theory says of Gaussian samples."""
+    """A staircase for each scheme, and the theory for Gaussian samples."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

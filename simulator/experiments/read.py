@@ -1,4 +1,4 @@
-"""Experiments: what one YAML file asks a sweep for, and what shall be made of its rows (experiments/README.md)."""
+"""Experiments: the sweep that one YAML file describes, and the outputs made from its rows (experiments/README.md)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Experiment:
 
 
 def choose_experiments(names: Sequence[str]) -> list[Experiment]:
-    """Read the experiments asked for, each once; `all` stands for those that ship.
+    """Read the requested experiments, each once; `all` means those that ship.
 
     Raises:
         UserError: what `read_experiment` raises, or two files of one name, which would share a folder.
@@ -94,7 +94,7 @@ def read_experiment(name: str) -> Experiment:
 
 
 def _check_reference(reference: str, grid: SweepConfig, where: str) -> None:
-    """A comparison that cannot be made is refused before the sweep, not after it."""
+    """Refuse a comparison that cannot be made before the sweep, not after it."""
     if reference not in grid.schemes:
         raise UserError(f"'reference' in {where} is '{reference}'; it must be among its schemes")
     own = set(grid.snrs_of(reference))

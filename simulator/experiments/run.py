@@ -1,4 +1,4 @@
-"""From an experiment to its results folder: the sweep, then every table, comparison and figure that it asks for."""
+"""From an experiment to its results folder: the sweep, then every table, comparison and figure that it requests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ TABLES = (SUMMARY, "table.csv", "table.md", "bill.csv", *_COMPARED, PEAKS_TABLE,
 
 
 def check_experiment(experiment: Experiment, folder: Path) -> None:
-    """Look up everything that an experiment names, so that no error in a later one waits until an earlier is done.
+    """Look up everything that an experiment names, so that errors in a later one appear before an earlier one runs.
 
     Raises:
         UserError: what `run_experiment` would raise before its first row, or two schemes that are the same.
@@ -69,7 +69,7 @@ def run_experiment(
     notify: Callable[[str], None] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Results:
-    """Run what is missing of an experiment and write everything that it asks for into `folder`.
+    """Run what is missing of an experiment and write everything that it requests into `folder`.
 
     Args:
         experiment: what to run.
@@ -88,7 +88,7 @@ def _remove(name: str, written: Written) -> None:
 
 def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
-    _remove(experiment.name, written)  # of an earlier version of the experiment, which may have asked for more
+    _remove(experiment.name, written)  # of an earlier version of the experiment, which may have had more figures
     points, directions = summarise(rows), results.meta.get("directions")
     names = names_of(experiment.grid, results)
     labels = {names[spec]: label for spec, label in experiment.labels.items() if spec in names}
@@ -129,14 +129,14 @@ def _draw_curves(
 
 
 def redraw(experiment: Experiment, folder: Path, notify: Callable[[str], None] = print) -> list[Path]:
-    """Draw the curves of an experiment anew from what its folder holds, and compute nothing.
+    """Redraw the curves of an experiment from the contents of its folder, without computing rows.
 
-    Figures that the program wrote are replaced. Pictures are left as they are, as they need the schemes.
+    Figures that the program wrote are replaced. Pictures are not redrawn, because they need the schemes.
 
     Args:
         experiment: which figures there are, and what they call the schemes.
         folder: its results; a `summary.csv` is enough.
-        notify: receives a one-line note when a figure of somebody else is renamed.
+        notify: receives a one-line note when a user's figure is renamed.
 
     Returns:
         The files written.

@@ -10,7 +10,7 @@ from simulator.sweep.inputs import SweepConfig
 
 
 def names_of(config: SweepConfig, results: Results) -> dict[str, str]:
-    """What results call each scheme, by its specification in their configuration: it may be spelt otherwise there."""
+    """What results call each scheme, by its specification in their configuration: the spelling there may differ."""
     names = results.meta["names"]
     return dict(zip(config.schemes or names, names.values(), strict=True))
 

@@ -25,7 +25,7 @@ class Archive:
     Attributes:
         url: where it is.
         bytes: its size.
-        md5: its checksum (hex), the one that is in common use for it; it guards against accidents, not attacks.
+        md5: its checksum (hex), as commonly published; it detects accidents, not attacks.
     """
 
     url: str
@@ -38,8 +38,8 @@ class Archive:
         return self.url.rsplit("/", 1)[1]
 
 
-# COCO 2017 (cocodataset.org): photographs from Flickr under their owners' Creative Commons licences. The bucket of its
-# official site by the name that has a certificate: images.cocodataset.org answers without encryption only.
+# COCO 2017 (cocodataset.org): photographs from Flickr under their owners' Creative Commons licences. This is its bucket
+# under a name that has a certificate: images.cocodataset.org answers without encryption only.
 _COCO = "https://s3.amazonaws.com/images.cocodataset.org/zips"
 COCO = {
     "coco": Archive(f"{_COCO}/val2017.zip", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
@@ -53,7 +53,7 @@ def get_coco(name: str, folder: Path | None = None, progress: Callable[[int, int
 
 
 def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
-    """Download a file; what came before an interruption is kept and continued.
+    """Download a file, or continue an interrupted download.
 
     Args:
         archive: what to download.
@@ -61,10 +61,10 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
         progress: receives (bytes downloaded, bytes in total).
 
     Returns:
-        The file, whose checksum is right.
+        The file, with its checksum verified.
 
     Raises:
-        UserError: it cannot be reached, written, or is not what it should be.
+        UserError: it cannot be reached or written, or has a wrong checksum.
     """
     path, partial = folder / archive.name, folder / f"{archive.name}.part"
     if path.exists():
@@ -98,7 +98,7 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
 
 def open_https(request: urllib.request.Request, timeout_s: float) -> Any:
-    """Open an address, with verified certificates, whatever it redirects to.
+    """Open an address with verified certificates, also after redirects.
 
     Raises:
         urllib.error.URLError: it cannot be reached, or is not HTTPS (this machine itself may be asked without).

@@ -19,7 +19,7 @@ from simulator.images.reading import load_image
 KODAK_SITE = "https://r0k.us/graphics/kodak/kodak/"
 
 
-MAX_FILE_BYTES = 2**24  # of a Kodak image, that a server could send without end
+MAX_FILE_BYTES = 2**24  # of a Kodak image: limits what a server can send
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def kodak_folder() -> Path:
 
 
 def load_kodak() -> list[tuple[Path, np.ndarray]]:
-    """The 24 images, each held to the pixels of the originals."""
+    """The 24 images, each checked against the pixels of the originals."""
     folder = kodak_folder()
     table = (files("simulator.images") / "kodak.csv").read_text().splitlines()
     images = []

@@ -21,7 +21,7 @@ from simulator.images.pixels import MIN_SIDE
 STRIP = 512  # rows converted at a time
 
 
-MAX_PIXELS = 2**26  # 8192 x 8192; asked before anything is decoded, for a small file may claim any size
+MAX_PIXELS = 2**26  # 8192 x 8192; checked before decoding, because a small file may claim any size
 
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF 6.0
@@ -38,13 +38,13 @@ _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "Y
 
 
 def load_image(path: Path | str) -> np.ndarray:
-    """Read one image file as uint8 [H, W, 3] RGB, upright; the module's docstring says what becomes of other modes.
+    """Read one image file as uint8 [H, W, 3] RGB, upright; see the module's docstring for other modes.
 
     Raises:
         UserError: missing, unreadable, corrupt, too large, smaller than 16 x 16, or of a refused kind.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, and can be read once only
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe blocks, and can be read only once
         raise UserError(f"{path}: not a regular file; save the image to a file first")
     with quiet_decoding():
         rgb = decode_image(path, str(path))
@@ -56,7 +56,7 @@ def load_image(path: Path | str) -> np.ndarray:
 
 @contextmanager
 def quiet_decoding() -> Iterator[None]:
-    """What `decode_image` needs around it; not in each of several threads, which share their warnings."""
+    """Silence warnings for `decode_image`; use it once around several threads, which share their warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -72,8 +72,8 @@ def decode_image(
         source: a file, or its content.
         name: of the file, for messages.
         formats: those that are read, as Pillow calls them; None reads all.
-        lenient: convert CMYK as Pillow does, and take the first picture of several: for training, which needs
-            photographs, but not these very pixels.
+        lenient: convert CMYK as Pillow does, and take the first picture of several: for training, which
+            does not depend on the exact pixels.
 
     Raises:
         UserError: missing, unreadable, corrupt, too large, or of a refused kind.
@@ -100,10 +100,10 @@ def decode_image(
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
     except Image.UnidentifiedImageError:
-        what = "not an image, damaged, or of a kind that is not read"
+        what = "not an image, damaged, or of an unsupported kind"
         expected = "PNG, JPEG, WebP or TIFF" if formats is None else ", ".join(formats)
         raise UserError(f"{name}: {what}; expected {expected}") from None
-    except Exception as error:  # on damaged files Pillow's readers let out errors of many kinds
+    except Exception as error:  # damaged files raise many types of errors in Pillow
         if (reason := hindrance(error)) is not None:
             raise UserError(f"{name}: cannot be read ({reason})") from None
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -126,16 +126,16 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
     if image.mode not in _EIGHT_BIT and not grey:
         raise UserError(f"{name}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
     if set(np.ravel(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))) != {1}:
-        raise UserError(f"{name}: samples that are no unsigned integers are not read; convert it to 8- or 16-bit")
+        raise UserError(f"{name}: only samples of unsigned integers are supported; convert it to 8- or 16-bit")
     transparent = image.info.get("transparency")
     if ";16" in raw and isinstance(transparent, tuple):
-        raise UserError(f"{name}: a transparent colour of 16 bits per channel is not read; save it with alpha")
+        raise UserError(f"{name}: a transparent colour of 16 bits per channel is not supported; save it with alpha")
     if raw in _SCALES and isinstance(transparent, int):  # the file counts in its own levels
         image.info["transparency"] = transparent * _SCALES[raw]
     image.load()
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken block tells nothing, and the pixels are sound
+    except Exception:  # a broken block has no effect; the pixels are sound
         turn = None
     if grey:
         image = _eight_bit(image)

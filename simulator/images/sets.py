@@ -47,7 +47,7 @@ class NamedImage:
 
     @property
     def pixels(self) -> torch.Tensor:
-        """float32 [3, H, W] in [0, 1]; made anew at each call, as uint8 takes a quarter of the memory."""
+        """float32 [3, H, W] in [0, 1]; computed at each call, because uint8 takes a quarter of the memory."""
         return to_float(self.rgb)
 
     @cached_property
@@ -67,8 +67,8 @@ def load_image_set(
     Args:
         spec: `samples`, `kodak`, a file, a folder (not searched deeper) or a glob (`**` goes deeper).
         crop: side of the square cut from each centre; None keeps the whole image.
-        is_result: says of a file in a folder or glob that this program wrote it: such files belong to no set.
-        notify: receives in one line what the user should know (files that were passed over, a folder that is shadowed).
+        is_result: whether this program wrote a file in a folder or glob; such files belong to no set.
+        notify: receives one-line notes (on files that were passed over, or a shadowed folder).
 
     Raises:
         UserError: no such set or file, a file that is no usable image, an image smaller than the crop or 16 x 16.
@@ -106,13 +106,13 @@ def _names(paths: list[Path]) -> list[str]:
 
 def sample_files() -> list[Path]:
     """The photographs of the set `samples`."""
-    # Not skimage.data.astronaut() and its like: some of those download although the wheel holds the file.
+    # Not skimage.data.astronaut() and its like: some of those download a file that the wheel has.
     folder = Path(str(files("skimage") / "data"))
     return [folder / name for name in SAMPLES]
 
 
 def _find_files(spec: str, is_result: Callable[[Path], bool], notify: Callable[[str], None]) -> list[Path]:
-    """The files that a file name, folder or glob stands for, sorted, each once."""
+    """The files of a file name, folder or glob, sorted, each once."""
     path = user_path(spec)
     if path.is_dir():
         candidates = list(path.iterdir()) if os.access(path, os.R_OK | os.X_OK) else []

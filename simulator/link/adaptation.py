@@ -1,8 +1,8 @@
 """Link adaptation over any channel, for a transmitter that knows only the channel's statistics.
 
-The transmitter draws realisations of its own (seeded by the channel's name, never by an image) and asks of every MCS
-how often a transport block would be lost: a realisation carries a transport block if every code block, each of which
-meets its own part of the realisation, gets the mutual information that it needs (`simulator.phy.miesm`). As both ends
+The transmitter draws its own realisations (seeded by the channel's name, never by an image) and estimates for every MCS
+how often a transport block would be lost: a realisation carries a transport block if every code block, each on
+its own part of the realisation, gets the mutual information that it needs (`simulator.phy.miesm`). As both ends
 draw the same, nothing has to be signalled.
 """
 
@@ -22,7 +22,7 @@ from simulator.randomness import derive_key
 REVISION = 1  # of the selection rule; part of the fingerprint of every scheme that uses it
 # The operating point of LTE and NR links. Fewer outages would cost more quality in all other images than they save.
 OUTAGE_TARGET = 0.1
-FIRST_DRAWS = 32  # enough where every transmission meets all that the channel has
+FIRST_DRAWS = 32  # enough where every transmission sees the whole channel
 DRAWS = 200
 FLAT_DRAWS = 2000  # of a channel with one gain per transmission, where a draw costs a single symbol
 # Mean information, in bits per symbol, that ergodic draws differ by.
@@ -59,7 +59,7 @@ class Outlook:
             repeats: how often each symbol is sent; the receiver combines them, which adds up their SNR.
         """
         sums = self.lost[:, BITS_PER_SYMBOL.index(mcs.bits_per_symbol)]
-        apart = num_blocks if sums.shape[1] > 2 else 1  # in a single stretch all blocks meet the same
+        apart = num_blocks if sums.shape[1] > 2 else 1  # in a single stretch all blocks see the same
         place = np.linspace(start, stop, apart + 1) / self.stretch
         before = np.minimum(place.astype(int), sums.shape[1] - 2)
         at_edges = sums[:, before] + (place - before) * (sums[:, before + 1] - sums[:, before])
@@ -88,7 +88,7 @@ class Outlook:
 def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
     """The MCS for a transport block of `num_symbols` uses of a channel at average Es/N0 `snr_db`.
 
-    Over AWGN there is nothing to expect but the SNR. Any other channel is found by its name.
+    Over AWGN the SNR alone decides. Any other channel is loaded by its name.
 
     Raises:
         UserError: no channel has that name.
@@ -101,7 +101,7 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:
     """The MCS with the highest expected quality in a known realisation; the most robust one if none works."""
     if channel == "awgn":
-        return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may not be what both ends believe
+        return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may differ from what both ends believe
     loss = estimation_loss(channel, snr_db)
     stretch = _stretch(num_symbols)
     lost = [_lost(realisation.snr.numpy(), stretch, loss)]
@@ -126,7 +126,7 @@ def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
     if (surveyed := _survey_snr(name, num_symbols, snr_db)) is not None:
         snr, stretch = surveyed
         samples = snr.shape[-1]
-        if num_symbols <= _SHORT:  # a short code block may by chance meet more of the bad samples than of the good
+        if num_symbols <= _SHORT:  # a short code block may by chance get more bad samples than good ones
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
             snr, samples, stretch = snr[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
         met = distort(snr.reshape(len(snr), -1))
@@ -152,7 +152,7 @@ def _is_flat(channel: Channel, num_symbols: int) -> bool:
 
 @lru_cache(maxsize=8)
 def _flat_power(name: str) -> np.ndarray:
-    """|h|^2 of transmissions that meet a single gain each, float64 [FLAT_DRAWS]."""
+    """|h|^2 of transmissions with a single gain each, float64 [FLAT_DRAWS]."""
     channel = load_channel(name)
     keys = (derive_key("outlook", name, index) for index in range(FLAT_DRAWS))
     return np.concatenate([_power(channel.realise(1, 0.0, key)) for key in keys])
@@ -160,7 +160,7 @@ def _flat_power(name: str) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _survey(name: str, num_symbols: int) -> tuple[np.ndarray, int] | None:
-    """What the channel's own survey tells; None if it has none."""
+    """|h|^2 from the channel's own survey; None if it has none."""
     survey = capabilities(load_channel(name)).survey
     if survey is None:
         return None
@@ -184,7 +184,7 @@ def estimation_loss(name: str, snr_db: float) -> float:
     """Factor by which the receiver's channel estimate lowers the SNR: 1 with perfect knowledge, more with pilots.
 
     Found by sending known symbols s. With u = (estimated gain) s, the part a u of what arrives, where a is fitted by
-    least squares, is signal to the receiver and the rest is noise. |u|^2 alone would not do: a noisy estimate is
+    least squares, is signal to the receiver and the rest is noise. |u|^2 alone would be wrong: a noisy estimate is
     larger than the gain.
     """
     channel: Channel = load_channel(name)
@@ -240,7 +240,7 @@ def _ergodic(lost: list[np.ndarray]) -> bool:
 
 
 def _quality(mcs: Mcs) -> float:
-    """Quality over that of an outage, in units of what doubling the file gains.
+    """Quality above that of an outage, in units of the gain of doubling the file.
 
     BPG gains 3.3 dB per doubling, and 1 bit per channel use at CBR 1/16 shows Kodak 16 dB better than grey does: five
     doublings.

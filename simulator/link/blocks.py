@@ -25,7 +25,7 @@ from simulator.phy.transport import (
 _CRC_BITS = 16  # of a short transport block
 _FASTEST_FIRST = tuple(mcs for mcs in reversed(MCS_TABLE) if mcs.bits_per_symbol == 2)
 # Side information must arrive while the analogue part still makes a picture: at this much below the label, and there,
-# over fading, in all but this share of the transmissions, as far as the lowest rate can do that.
+# over fading, in all but this share of the transmissions, if the lowest rate can do that.
 SAFETY_MARGIN_DB = 1.0
 OUTAGE_TARGET = 0.02
 REPEATS = (2, 4, 8, 16)

@@ -33,8 +33,8 @@ class LinkState:
     Over a channel with `announce` they only believe it.
 
     Attributes:
-        realisations: gains and noise variance that each image of the batch is about to meet (not the noise: its key is
-            0): given to `encode` of schemes that declare `genie = True`, empty for all others and for every receiver.
+        realisations: gains and noise variance that each image of the batch will see (not the noise: its key is 0);
+            given to `encode` of schemes that declare `genie = True`, empty for all others and for every receiver.
     """
 
     channel: str
@@ -95,7 +95,7 @@ class Reception(Brief):
         """Read what `save` wrote.
 
         Raises:
-            UserError: the file does not exist or is not a valid reception.
+            UserError: the file is missing or is not a valid reception.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -112,7 +112,7 @@ class Reception(Brief):
             ) from None
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and math.isfinite(state.snr_db)):
             raise UserError(
-                f"'{path}' says {height}x{width} pixels at {state.snr_db} dB, which cannot be; save it again"
+                f"'{path}' says {height}x{width} pixels at {state.snr_db} dB, which is impossible; save it again"
             )
         return cls(received, (height, width), state, control)
 
@@ -121,7 +121,7 @@ def _read_received(file: Any, index: int) -> Received:
     """Read one image's part of a saved reception, and check it against the contract of `Received`.
 
     Raises:
-        ValueError: it does not keep it.
+        ValueError: it violates the contract.
     """
     parts = {name: file.get_tensor(f"{index}.{name}") for name in ("symbols", "gain", "noise_variance", "overhead")}
     symbols, gain, variance = parts["symbols"], parts["gain"], parts["noise_variance"]

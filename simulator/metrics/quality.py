@@ -1,4 +1,4 @@
-"""PSNR, MS-SSIM, LPIPS and metrics of a stranger, of 8-bit-rounded RGB images, one image at a time."""
+"""PSNR, MS-SSIM, LPIPS and users' own metrics of 8-bit-rounded RGB images, one image at a time."""
 
 import math
 import re
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # Identical images have no finite PSNR; a cap keeps means finite. A single grey level off in one sample of a
-# 768x512 image would stand at 108.8 dB, so the cap merges only what is practically lossless.
+# 768x512 image would have 108.8 dB, so the cap merges only what is practically lossless.
 PSNR_CAP_DB = 100.0
 # Four halvings must leave more than the 11-pixel window.
 MS_SSIM_MIN_SIDE = 161
@@ -38,7 +38,7 @@ LPIPS_MIN_SIDE = 32
 BUILT_IN = (
     Declaration("psnr_db", f"PSNR of 8-bit RGB in dB, at most {PSNR_CAP_DB:g}; always measured"),
     Declaration("ms_ssim", f"MS-SSIM; always measured where both sides have {MS_SSIM_MIN_SIDE} pixels or more"),
-    Declaration("--lpips", "LPIPS of alex, vgg or squeeze; measured unless none is chosen or no backbone is there"),
+    Declaration("--lpips", "LPIPS of alex, vgg or squeeze; measured unless none is chosen or it is unavailable"),
 )
 
 
@@ -58,13 +58,13 @@ class Metrics:
 
 
 class Metric(Protocol):
-    """A metric beside the built-in ones; what it gives stands in results as a column of its name."""
+    """A metric in addition to the built-in ones; results have its values in a column of its name."""
 
     name: str
     higher_is_better: bool
 
     def fingerprint(self) -> str:
-        """Identify everything beside the specification that changes values (weights, versions)."""
+        """Identify everything besides the specification that changes values (weights, versions)."""
         ...
 
     def measure(self, reference: torch.Tensor, shown: torch.Tensor) -> float | None:
@@ -90,7 +90,7 @@ def load_metric(spec: str) -> Metric:
 
 
 def measure_further(metrics: Sequence[Metric], reference: torch.Tensor, shown: torch.Tensor) -> dict[str, float]:
-    """What metrics make of float images [3, H, W]: numbers by name, less those that do not exist.
+    """Values of the metrics of float images [3, H, W] by name, without undefined ones.
 
     Raises:
         UserError: a metric failed, or gave no finite number.

@@ -3,7 +3,7 @@
 A transmitter with a digital modulator sends points of a grid and nothing else. The grid has the step that costs
 Gaussian symbols of unit power the least squared error (Max, "Quantizing for minimum distortion", IRE Trans. Inf. Theory
 6(1), 1960), so that both ends know its scale from the number of points alone. A digital scheme has a grid of its own,
-of unit mean energy (TS 38.211, 5.1): its symbols are found to lie on it and stay as they are.
+of unit mean energy (TS 38.211, 5.1): its symbols are recognised and not changed.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from simulator.phy.kernels import for_chunks, kernel
 
 POINTS = (4, 16, 64, 256, 1024, 4096)
-_PROBE = 64  # symbols that tell almost every analog transmission from a digital one
+_PROBE = 64  # symbols that suffice to distinguish almost every analog transmission from a digital one
 _LARGEST_SCALE_DOWN = 0.8  # a digital scheme scales its symbols down when chance gives them more than unit power
 _TOLERANCE = 1e-4  # of a level: float32 symbols after a division
 
@@ -85,7 +85,7 @@ def own_grid(symbols: np.ndarray, most_points: int) -> int:
     """Points of the unit-energy QAM grid of at most `most_points` on which all of complex64 [K] lie; 0 if on none.
 
     A common factor down to 0.8 is allowed for: schemes of unit energy on average scale one transmission down to
-    unit power. Both ends of a digital scheme know their modulation, so that this tells the receiver nothing new.
+    unit power. Both ends of a digital scheme know their modulation, so that the receiver learns nothing from this.
     """
     if not len(symbols):
         return 0

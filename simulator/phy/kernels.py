@@ -11,7 +11,7 @@ _limit = 1024
 
 
 def kernel(function: Callable) -> Any:
-    """Compile with Numba, without the GIL, and keep the machine code on disk where there is a place for it."""
+    """Compile with Numba, without the GIL, and keep the machine code on disk if possible."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:

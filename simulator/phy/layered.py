@@ -18,7 +18,7 @@ def decode_blocks(llrs, row_start, edge_column, edge_shift, size, offset, max_it
     ``llrs``: float32 ``[B, columns * size]``, log p(0) / p(1), punctured bits 0, filler bits large.
     ``row_start``: int32 ``[rows + 1]`` into ``edge_column`` and ``edge_shift`` (int32 ``[edges]``).
     ``bits``: uint8 ``[B, k]`` and ``iterations``: int16 ``[B]`` are written.
-    An LLR of exactly 0 is decided as a 1, as in Sionna: a block of erasures must not pass for the all-zero word.
+    An LLR of exactly 0 is decided as a 1, as in Sionna: a block of erasures must not look like the all-zero word.
     """
     rows = row_start.size - 1
     degree = 0

@@ -140,7 +140,7 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """What a decoder offers: the result for a block does not depend on the batch around it."""
+    """The interface of a decoder: the result for a block does not depend on the rest of the batch."""
 
     def decode(self, code: LdpcCode, llrs: np.ndarray) -> Decoded:
         """Decode rate-matched LLRs, float32 ``[B, E]``."""
@@ -215,7 +215,7 @@ class SionnaDecoder:
 def _sionna_decoder(settings: SionnaDecoder, info_bits: int, coded_bits: int, base_graph: int) -> Any:
     import torch
 
-    # Importing Sionna reseeds torch's global generator, which is not ours to touch.
+    # Importing Sionna reseeds torch's global generator, which belongs to the caller.
     with torch.random.fork_rng(devices=[]):
         from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 

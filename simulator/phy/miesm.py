@@ -1,8 +1,8 @@
-"""Mutual information of Gray QAM, which says how good a code block's channel is when every symbol meets another SNR.
+"""Mutual information of Gray QAM, which measures a code block's channel when every symbol has another SNR.
 
 The MIESM link abstraction: a code block is decoded as over AWGN of the SNR at which its bits would carry the same mean
 mutual information (Wan, Tsai and Almgren, "A fading-insensitive performance metric for a unified link quality model",
-WCNC 2006). Information is counted in what is missing to the full m bits of a symbol.
+WCNC 2006). Information is counted as the bits lost of the full m bits of a symbol.
 """
 
 from functools import cache
@@ -25,13 +25,13 @@ def lost_bits(snr_db: float, bits_per_symbol: int) -> float:
 
 def effective_snr_db(lost: np.ndarray, bits_per_symbol: int) -> np.ndarray:
     """Es/N0 in dB, -24 to 42, at which a symbol over AWGN loses ``lost`` bits: the inverse of `lost_bits`."""
-    # Near saturation information itself has no digits left, its logarithm has.
+    # Near saturation information itself loses all digits, but its logarithm does not.
     rising = -np.log(_lost_on_grid(bits_per_symbol))
     return np.interp(-np.log(np.maximum(lost, 1e-300)), rising, _COARSE_DB)
 
 
 def mean_lost_bits(snr: np.ndarray, stretch: int) -> np.ndarray:
-    """What symbols lose on average, in every stretch of ``stretch`` symbols.
+    """Mean bits that symbols lose in every stretch of ``stretch`` symbols.
 
     ``snr``: Es/N0 of each symbol as a ratio >= 0, float64 ``[K]``, K a multiple of ``stretch``. Returns float32
     ``[4, K / stretch]``, one row for each of `BITS_PER_SYMBOL`.

@@ -43,7 +43,7 @@ class Waterfall:
 
 
 def reference_code(mcs: Mcs, info_bits: int) -> LdpcCode:
-    """The code block that stands for ``info_bits`` at an MCS; base graph 2 caps it at 3840 bits for rates up to 1/4."""
+    """The reference code block of ``info_bits`` at an MCS; base graph 2 caps it at 3840 bits for rates up to 1/4."""
     graph = base_graph_for(info_bits, mcs.code_rate)
     info_bits = min(info_bits, 3840) if graph == 2 else info_bits
     symbols = ceil(info_bits / (mcs.code_rate * mcs.bits_per_symbol))
@@ -122,7 +122,7 @@ def measure_waterfall(
 def fit_waterfall(points: list[Point], start_db: float) -> tuple[float, float, np.ndarray]:
     """Maximum-likelihood (middle, width, covariance) of BLER = Q((SNR - middle) / width), by Fisher scoring.
 
-    A weak prior on the width (0.2 dB within a factor of about 2) keeps the fit finite while few points are in.
+    A weak prior on the width (0.2 dB within a factor of about 2) keeps the fit finite while there are few points.
     """
     snr = np.array([p.snr_db for p in points])
     wrong = np.array([p.errors for p in points], dtype=float)

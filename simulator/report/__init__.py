@@ -1,1 +1,1 @@
-"""The report: what a sweep found, as one page for a browser that needs nothing else."""
+"""The report: the results of sweeps as one self-contained page for a browser."""

@@ -19,14 +19,14 @@ T = TypeVar("T")
 QUALITY = 85  # of WebP, 0 .. 100, for pictures that do not fit as they are
 BASE64 = 4 / 3  # characters per byte
 SAMPLE = 4  # pictures by which the size of the others is first estimated
-ROUNDS = 3  # of choosing, compressing, and estimating anew
+ROUNDS = 3  # of choosing, compressing and estimating again
 
 Condition = tuple[int, int, int]  # places of channel, CBR and SNR
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One kept picture: where it stands in the report, its row and its file."""
+    """One kept picture: its place in the report, its row and its file."""
 
     series: int
     condition: Condition
@@ -94,7 +94,7 @@ def make_album(shots: Sequence[Shot], sources: dict[int, Path], budget: float) -
         return _album(shots, sources, lossless, None, len(images), len(conditions))
     made = {path: _webp(path) for path in _spread(files, SAMPLE)}
     chosen: Sequence[Shot] = shots
-    for _ in range(ROUNDS):  # what was chosen tells better what fits than a sample does
+    for _ in range(ROUNDS):  # the chosen pictures estimate the size better than a sample
         room = budget / (BASE64 * sum(len(data) for _, data in made.values()) / len(made))  # in pictures
         chosen = shots if len(files) <= room else _choose(shots, room)
         paths = {shot.path for shot in chosen} | {sources[image] for image in _images(chosen)}
@@ -131,7 +131,7 @@ def _album(
 def _choose(shots: Sequence[Shot], room: float) -> list[Shot]:
     """Shots of about `room` pictures: about as many images as conditions, both spread evenly.
 
-    Only conditions that most schemes share come into question.
+    Only conditions that most schemes share are considered.
     """
     schemes: dict[Condition, set[int]] = {}
     for shot in shots:

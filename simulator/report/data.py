@@ -29,7 +29,7 @@ SYMBOLS = {
 
 @dataclass(frozen=True)
 class Series:
-    """One scheme of one results folder: what a report switches on and off.
+    """One scheme of one results folder: the unit that a report switches on and off.
 
     Attributes:
         name: unique in the report; the scheme's own unless several folders have it.
@@ -62,7 +62,7 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
     """Refuse results that cannot share a report.
 
     Returns:
-        What a reader should know, in one line each.
+        Notes for the reader, one line each.
 
     Raises:
         UserError: a folder without finished rows, or two different images of one name.
@@ -207,7 +207,7 @@ def _differences(rows: list[Row], reference: str, axes: Axes, further: dict[str,
     """Every series minus a reference; an SNR of null is the mean over all SNRs that both have."""
     try:
         found = differences(rows, reference)
-    except UserError:  # nothing shares a point with it
+    except UserError:  # it shares no point with the others
         found = []
     names = (*_PLACE, "metric", "mean", "low", "high", "percent", "images")
     keys = {name: key for key, name in further.items()}

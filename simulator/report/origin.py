@@ -49,7 +49,7 @@ def _commit(commit: dict[str, Any]) -> str:
 
 
 def _elsewhere(earlier: dict[str, Any], record: dict[str, Any]) -> str:
-    """How many rows come from elsewhere, and what was different there from the process of this record."""
+    """How many rows come from other processes, and how these differ from the one of this record."""
     commit, machine = earlier.get("commit") or {}, earlier.get("machine") or {}
     packages, present = earlier.get("packages") or {}, record.get("packages") or {}
     facts = [

@@ -108,7 +108,7 @@ def _part(name: str) -> str:
 
 
 def _fill(parts: dict[str, str]) -> str:
-    """The template with every part in its place, in one pass: what looks like a place in a part is left alone."""
+    """The template with every part in its place, in one pass: placeholders inside a part are not filled."""
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _part("page.html"))
 
 

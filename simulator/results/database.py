@@ -18,7 +18,7 @@ def remove(path: Path) -> None:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Open a database for writing, in autocommit mode, with whatever tables and columns it lacks."""
+    """Open a database for writing, in autocommit mode; add missing tables and columns."""
     with closing(_connect(path, "PRAGMA journal_mode")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -33,7 +33,7 @@ def create(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS late (key TEXT PRIMARY KEY, files TEXT) WITHOUT ROWID")
         connection.execute(TABLE)
         connection.execute("COMMIT")
-    # Only now: the header that marks the file as ours must be in the file, not in the write-ahead log.
+    # Last, because the header that marks the file as ours must be in the file, not in the write-ahead log.
     return _connect(path, "PRAGMA journal_mode = WAL")
 
 

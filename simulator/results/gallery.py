@@ -1,7 +1,7 @@
 """Pictures of a results folder: kept reconstructions as PNG by row key, and each source once.
 
-A picture holds the very 8-bit samples that were scored, so its row's numbers can be measured from it again. It is
-written before its row: a row that was asked for with its picture is never there without it.
+A picture has exactly the 8-bit samples that were scored, so its row's numbers can be measured from it again. It is
+written before its row, so that a row never lacks a requested picture.
 """
 
 import io
@@ -71,8 +71,8 @@ Shot = tuple[str, str, float, float, str]  # scheme, channel, SNR in dB, CBR, im
 class Keeper:
     """Decides which pictures a sweep keeps: every one, the best of an image's realisations, or none.
 
-    Best is the realisation with the highest PSNR, the first of equals. Pictures that are there already are never
-    removed, unless a better one of the same shot takes the place of one while it is kept as the best.
+    Best is the realisation with the highest PSNR, the first of equals. Existing pictures are never removed, except
+    when a better one of the same shot replaces one that was kept as the best.
     """
 
     def __init__(self, gallery: Gallery, keep: str) -> None:
@@ -86,7 +86,7 @@ class Keeper:
 
         Args:
             rows: everything that is finished.
-            realisations: per image; which one is best is known only when all of them are there.
+            realisations: per image; the best one is known only when all of them exist.
         """
         if not self.wanted:
             return set()
@@ -103,10 +103,10 @@ class Keeper:
         }
 
     def take(self, row: Row, png: bytes | None) -> str | None:
-        """Keep the picture of a new row, if it shall be kept; one of an earlier attempt at it, a fault, goes.
+        """Keep the picture of a new row if requested; one of an earlier attempt, a fault, is removed.
 
         Returns:
-            Key of the picture whose place it takes, to be discarded once the row itself is stored.
+            Key of the picture that it replaces, to be discarded once the row itself is stored.
         """
         if png is None:
             self.gallery.discard(row.key)

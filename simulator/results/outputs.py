@@ -1,4 +1,4 @@
-"""What whoever runs a sweep makes of its rows. The sweep itself writes rows, pictures and provenance only."""
+"""Outputs that a caller adds to a sweep. The sweep itself writes rows, pictures and provenance only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from simulator.results.written import Written
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is made of a sweep's rows, all of it through the list of what this program wrote in the folder.
+    """Functions that make files of a sweep's rows, and write them through the list of the folder's files.
 
     Attributes:
         remove: deletes what belongs to rows that are about to change.

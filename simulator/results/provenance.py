@@ -29,7 +29,7 @@ HOW_IT_IS_RUN = {"workers", "batch", "executor", "gpus_per_task", "timeout_s"}  
 def environment() -> dict[str, Any]:
     """Versions, commit, command line, machine and time of this process, JSON-serialisable.
 
-    Of absolute paths only the last part is kept: results get published, and where they were made is nobody's business.
+    Only the last part of absolute paths is kept, because results get published.
     """
     return {
         "program": __version__,
@@ -59,7 +59,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 def describes(record: dict[str, Any], meta: dict[str, Any]) -> bool:
     """Whether a provenance describes the sweep of `meta`; execution options do not count.
 
-    What only one of them tells is no difference: an older program wrote down less.
+    A value that only one of them has is no difference: older programs recorded less.
     """
     wanted, config = json.loads(json.dumps(meta)), record.get("config")
     if not isinstance(config, dict):
@@ -81,9 +81,9 @@ def same_environment(first: dict[str, Any], second: dict[str, Any], but: tuple[s
 def commit() -> dict[str, Any] | None:
     """Commit of the checkout that this code runs from, and whether it was changed since; None outside of one.
 
-    Where there is one that git does not read (of another owner, say), `id` is None and `unread` has git's reason.
+    If git refuses to read it (another owner, say), `id` is None and `unread` has git's reason.
 
-    `results/` does not count: what is written there comes from the program, and never goes into it.
+    `results/` does not count, because its files are written by the program and never read as code.
     """
     folder, checkout = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
     try:
@@ -99,7 +99,7 @@ def commit() -> dict[str, Any] | None:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    # GIT_DIR and the like may tell of another checkout.
+    # GIT_DIR and the like may name another checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
     return done.stdout.strip()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-ROW_FORMAT = 1  # part of every key: a change of what rows mean leaves the old ones unused
+ROW_FORMAT = 1  # part of every key: raised when the meaning of rows changes, so that old ones are not reused
 
 
 @dataclass(frozen=True, slots=True)  # slots: a million rows fit into 1 GB
@@ -15,7 +15,7 @@ class Row:
     Attributes:
         key: hash of everything that determines the row.
         cbr_target, cbr, cbr_payload: channel uses per source value: allowed, billed in full, billed for payload only.
-        snr_db, snr_db_realised: Es/N0 on average over channel draws, and what it came out at in this one; None if
+        snr_db, snr_db_realised: Es/N0 on average over channel draws, and its value in this one; None if
             nothing was sent, or if the row is older than the column.
         psnr_db, ms_ssim, lpips: quality of the shown image; None where the metric does not exist.
         outage: nothing could be decoded.

@@ -1,7 +1,7 @@
 """A provenance file that proves which files of its folder the program wrote, where there is no database.
 
-Its `files` lists the SHA-256 of each, and `sha256` is that of the rest of the record itself. A record that somebody
-edited proves nothing.
+Its `files` lists the SHA-256 of each, and `sha256` is that of the rest of the record itself. An edited record
+proves nothing.
 """
 
 import hashlib

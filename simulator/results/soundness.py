@@ -79,7 +79,7 @@ def check_further(row: Row) -> None:
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
-    """What was written down beside the rows, held to the kinds that readers count on.
+    """The metadata of the rows, checked against the types that readers expect.
 
     Raises:
         sqlite3.DatabaseError: it is not JSON, or of another kind.

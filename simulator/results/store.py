@@ -1,7 +1,7 @@
 """Results on disk: one SQLite database per folder, one writer, and rows that survive a killed process.
 
-Rows are found by key, a hash of all that determines them. A sweep first writes down the keys of its plan; readers
-see exactly the rows of the latest plan, in its order, while rows of earlier plans wait to be reused.
+Rows are found by key, a hash of all that determines them. A sweep first stores the keys of its plan; readers
+see exactly the rows of the latest plan, in its order, and rows of earlier plans are kept for reuse.
 """
 
 import json
@@ -153,7 +153,7 @@ class Store:
     def finished(self) -> set[str]:
         """Keys of the plan's finished rows, without faults, which are retried."""
         with explained(self.folder):
-            # Reading all keys and matching them here takes a fifth of the time of a join, which seeks each in the tree.
+            # Reading all keys and matching them here takes a fifth of the time of a join, which looks up each one.
             there = {key for (key,) in self._connection.execute("SELECT key FROM rows WHERE fault IS NULL")}
             return {key for (key,) in self._connection.execute("SELECT key FROM plan") if key in there}
 
@@ -162,7 +162,7 @@ class Store:
 
         Args:
             now: this environment, as `simulator.results.provenance.environment` returns it.
-            before: that of the rows of which none was noted; what it does not tell is None.
+            before: that of rows without a recorded environment; unknown values are None.
             kept: keys of rows that are not computed again.
 
         Returns:
@@ -177,7 +177,7 @@ class Store:
             return [record | {"rows": count[one]} for one, record in _origins(connection) if count[one]]
 
     def forget_late(self) -> str:
-        """Remove rows that depend on files which their keys do not know; says how many and which files, or nothing."""
+        """Remove rows that depend on files which their keys do not cover; returns how many and which files."""
         with self._transaction() as connection:
             found = connection.execute("SELECT DISTINCT files FROM late JOIN rows USING (key)").fetchall()
             gone = connection.execute("DELETE FROM rows WHERE key IN (SELECT key FROM late)").rowcount
@@ -190,7 +190,7 @@ class Store:
 
         Args:
             rows: finished.
-            late: by key of some rows, files that they depend on although their keys do not know them.
+            late: by key of some rows, files that they depend on but their keys do not cover.
         """
         names, marks = ", ".join((*COLUMNS, ORIGIN)), ", ".join("?" * (len(COLUMNS) + 1))
         values = attrgetter(*COLUMNS)
@@ -238,13 +238,13 @@ def load_results(folder: Path) -> Results:
 
 
 def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
-    """The environments that were noted, oldest first, by the number that rows have in the column `ORIGIN`."""
+    """The recorded environments, oldest first, by the number that rows have in the column `ORIGIN`."""
     found = connection.execute("SELECT id, record FROM origins ORDER BY id")
     return [(one, json.loads(record)) for one, record in found]
 
 
 def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
-    """The number of an environment, which is noted if it was not; command and date are those of its first run."""
+    """The number of an environment, recorded if it is new; command and date are those of its first run."""
     for one, known in _origins(connection):
         if same_environment(known, record):
             return one

@@ -1,4 +1,4 @@
-"""What can go wrong with a results folder, each told in one line with the cause that the system gave."""
+"""Errors of a results folder, each explained in one line with the cause that the system gave."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ except ModuleNotFoundError:  # only Windows lacks them
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM)
 ROOM = 2**20  # bytes; with less than this, writing fails because the disk is full
-# What a damaged or foreign file gives; 0 is of our own checks.
+# SQLite's codes for a damaged or foreign file; 0 is for our own checks.
 DAMAGE = {0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 DAMAGE |= {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG}
 
@@ -97,7 +97,7 @@ def lock(folder: Path) -> int:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with TemporaryFile(dir=folder) as probe:  # a file of its own: SQLite would lose its locks if this one closed
+        with TemporaryFile(dir=folder) as probe:  # a separate file: SQLite would lose its locks if this one were closed
             fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)

@@ -1,8 +1,8 @@
 """List of the files that this program wrote to a results folder; it deletes and replaces no others.
 
 The database lists every file by its path in the folder and the SHA-256 of its content; in a folder without its database
-`provenance.json` does. A file whose content is not listed belongs to somebody else, or was changed by somebody: it is
-never deleted, and it keeps its content under another name when the program needs its place.
+`provenance.json` does. A file whose content is not listed belongs to the user or was changed by them: it is
+never deleted, and is renamed when the program needs its name.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": 30}  # autocommit
 class Written:
     """The list of a results folder's files, and the only way to write or delete one of them.
 
-    A file's entry is stored before the file: whenever the process dies, what lies there is listed. Entries of earlier
+    A file's entry is stored before the file, so that every file is listed even if the process dies. Entries of earlier
     contents stay until the file is deleted.
     """
 
@@ -36,7 +36,7 @@ class Written:
         Args:
             folder: the results folder.
             connection: to its database, which has the table `files`; in autocommit mode.
-            notify: is told in one line when a file of somebody else had to make room.
+            notify: receives a note when a user's file was renamed.
         """
         self.folder = folder
         self.notify = notify
@@ -87,7 +87,7 @@ class Written:
         )
 
     def _name(self, path: Path) -> str:
-        """The path in the folder; of a file outside its name only, as absolute paths are nobody's business."""
+        """The path in the folder; of a file outside only its name, because absolute paths are private."""
         try:
             return path.absolute().relative_to(self.folder.absolute()).as_posix()
         except ValueError:
@@ -121,7 +121,7 @@ def written_in(folder: Path, notify: Callable[[str], None]) -> Iterator[Written]
 
 
 def listed_files(folder: Path) -> dict[str, set[str]]:
-    """The SHA-256 of all contents that a folder's database or provenance lists, by path; none if they are not ours."""
+    """The SHA-256 of all contents that a folder's database or provenance lists, by path; none for a foreign folder."""
     proof = {name: {digest} for name, digest in proven(folder).items() if _stays_inside(name)}
     for name, digests in _listed_in_database(folder / DATABASE).items():
         proof.setdefault(name, set()).update(digests)

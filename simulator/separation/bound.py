@@ -14,7 +14,7 @@ from simulator.spec.shown import Named
 
 
 class CodecCapacity(Named):
-    """The finest file of at most floor(C) bits, C the Shannon capacity of the channel uses that the image meets.
+    """The finest file of at most floor(C) bits, C the Shannon capacity of the image's channel uses.
 
     The code knows the realisation, needs no header and never fails; an outage is a C below the codec's coarsest file.
     Power is the same on every symbol, as in the chains that send such files: without water-filling over subcarriers.

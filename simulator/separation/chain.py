@@ -28,7 +28,7 @@ from simulator.spec.shown import Named
 
 _REVISION = 3  # of what this folder puts into a transport block, and of how it chooses the MCS
 
-# The options of every chain, whatever its codec.
+# The options of every chain.
 LINK_OPTIONS: Mapping[str, Option] = {
     "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE)), "modulation and code rate"),
     "decoder": Choice(("layered", "sionna"), "LDPC decoder: ours, or Sionna's flooding"),
@@ -41,8 +41,8 @@ class DigitalChain(Named):
 
     An image is lost, as a whole, if a CRC fails or if not even the codec's coarsest file fits the transport block. The
     adaptive MCS aims at losing at most 0.1 % of pictures over AWGN, and at most 10 % over any fading channel whose
-    average SNR allows it, which it knows by name and average SNR (`link.adaptation`). `adaptation=genie` is told what
-    each image is about to meet: the bound for a link that measures the channel before it sends.
+    average SNR allows it, which it knows by name and average SNR (`link.adaptation`). `adaptation=genie` knows
+    the realisation of each image: the bound for a link that measures the channel before it sends.
     """
 
     def __init__(self, codec: SourceCodec, name: str, chosen: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class DigitalChain(Named):
             chosen: value of each of `LINK_OPTIONS`; other keys are ignored.
 
         Raises:
-            UserError: a fixed MCS that shall be adapted.
+            UserError: a fixed MCS together with adaptation=genie.
         """
         self.name = name
         self.genie = chosen["adaptation"] == "genie"

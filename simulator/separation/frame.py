@@ -34,7 +34,7 @@ def unframe(payload: bytes, form: TransportFormat) -> bytes:
 
 
 def bill(file: bytes, form: TransportFormat) -> SymbolLedger:
-    """The symbols in proportion to the information bits they carry: parity is paid for by what it protects."""
+    """The symbols in proportion to the information bits they carry: each item pays for the parity that protects it."""
     header = 8 * header_bytes(form)
     padding = form.payload_bits - header - 8 * len(file)
     return SymbolLedger.apportion(

@@ -15,7 +15,7 @@ Capacity = Callable[..., CodecCapacity]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a pair stands among the standard schemes and those with which the playground opens (`Declaration`)."""
+    """Places of a pair among the standard schemes and those that the playground opens with (`Declaration`)."""
 
     chain: int | None = None
     bound: int | None = None
@@ -33,7 +33,7 @@ def chain_and_bound(
 
     Args:
         name: such as "jpeg".
-        title: of the codec, as a reader would say it.
+        title: of the codec, for readers.
         codec: makes it from the values of `options`.
         options: of the codec.
         places: in lists of schemes.
@@ -57,7 +57,7 @@ def chain_and_bound(
 
     @declares(chain_says)
     def chain(*given: str) -> DigitalChain:
-        """The chain. Raises UserError for unknown options, or a fixed MCS that shall be adapted."""
+        """The chain. Raises UserError for unknown options, or a fixed MCS together with adaptation=genie."""
         chosen = chain_says.read(given)
         return DigitalChain(codec(chosen), chain_says.spell(chosen), chosen)
 

@@ -20,14 +20,14 @@ class SourceCodec(ABC):
     """An image codec; derive from it.
 
     Attributes:
-        name: of the format, as a reader would say it, such as "JPEG 2000".
+        name: of the format, for readers, such as "JPEG 2000".
     """
 
     name: str
 
     @abstractmethod
     def version(self) -> str:
-        """Identify everything beside the pixels that decides the bytes and the decoded image: library, settings."""
+        """Identify everything besides the pixels that decides the bytes and the decoded image: library, settings."""
 
     @abstractmethod
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:

@@ -32,7 +32,7 @@ class LadderCodec(SourceCodec):
 
     @abstractmethod
     def read(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The image uint8 [H, W, 3] of a file; `size` is what (H, W) must be. Raises DamagedFile if it is none."""
+        """The image uint8 [H, W, 3] of a file; `size` is what (H, W) must be. Raises DamagedFile if it is not one."""
 
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
         """As `SourceCodec.encode`; without the header that the receiver knows."""

@@ -63,7 +63,7 @@ def finest_that_fits(encode: Callable[[int], bytes], max_bytes: int, pixels: int
 
 
 class _Bracket:
-    """What a search knows: the finest level that fits and the coarsest that does not, with its bytes."""
+    """State of a search: the finest level that fits and the coarsest that does not, with its bytes."""
 
     def __init__(self, max_bytes: int, pixels: int, ladder: Ladder) -> None:
         self.fits: Encoded | None = None

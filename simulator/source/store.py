@@ -1,7 +1,7 @@
 """Encodes on disk: a search over budgets, or a second run, finds them instead of running the encoder again.
 
-Layout: <cache>/<format>/<picture and codec>/<level>-<digest of the file>.<format>. The digest in the name tells a
-damaged entry from a sound one, and each entry is a plain file for anyone who wants to look.
+Layout: <cache>/<format>/<picture and codec>/<level>-<digest of the file>.<format>. The digest in the name reveals
+a damaged entry, and each entry is a plain file.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class EncodeStore:
     """Encodes of one picture, by level. Safe for several processes: entries appear whole or not at all."""
 
     def __init__(self, rgb: npt.NDArray[np.uint8], suffix: str, codec: str) -> None:
-        """rgb: uint8 [H, W, 3]; suffix: of the files; codec: names everything else that decides the bytes."""
+        """rgb: uint8 [H, W, 3]; suffix: of the files; codec: identifies everything else that decides the bytes."""
         key = hashlib.sha256(f"{rgb.shape} {codec}\n".encode())
         key.update(np.ascontiguousarray(rgb).data)
         self._suffix = suffix
@@ -36,7 +36,7 @@ class EncodeStore:
         return None
 
     def save(self, level: str, data: bytes) -> None:
-        """Keeps a file if the disk lets us: a full or read-only cache costs time, never the encode."""
+        """Keep a file if possible: a full or read-only cache costs time, never the encode."""
         with suppress(OSError):
             write_atomically(self._folder / self._name(level, data), data)
 

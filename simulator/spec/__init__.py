@@ -1,1 +1,1 @@
-"""How a word on the command line becomes a thing: names, options, grids, configuration files."""
+"""From words on the command line to objects: names, options, grids, configuration files."""

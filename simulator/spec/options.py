@@ -90,7 +90,7 @@ Option = Number | Choice | Text
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a scheme, channel or metric says of itself. Its factory bears it as the attribute `declaration`.
+    """The declaration of a scheme, channel or metric, the attribute `declaration` of its factory.
 
     Attributes:
         name: as in a specification, without options.
@@ -140,7 +140,7 @@ class Declaration:
         return {key: given.get(key, one.default) for key, one in self.options.items()}
 
     def spell(self, chosen: Mapping[str, Any], name: str = "") -> str:
-        """The specification that leads to what was chosen; without defaults and in one order, so that it is unique.
+        """The specification of the chosen values; without defaults and in one order, so that it is unique.
 
         Args:
             chosen: values by key, as `read` returns them.

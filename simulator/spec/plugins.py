@@ -1,7 +1,7 @@
 """Find schemes, channels and metrics by entry point, both the built-in ones and those of other packages.
 
 A specification reads `name[:option[:option...]]`; of schemes, `torch:FILE.py:CLASS` and
-`keras:ENCODER.keras,DECODER.keras` name what is not installed (`simulator.codecs`). The entry
+`keras:ENCODER.keras,DECODER.keras` name codecs that are not installed (`simulator.codecs`). The entry
 point is a callable that takes the options as strings.
 """
 
@@ -71,7 +71,7 @@ def _in_order(place: str) -> list[str]:
 def _declaration(point: EntryPoint) -> Declaration:
     try:
         factory = point.load()
-    except Exception as error:  # another package's, which may break in any way; using it says more
+    except Exception as error:  # another package's plug-in may fail in any way; using it shows the error
         reason = in_one_line(str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}")
         return Declaration(point.name, f"cannot be imported ({reason})", declared=False, broken=reason)
     declaration = getattr(factory, "declaration", None)

@@ -1,4 +1,4 @@
-"""What a sweep would take: its rows, and time and disk space from a few trial rows. It writes nothing."""
+"""Estimates of a sweep: its rows, and time and disk space from a few trial rows. It writes nothing."""
 
 import time
 from collections.abc import Callable, Sequence

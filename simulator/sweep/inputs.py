@@ -1,4 +1,4 @@
-"""What a sweep shall do, and everything that it names, loaded and checked before any work is done."""
+"""The configuration of a sweep, and everything that it names, loaded and checked before any work is done."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -70,7 +70,7 @@ class SweepConfig:
     timeout_s: float | None = None
 
     def snrs_of(self, scheme: str, cbr: Fraction | None = None) -> tuple[float, ...]:
-        """The SNRs in dB at which a scheme is sent, at one CBR or where that has none of its own."""
+        """The SNRs in dB of a scheme, at a CBR that may have its own."""
         own = None if cbr is None else self.cbr_snrs_db.get(cbr)
         return self.own_snrs_db.get(scheme, self.snrs_db) if own is None else own
 
@@ -105,7 +105,7 @@ class Inputs:
 
     @cached_property
     def shown(self) -> dict[str, str]:
-        """What results call each scheme, by its specification and name: paths lose folders that tell nothing apart."""
+        """Names of schemes in results, by specification and name: paths lose folders that distinguish nothing."""
         texts = {*self.schemes, *(scheme.name for scheme in self.schemes.values())}
         for depth in range(1, MAX_DEPTH):
             shown = {text: without_place(text, depth) for text in texts}
@@ -148,7 +148,7 @@ def choose_images(config: SweepConfig, notify: Callable[[str], None] = lambda no
 
 
 def _note_copies(images: Sequence[NamedImage], notify: Callable[[str], None]) -> None:
-    """Tell of pictures that stand in the set more than once: they narrow intervals without adding anything."""
+    """Report pictures that are in the set more than once: they narrow intervals without adding information."""
     names: dict[str, list[str]] = {}
     for image in images:
         names.setdefault(image.digest, []).append(image.name)
@@ -166,11 +166,11 @@ def _unique(loaded: dict[str, Named]) -> dict[str, Named]:
 
 
 def _load_schemes(config: SweepConfig, notify: Callable[[str], None]) -> dict[str, Scheme | Bound]:
-    """The schemes asked for, else the standard ones that have their weights and support every CBR."""
+    """The requested schemes, else the standard ones that have their weights and support every CBR."""
     if config.schemes:
         return {spec: _load(spec, config) for spec in config.schemes}
     for one in declarations(SCHEMES):
-        if one.broken:  # it may be a standard one
+        if one.broken:  # a standard one may be named too
             notify(f"left out {one.name}: {one.broken}")
     schemes = {}
     for name in standard_schemes():

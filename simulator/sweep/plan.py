@@ -70,7 +70,7 @@ def row_key(*parts: object) -> str:
 
 
 def _identity(scheme: Scheme | Bound, config: SweepConfig) -> str:
-    """Fingerprint of a scheme; learned ones compute other last bits on another kind of device, or in bfloat16."""
+    """Fingerprint of a scheme; learned ones differ in last bits between kinds of devices, and in bfloat16."""
     can = capabilities(scheme)
     kind = "cpu" if can.to is None else config.device.partition(":")[0]
     if can.compute_in is not None and resolve_precision(config.precision, config.device) == "bf16":
@@ -81,7 +81,7 @@ def _identity(scheme: Scheme | Bound, config: SweepConfig) -> str:
 def tasks(config: SweepConfig, inputs: Inputs, missing: Sequence[PlannedRow]) -> list[Task]:
     """Units of work: the missing rows of up to `batch` images of one size at one point of the grid.
 
-    Tasks on the same images form a group: what one of them caches (an encode, say) serves the next.
+    Tasks on the same images form a group: the next one reuses what one of them caches, such as an encode.
     """
     pictures = config.keep_images != "none"
     own = {spec: scheme.fingerprint() for spec, scheme in inputs.schemes.items()}

@@ -148,7 +148,7 @@ class _Sweep:
             self.notify(f"{broken_rows}; rerun the same command to retry them")
         with explained(self.store.folder):
             if renewed:
-                outputs.remove(self.written)  # what came without a database, and is not written again
+                outputs.remove(self.written)  # files that came without a database and are not written again
             outputs.write(results, self.written)
             self.written.write_provenance(read_provenance(self.store.folder))
         return results
@@ -159,7 +159,7 @@ class _Sweep:
         return replace(row, scheme=self.inputs.shown[row.scheme], fault=fault)
 
     def _renamed(self) -> dict[str, str]:
-        """By key of a planned row what results call its scheme, where that is not its name."""
+        """By key of a planned row the scheme's name in results, if it differs."""
         names = {spec: scheme.name for spec, scheme in self.inputs.schemes.items()}
         shown = {spec: self.inputs.shown[name] for spec, name in names.items() if self.inputs.shown[name] != name}
         return {row.key: shown[row.scheme] for row in self.planned if row.scheme in shown}
@@ -185,7 +185,7 @@ def _write_provenance(
     """Record the environment of this run, and that of kept rows that another environment made."""
     now = environment()
     earlier = store.begin(now, read_provenance(store.folder), kept)
-    written.adopt()  # what came without a database stays until it is replaced
+    written.adopt()  # files that came without a database stay until they are replaced
     written.write_provenance(meta | now | {"retried_tasks": 0, "earlier": earlier})
     if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):
         notify(
@@ -220,13 +220,13 @@ def _tell_faults(outcomes: Sequence[Outcome], broken: set[str], notify: Callable
 
 
 def _tell_late(outcomes: Sequence[Outcome], known: set[str], notify: Callable[[str], None]) -> None:
-    """Tell once of each scheme that its rows cannot be reused, and why."""
+    """Report once for each scheme why its rows cannot be reused."""
     for one in outcomes:
         if one.late and one.row.scheme not in known:
             known.add(one.row.scheme)
             notify(
-                f"'{one.row.scheme}' imports {', '.join(one.late)} under a name that no import statement has; a change "
-                "of that would go unnoticed, so its rows are not reused"
+                f"'{one.row.scheme}' imports {', '.join(one.late)} without an import statement that names it; a change "
+                "of it would go unnoticed, so its rows are not reused"
             )
 
 

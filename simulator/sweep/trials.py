@@ -39,7 +39,7 @@ class Task:
         scheme, channel: specifications.
         images, keys: one each per row to make.
         pictures: whether the reconstructions themselves are wanted.
-        fingerprint: of the scheme, when the keys were made; None does not look.
+        fingerprint: of the scheme, when the keys were made; None skips the check.
     """
 
     group: int
@@ -64,7 +64,7 @@ class Outcome:
     """The outcome of one image: its row, and the reconstruction as a PNG file if requested.
 
     Attributes:
-        late: names of files that the row depends on although its key does not know them.
+        late: names of files that the row depends on but its key does not cover.
     """
 
     row: Row
@@ -88,7 +88,7 @@ class Worker:
     def __call__(self, task: Task) -> list[Outcome]:
         """One outcome per image of the task."""
         scheme, channel = self._scheme(task.scheme, task.fingerprint), self._channel(task.channel)
-        # On a CPU a batch gains nothing, and would change last bits: images go one at a time.
+        # On a CPU a batch is no faster and changes last bits, so images are sent one at a time.
         step = 1 if self._device == "cpu" or capabilities(scheme).to is None else len(task.images)
         starts = range(0, len(task.images), step)
         return [one for start in starts for one in self._send(task, scheme, channel, slice(start, start + step))]

@@ -52,8 +52,8 @@ def test_the_command_scales_as_the_page_does(tmp_path: Path) -> None:
     ("scheme", "cbr", "snr_db", "why"),
     [
         ("bpg-ldpc:16qam-3/4", Fraction(1, 6), 0.0, "a CRC failed"),
-        ("bpg-ldpc:4qam-1/5", Fraction(1, 300), 20.0, "nothing fitted"),
-        ("bpg-capacity", Fraction(1, 300), -5.0, "nothing fitted"),
+        ("bpg-ldpc:4qam-1/5", Fraction(1, 300), 20.0, "nothing was sent"),
+        ("bpg-capacity", Fraction(1, 300), -5.0, "nothing was sent"),
     ],
 )
 def test_an_outage_says_why(scheme: str, cbr: Fraction, snr_db: float, why: str) -> None:

@@ -113,7 +113,7 @@ def test_rows_of_code_that_only_methods_import_are_not_reused(here, config, way)
     path = list(sys.path)
     write(here / "lib" / "helper.py", 0.5)
     before, notes = run(config, here / "out")
-    assert any("imports helper.py under a name that no import statement has" in note for note in notes)
+    assert any("imports helper.py without an import statement that names it" in note for note in notes)
     assert run(config, here / "out")[0] == before
     write(here / "lib" / "helper.py", 0.25)
     assert run(config, here / "out")[0] != before
@@ -140,7 +140,7 @@ def test_rows_of_an_import_that_no_statement_names_are_not_reused(here, config):
     config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
     write(here / "codecs" / "helper.py", 0.5)
     before, notes = run(config, here / "out")
-    assert any("imports helper.py under a name that no import statement has" in note for note in notes)
+    assert any("imports helper.py without an import statement that names it" in note for note in notes)
     write(here / "codecs" / "helper.py", 0.25)
     config = replace(config, workers=2)  # a fresh process
     after, notes = run(config, here / "out")

@@ -72,14 +72,14 @@ class Distortion:
 class RadioChannel(Named):
     """Symbols -> constellation -> transmitter -> channel -> converter -> receiver, over a channel of any kind.
 
-    Gains and noise are those of the channel alone, so that a scheme meets the same with and without distortion.
+    Gains and noise are those of the channel alone, so that they are the same with and without distortion.
     """
 
     def __init__(self, channel: Channel, radio: Radio, suffix: str) -> None:
         """Args:
         channel: what is between the antennas.
-        radio: what stands around it.
-        suffix: how that is spelt after the channel's name.
+        radio: transmitter and receiver around it.
+        suffix: its spelling after the channel's name.
 
         Raises:
             UserError: an oscillator that needs pilots over a channel without them.
@@ -94,7 +94,7 @@ class RadioChannel(Named):
                 f"channel '{channel.name}' has no {lacks} to follow phase_noise_hz or cfo with; use them over "
                 "tdl-a ... rma, whose resource grid has pilots"
             )
-        # Streams of several antennas have a waveform each; what it costs is billed by the grid that they lie on.
+        # Streams of several antennas have a waveform each; the grid that they lie on bills its overhead.
         flat = ResourceGrid(several.subcarriers, several.spacing_hz, "none") if several else _FLAT_GRID
         over_grid = grid or (flat if radio.ofdm else None)
         self._billed = over_grid if grid is None and several is None else None
@@ -159,7 +159,7 @@ class RadioChannel(Named):
         return Received(arrived, met, noise, overhead, points, {"evm_percent": evm, **sent.measured})
 
     def _over_symbols(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
-        """Over a channel that is met as symbols in, symbols out."""
+        """Over a channel that maps symbols to symbols."""
         received = self._channel.send(sent.symbols, link)
         symbols, scale, variance = (fill(one) for one in (received.symbols, received.gain, received.noise_variance))
         strength = scale.abs().square()
@@ -174,7 +174,7 @@ class RadioChannel(Named):
         return replace(received, symbols=symbols, gain=scale * gain, noise_variance=variance)
 
     def _over_grid(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
-        """Over multipath, where pilots suffer from the transmitter and the converter as the data do."""
+        """Over multipath, where transmitter and converter distort pilots as well as data."""
         channel, count = self._channel, len(sent.symbols)
         assert isinstance(channel, OfdmChannel)
         assert isinstance(link, OfdmRealisation)

@@ -66,18 +66,18 @@ def split_options(options: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def read_radio(channel: str, options: Sequence[str]) -> tuple[Radio | None, str]:
-    """What the shared options of a channel ask for, and their canonical spelling after its name.
+    """The radio that the shared options of a channel describe, and their canonical spelling after its name.
 
     Returns:
         None if all are at their defaults.
 
     Raises:
-        UserError: an option that cannot be, or back-off without an amplifier.
+        UserError: an invalid option, or back-off without an amplifier.
     """
     declared = Declaration(channel, "a transmitter and a receiver that are not ideal", RADIO)
     chosen = declared.read(options)
     if chosen["backoff_db"] is not None and chosen["pa"] == "none":
-        raise UserError(f"'{channel}': backoff_db is an amplifier's; add pa=rapp or pa=saleh, or leave it out")
+        raise UserError(f"'{channel}': backoff_db needs an amplifier; add pa=rapp or pa=saleh, or leave it out")
     if chosen["pa"] != "none" and chosen["backoff_db"] == DEFAULT_BACKOFF_DB:
         chosen["backoff_db"] = None
     suffix = declared.spell(chosen).removeprefix(channel)

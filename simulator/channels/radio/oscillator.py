@@ -1,4 +1,4 @@
-"""An oscillator that is not quite right: Wiener phase noise, residual frequency offset, and the pilots' correction."""
+"""An imperfect oscillator: Wiener phase noise, residual frequency offset, and the pilots' correction."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Oscillator:
     def phase(self, grid: ResourceGrid, slots: int, size: int, key: int) -> torch.Tensor:
         """Phase in radians of `slots` slots' samples, `size` per OFDM symbol without prefix: float32 [slots, 14, size].
 
-        The walk runs on through prefixes and from slot to slot, and starts at 0.
+        The walk starts at 0 and continues through prefixes and from slot to slot.
         """
         generator = torch.Generator().manual_seed(key)
         variance = 2 * math.pi * self.linewidth_hz / (grid.spacing_hz * size)  # per sample

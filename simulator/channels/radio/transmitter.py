@@ -14,7 +14,7 @@ from simulator.channels.radio.oscillator import common_phase
 from simulator.channels.radio.waveform import Waveform
 from simulator.randomness import derive_key
 
-_CALIBRATION_SLOTS, _OSCILLATOR_SLOTS = 32, 384  # few slots say little of a phase that drifts slowly
+_CALIBRATION_SLOTS, _OSCILLATOR_SLOTS = 32, 384  # few slots give a poor estimate of a slowly drifting phase
 _CALIBRATION_SYMBOLS = 200_000
 _NO_POWER = 1e-12  # -120 dB: what float32 FFTs leave outside the band of an undistorted waveform
 
@@ -113,7 +113,7 @@ class Transmitter:
     def statistics(self, points: int) -> Statistics:
         """What both ends know of the distortion of Gaussian symbols, or of QAM of `points`; measured once per process.
 
-        Samples of an OFDM waveform are Gaussian whatever the symbols are.
+        Samples of an OFDM waveform are Gaussian for any symbols.
         """
         grid = None if self.waveform is None else self.waveform.grid
         return _statistics(self.radio, grid, 0 if grid else points)

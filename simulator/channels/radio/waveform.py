@@ -40,7 +40,7 @@ class Waveform:
         return _qpsk(self.grid.pilots_per_slot, derive_key("pilot symbols"))
 
     def others(self, key: int) -> torch.Tensor:
-        """QPSK of other users for what stays free in a slot, complex64 [data of a slot]."""
+        """QPSK of other users for the free part of a slot, complex64 [data of a slot]."""
         return _qpsk(self.grid.data_per_slot, key)
 
     def place(
@@ -50,7 +50,7 @@ class Waveform:
 
         Args:
             symbols: complex64 [K].
-            others: what stands where symbols end within the last slot; None for nothing.
+            others: fills the last slot where symbols end; None for nothing.
             pilots: over their known values, complex64 [slots, P]; None for 1 everywhere.
         """
         grid, slots = self.grid, self.grid.slots(len(symbols))

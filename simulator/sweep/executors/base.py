@@ -1,4 +1,4 @@
-"""What all executors have in common: tasks and workers, how results and errors cross the border of a process."""
+"""The common part of all executors: tasks and workers, and how results and errors pass between processes."""
 
 import os
 import pickle
@@ -12,7 +12,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 class Task(Protocol):
-    """A unit of work; its text says in a few words what it is."""
+    """A unit of work; its text describes it in a few words."""
 
     @property
     def group(self) -> Hashable:
@@ -44,7 +44,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a task, or of the attempt to make a worker: its result, or the exception that it raised."""
+    """The outcome of a task, or of the attempt to make a worker: its result, or the exception that it raised."""
 
     succeeded: bool
     value: Any
@@ -69,7 +69,7 @@ def attempt(action: Callable[..., Any], *arguments: Any) -> Answer:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error with its traceback as a note, in a form that can cross a process border."""
+    """The error with its traceback as a note, in a form that can be sent to another process."""
     text = "".join(traceback.format_exception(error))
     try:
         error.add_note(text)

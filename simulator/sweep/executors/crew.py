@@ -1,4 +1,4 @@
-"""Hands tasks to workers that may die or hang: who gets what, what is tried again, and when to give up."""
+"""Hands tasks to workers that may die or hang: assignment, retries, and when to give up."""
 
 import time
 from collections import defaultdict, deque
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from simulator.errors import UserError
 from simulator.sweep.executors.base import Answer, Event, Lost, Ready, Task
 
-MAX_LOSSES = 3  # of a task: one that kills every worker it meets is to blame itself
+MAX_LOSSES = 3  # of a task: one that kills every worker is itself the cause
 MAX_HANGS = 2
 MAX_FAILED_STARTS = 5  # in a row
 
@@ -20,7 +20,7 @@ class Place(Protocol[Handle]):
     """Where workers live.
 
     Attributes:
-        depth: tasks that a worker is given at a time: 2 hide the way to a distant one.
+        depth: tasks that a worker is given at a time: 2 hide the latency of a distant one.
         hint: what to do when workers die.
     """
 
@@ -32,7 +32,7 @@ class Place(Protocol[Handle]):
         ...
 
     def send(self, handle: Handle, task: Task) -> None:
-        """Give a task to a worker; whether it lives shows in its events."""
+        """Give a task to a worker; its events show whether it is alive."""
         ...
 
     def wait(self, seconds: float | None) -> Iterable[tuple[Handle, Event]]:
@@ -53,7 +53,7 @@ class _Job:
 
 @dataclass
 class _Seat:
-    """A worker as seen from here: the tasks it has, of which it does the first, since when."""
+    """A worker: its tasks, of which it runs the first, and since when."""
 
     jobs: deque[_Job] = field(default_factory=deque)
     group: Hashable = None
@@ -69,7 +69,7 @@ class Crew:
         Args:
             place: where workers live.
             workers: how many.
-            timeout_s: what takes longer is ended and tried once more; None waits for ever.
+            timeout_s: a task that takes longer is stopped and retried once; None waits without limit.
             notify: receives a one-line note whenever a task is retried.
         """
         self._place, self._workers, self._timeout_s, self._notify = place, workers, timeout_s, notify
@@ -78,10 +78,10 @@ class Crew:
         self.retried = 0
 
     def run(self, tasks: Sequence[Task]) -> Generator[Any, None, None]:
-        """Yield the result of every task, as they come.
+        """Yield the result of every task when it arrives.
 
         Raises:
-            UserError: a task lost every worker that it met, or hung twice.
+            UserError: a task killed every worker that ran it, or hung twice.
             Exception: what a worker raised.
         """
         backlog, left = Backlog(tasks), len(tasks)
@@ -108,7 +108,7 @@ class Crew:
                 self._give_up(handle, backlog)
 
     def _hand_out(self, handle: Any, seat: _Seat, backlog: "Backlog") -> None:
-        # Near the end tasks stay here, for whoever is free first.
+        # Near the end tasks stay here for the first free worker.
         depth = self._place.depth if len(backlog) > 2 * len(self._seats) else 1
         while len(seat.jobs) < depth and len(backlog):
             taken = {other.group for other in self._seats.values() if other is not seat and other.jobs}
@@ -117,7 +117,7 @@ class Crew:
             self._place.send(handle, job.task)
 
     def _patience(self) -> float | None:
-        """Seconds until the next worker has had its time; None is for ever."""
+        """Seconds until the next worker's time limit; None without a limit."""
         if self._timeout_s is None:
             return None
         ends = [seat.since + self._timeout_s for seat in self._seats.values() if seat.jobs]
@@ -164,7 +164,7 @@ class Crew:
             self._notify(f"{what}; it is tried again: {seat.jobs[0].task}")
         backlog.put_back(seat.jobs)
         self._seats[self._place.start()] = _Seat()
-        for other, idle in self._seats.items():  # workers that had found nothing left to do
+        for other, idle in self._seats.items():  # idle workers
             if idle.ready and not idle.jobs:
                 idle.since = time.monotonic()
                 self._hand_out(other, idle, backlog)

@@ -44,14 +44,14 @@ class LocalProcesses:
         """
         Args:
             workers: how many processes.
-            timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
+            timeout_s: a task that takes longer is stopped and retried once; None waits without limit.
             notify: receives a one-line note whenever a task is retried.
         """
         self._workers, self._timeout_s, self._notify = workers, timeout_s, notify
         self.retried = 0
 
     def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
-        """Yield `worker(task)` for every task, as they come.
+        """Yield `worker(task)` for every task when it is done.
 
         Raises:
             UserError: processes die (out of memory, say) or hang at the same task again and again.
@@ -91,7 +91,7 @@ class _Processes:
     def send(self, handle: Connection, task: Task) -> None:
         try:
             handle.send(task)
-        except OSError:  # it is dead: what it said before, and that it is dead, comes from `wait`
+        except OSError:  # it is dead: `wait` returns its last events and its death
             return
 
     def wait(self, seconds: float | None) -> Iterator[tuple[Connection, Event]]:
@@ -142,7 +142,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _serve(connection: Connection, make_worker: Callable[[], Work], safe_path: bool) -> None:
     """Body of a worker process: answer tasks until the parent closes the connection or dies."""
-    if not safe_path:  # a process that a scheme starts finds what its author expects
+    if not safe_path:  # processes that a scheme starts need the default
         os.environ.pop(SAFE_PATH, None)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()

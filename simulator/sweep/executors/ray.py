@@ -1,8 +1,8 @@
 """A Ray cluster: an existing one, or one on this machine for the duration of a sweep.
 
-Every worker is an actor with a core and a share of a GPU of its own, so that networks are loaded once per actor. Tasks
-and results travel through Ray; the driver alone writes. Actors are never restarted by Ray: who died, hung or was on a
-node that is gone is replaced here, and what it had is tried again, as with processes of this machine.
+Every worker is an actor with its own core and share of a GPU, so that networks are loaded once per actor. Tasks
+and results travel through Ray; the driver alone writes. Ray never restarts actors: one that died, hung or was on a
+lost node is replaced here, and its tasks are retried, as with processes of this machine.
 """
 
 import itertools
@@ -43,7 +43,7 @@ class RayCluster:
             workers: how many actors; None is as many as the cluster has room for.
             address: of a running cluster, as `ray.init` takes it; None starts one on this machine.
             gpus_per_worker: share of a GPU that each actor reserves.
-            timeout_s: a task that takes longer is ended and tried once more; None waits for ever.
+            timeout_s: a task that takes longer is stopped and retried once; None waits without limit.
             notify: receives a one-line note whenever a task is retried, or when the cluster has no room.
 
         Raises:
@@ -55,7 +55,7 @@ class RayCluster:
         self.retried = 0
 
     def run(self, make_worker: Callable[[], Work], tasks: Sequence[Task]) -> Generator[Any, None, None]:
-        """Yield `worker(task)` for every task, as they come.
+        """Yield `worker(task)` for every task when it is done.
 
         Raises:
             UserError: no such cluster, one of another version, or actors die or hang at the same task again and again.
@@ -79,9 +79,9 @@ def _quiet_ray() -> Any:
         UserError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # else the workers of our own cluster stand back for everyone
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else the workers of our own cluster run at low priority
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # else Ray warns that this default will change
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else it prints to stdout what we say of lost workers
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else it repeats our notes about lost workers on stdout
     try:
         import ray
     except ImportError:
@@ -95,7 +95,7 @@ def _quiet_ray() -> Any:
 def _connected(address: str | None, workers: int | None) -> Iterator[None]:
     """A connection to a cluster; one that was started here ends with it, and leaves no files."""
     ray = _quiet_ray()
-    if ray.is_initialized():  # by whoever calls us as a library
+    if ray.is_initialized():  # by a program that uses this one as a library
         yield
         return
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
@@ -116,7 +116,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Refuse a host and port that do not answer, which Ray itself would try for minutes.
+    """Refuse a host and port that do not answer, which Ray itself would retry for minutes.
 
     Raises:
         ConnectionError: no cluster answers.
@@ -137,7 +137,7 @@ def _start_here(workers: int | None, folder: str) -> None:
         try:
             ray.init("local", _temp_dir=folder, **options)
             return
-        except Exception as error:  # of this very type, after 30 s on a machine that is busy
+        except Exception as error:  # of exactly this type, after 30 s on a busy machine
             ray.shutdown()
             if last or "timed out" not in str(error):
                 raise RuntimeError(str(error)) from error
@@ -154,7 +154,7 @@ def _room(gpus_per_worker: float) -> int:
 
 @dataclass
 class _Waiting:
-    """What a reference stands for: an answer of this actor, or the end of its start."""
+    """The meaning of a reference: an answer of this actor, or the end of its start."""
 
     handle: int
     start: bool = False
@@ -234,7 +234,7 @@ class _Actor:
     """One worker in a separate process."""
 
     def prepare(self, parcel: bytes, version: str, folder: str) -> Answer:
-        """Make the worker; `folder` is the driver's current one, where Ray lets modules be found before all others."""
+        """Make the worker; `folder` is the driver's current one, which Ray puts first on the module path."""
         sys.path.sort(key=lambda one: os.path.abspath(one) == folder)
         single_threaded()
         return attempt(self._prepare, parcel, version)

@@ -115,7 +115,7 @@ def test_names_are_canonical_and_defaults_are_the_plain_channel() -> None:
     [
         ("awgn:constellation=48", "constellation=48 is not allowed; give constellation as none or 4 or 16 or 64"),
         ("awgn:pa=rapp:backoff_db=-3", "backoff_db=-3 is not allowed; give backoff_db as a number from 0 to 40"),
-        ("awgn:backoff_db=3", "backoff_db is an amplifier's; add pa=rapp"),
+        ("awgn:backoff_db=3", "backoff_db needs an amplifier; add pa=rapp"),
         ("awgn:phase_noise_hz=10", "channel 'awgn' has no pilots to follow phase_noise_hz or cfo with"),
         ("rayleigh:waveform=ofdm:cfo=0.01", "channel 'rayleigh' has no pilots"),
         ("tdl-c:cfo=0.2", "cfo=0.2 is not allowed"),
