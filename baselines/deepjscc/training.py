@@ -12,13 +12,13 @@ from simulator.baselines.deepjscc.air import Observation, demodulate, modulate
 from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, NetConfig
 from simulator.baselines.deepjscc.starts import derive, linear_start
 from simulator.errors import UserError
-from simulator.models.pretrained import find_weights
 from simulator.models.training.constellation import Grids, over_grid
 from simulator.models.training.data import ImageStore
+from simulator.models.training.entries import check_system, stage_loop, stage_start
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.identity import describe
 from simulator.models.training.muon import parameter_groups
-from simulator.models.training.session import Stage, System, stage_loop, stage_start
+from simulator.models.training.session import Stage, System
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys, read_snr_range
 
@@ -204,9 +204,8 @@ class Conditions:
     def identity(self) -> dict[str, Any]:
         """What of it makes two runs differ."""
         named = {"uses": list(self.uses), "fading": self.fading, "snr_db": self.snr_db}
-        return named | (
-            {"grids": self.grids} if self.grids.share else {}
-        )  # keeps runs resumable that began before this option
+        # Left out if unused, so that runs from before this option can be resumed.
+        return named | ({"grids": self.grids} if self.grids.share else {})
 
 
 class DeepJsccSystem(System):
@@ -214,9 +213,7 @@ class DeepJsccSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
-        if config.get("system") != "deepjscc" or not config.get("stages"):
-            raise UserError("this configuration is not one for DeepJSCC: it needs 'system: deepjscc' and 'stages'")
+        check_system(config, "deepjscc", ("model",))
         sizes = config.get("model") or {}
         check_keys(sizes, [f.name for f in fields(NetConfig) if f.name != "uses"], "'model'")
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
@@ -236,15 +233,15 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
     check_keys(options, STAGE_KEYS, f"stage {number}")
     conditions = Conditions.read(options, number)
     net = build(NetConfig, {**sizes, "uses": max(conditions.uses)}, "'model'")
-    start = stage_start(options, number)
+    start = stage_start(options, number, "deepjscc")
 
     def make(store: ImageStore, weights: Mapping[str, torch.Tensor] | None) -> DeepJsccTrainee:
-        if isinstance(start, str):
-            weights, released = find_weights(start, "deepjscc").load()
+        if start.weights is not None:
+            weights, released = start.weights.load()
             theirs = released["model"]
             if other := [key for key, size in asdict(net).items() if key != "uses" and size != theirs.get(key)]:
                 raise UserError(
-                    f"'{start}' has {other[0]} {theirs.get(other[0])}; set the same in 'model' to start from it"
+                    f"'{start.said}' has {other[0]} {theirs.get(other[0])}; set the same in 'model' to start from it"
                 )
         model = linear_start(net, store) if weights is None else derive(net, weights)
         return DeepJsccTrainee(model, conditions.uses, conditions.fading, conditions.snr_db, conditions.grids)
@@ -253,17 +250,12 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         f"trained for MSE on {conditions.met}; other channels and SNRs run, but were not trained for",
         "how long it was trained stands under 'training'; longer training and larger nets give more",
     ]
-    origin = find_weights(start, "deepjscc").card() if isinstance(start, str) else None
-    identity = describe(
-        conditions.identity | {"model": net, "start": start, "start_weights": origin and origin["sha256"]}
-    )
     return Stage(
         title=f"DeepJSCC at CBR {conditions.ratios}",
         make=make,
         loop=stage_loop(config, options),
-        identity=identity,
-        start=start if isinstance(start, int) else None,
+        identity=describe(conditions.identity | {"model": net} | start.identity),
+        start=start,
         release=options.get("release"),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
-        origin=origin,
     )

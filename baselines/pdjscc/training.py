@@ -15,13 +15,14 @@ from simulator.baselines.deepjscc.training import STAGE_KEYS, Conditions, observ
 from simulator.baselines.pdjscc.net import Generator, GeneratorConfig
 from simulator.errors import UserError
 from simulator.models.lrisc.losses import distortion_perception
-from simulator.models.pretrained import Weights, find_weights
+from simulator.models.pretrained import Weights
 from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.data import ImageStore
+from simulator.models.training.entries import check_system, stage_loop, stage_start
 from simulator.models.training.identity import describe
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
-from simulator.models.training.session import Stage, System, stage_loop, stage_start
+from simulator.models.training.session import Stage, System
 from simulator.models.training.validation import SCORE_PER_LPIPS
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
@@ -173,9 +174,7 @@ class PdjsccSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/pdjscc.yaml; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "model", "loop", "stages"), "the configuration")
-        if config.get("system") != "pdjscc" or not config.get("stages"):
-            raise UserError("this is no configuration for perceptual DeepJSCC: it needs 'system: pdjscc' and 'stages'")
+        check_system(config, "pdjscc", ("model",))
         sizes = build(GeneratorConfig, config.get("model") or {}, "'model'")
         return [_stage(config, sizes, one, number) for number, one in enumerate(config["stages"], 1)]
 
@@ -185,17 +184,16 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
     conditions = Conditions.read(options, number)
     loss, loop = build(LossConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     loss.check_crop(loop.crop)
-    start = stage_start(options, number)
-    origin = find_weights(start, "pdjscc") if isinstance(start, str) else None
+    start = stage_start(options, number, "pdjscc")
     in_front = _released(conditions, number)
 
     def make(store: ImageStore, weights: Mapping[str, Tensor] | None) -> PdjsccTrainee:
         torch.manual_seed(derive_key("pdjscc", "initial weights"))
         model = Generator(sizes)
-        if origin:
-            weights, card = origin.load()
+        if start.weights is not None:
+            weights, card = start.weights.load()
             if card["model"] != asdict(sizes) | {key: list(getattr(sizes, key)) for key in ("widths", "blocks")}:
-                raise UserError(f"'model' is not that of '{origin.name}'; state its sizes to start from it")
+                raise UserError(f"'model' is not that of '{start.said}'; state its sizes to start from it")
         if weights is not None:
             model.load_state_dict(weights)
         nets = {uses: load_net(found, Fraction(uses, BLOCK_VALUES)) for uses, found in in_front.items()}
@@ -210,18 +208,16 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
         "the encoder is DeepJSCC's, which was trained for squared error",
     ]
     hashes = {found.name: found.card()["sha256"] for found in in_front.values()}
-    card = origin.card() if origin else None
     beside = "with a discriminator" if loss.adversary else "without discriminator"
-    named = {"model": sizes, "loss": loss, "start": start, "start_weights": card and card["sha256"], "in_front": hashes}
+    named = {"model": sizes, "loss": loss, "in_front": hashes} | start.identity
     return Stage(
         title=f"perceptual DeepJSCC at CBR {conditions.ratios}, {beside}",
         make=make,
         loop=loop,
         identity=describe(conditions.identity | named),
-        start=start if isinstance(start, int) else None,
+        start=start,
         release=options.get("release"),
         card={"system": "pdjscc", "model": asdict(sizes), "in_front": hashes, "known_limits": limits},
-        origin=card,
     )
 
 

@@ -12,8 +12,9 @@ from simulator.bench.table import Figure, faster, one_thread
 from simulator.images import load_image_set
 from simulator.images.pixels import to_uint8
 from simulator.models.training.data import ImageStore
+from simulator.models.training.entries import read_config
 from simulator.models.training.learner import Learner
-from simulator.models.training.session import System, read_config
+from simulator.models.training.session import System
 from simulator.models.training.stages import LriscSystem
 
 

@@ -8,15 +8,15 @@ import torch
 
 from simulator.baselines.bpg.codec import identity as bpg_identity
 from simulator.errors import UserError
-from simulator.models.pretrained import find_weights
 from simulator.models.receiver.codec import GAMMA
 from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverConfig, ReceiverNet
 from simulator.models.training.data import ImageStore
+from simulator.models.training.entries import Start, check_system, stage_loop, stage_start
 from simulator.models.training.fitting import crops, fit_last_layers
 from simulator.models.training.identity import describe
 from simulator.models.training.pairs import HIGHEST_QP, LOWEST_QP, pair_up
 from simulator.models.training.restoring import ReceiverTrainee, RestoringConfig
-from simulator.models.training.session import Stage, State, System, stage_loop, stage_start, tell
+from simulator.models.training.session import Stage, State, System, tell
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
@@ -39,12 +39,7 @@ class ReceiverSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
-        keys = ("system", "name", "model", "gamma", "pictures", "loop", "stages")
-        check_keys(config, keys, "the configuration")
-        if config.get("system") != "receiver" or not config.get("stages") or not config.get("name"):
-            raise UserError(
-                "this configuration is not one for receivers: it needs 'system: receiver', 'name', 'stages'"
-            )
+        check_system(config, "receiver", ("model", "gamma", "pictures"), named=True)
         sizes = ReceiverConfig.from_mapping(config.get("model") or {})
         return [_stage(config, options, number, sizes) for number, options in enumerate(config["stages"], 1)]
 
@@ -73,18 +68,17 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
     loss.check_crop(loop.crop)
     if loop.crop % CROP_MULTIPLE or loop.validation_crop % CROP_MULTIPLE:
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {CROP_MULTIPLE}")
-    start, gamma = stage_start(options, number), _gamma(config)
-    origin = find_weights(start, "receiver").card() if isinstance(start, str) else None
+    start, gamma = stage_start(options, number, "receiver"), _gamma(config)
     identity = describe(
         {"loss": loss, "model": sizes, "gamma": gamma, "pictures": _pictures(config), "coder": bpg_identity()}
-        | {"start": start, "start_weights": origin and origin["sha256"]}
+        | start.identity
     )
     return Stage(
         title="learned receiver, " + ("both ends" if loss.perception else "PSNR end"),
         make=partial(_make, sizes, loss, gamma, start, loop.crop),
         loop=loop,
         identity=identity,
-        start=start if isinstance(start, int) else None,
+        start=start,
         release=config["name"] if number == len(config["stages"]) else None,
         card={
             "system": "receiver",
@@ -96,7 +90,6 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
                 "textures at gamma above 0 are plausible rather than true: not for measurement or evidence",
             ],
         },
-        origin=origin,
     )
 
 
@@ -104,7 +97,7 @@ def _make(
     sizes: ReceiverConfig,
     loss: RestoringConfig,
     gamma: float,
-    start: int | str | None,
+    start: Start,
     crop: int,
     store: ImageStore,
     weights: State | None,
@@ -112,12 +105,12 @@ def _make(
     """Build a stage's trainee from the weights that it starts from."""
     torch.manual_seed(derive_key("receiver", "initial weights"))
     model = ReceiverNet(sizes)
-    if isinstance(start, str):
-        weights, _ = find_weights(start, "receiver").load()
+    if start.weights is not None:
+        weights, _ = start.weights.load()
     if weights is None:
         fit_last_layers(model, crops(store, crop))
+    elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+        raise UserError(f"'model' is not that of the weights of '{start.said}'; leave out 'start' or change 'model'")
     else:
-        if {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
-            raise UserError(f"'model' is not that of the weights of '{start}'; leave out 'start' or change 'model'")
         model.load_state_dict(weights)
     return ReceiverTrainee(model, loss, gamma)

@@ -9,22 +9,22 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from simulator.disk import set_aside, write_atomically, write_file
+from simulator.disk import set_aside, write_file
 from simulator.errors import UserError
 from simulator.models.pretrained import release
 from simulator.models.training.checkpoint import Checkpoint, load_checkpoint, load_record
 from simulator.models.training.data import ImageStore, load_images
+from simulator.models.training.entries import Start, read_config, share_minutes
 from simulator.models.training.identity import Identity, check_record
 from simulator.models.training.learner import LoopConfig, Trainee
 from simulator.models.training.loop import BEST, CHECKPOINT, RunResult, check_continuation, run
-from simulator.spec.configuration import build, check_keys, read_configuration
 
 ORIGIN = "origin.json"
 State = Mapping[str, torch.Tensor]
@@ -38,21 +38,19 @@ class Stage:
         title: what it does, in a few words.
         make: builds the trainee from the training images and the weights of the stage it starts from (or None).
         loop: budget and hyper-parameters.
-        identity: what `make` gives besides: what is optimised, "start" and "start_weights" (a hash, or None).
-        start: number of the stage it starts from, counted from 1; None is from nothing.
-        release: name of the released weights; None when it is a step on the way.
-        card: what the model card says beside the training record ("model", "known_limits", ...).
-        origin: the model card of the released weights that it starts from, if it does.
+        identity: what is optimised, and `start.identity`.
+        start: what it starts from.
+        release: name of the released weights; None for an intermediate stage.
+        card: the part of the model card other than the training record ("model", "known_limits", ...).
     """
 
     title: str
     make: Callable[[ImageStore, State | None], Trainee]
     loop: LoopConfig
     identity: Identity
-    start: int | None = None
+    start: Start = field(default_factory=Start)
     release: str | None = None
     card: Mapping[str, Any] | None = None
-    origin: Mapping[str, Any] | None = None
 
 
 class System(ABC):
@@ -111,7 +109,7 @@ class System(ABC):
         results = []
         for number, budget in zip(chosen, budgets, strict=True):
             one, folder = stages[number - 1], run_dir / f"stage-{number}"
-            weights = None if one.start is None else best_weights(run_dir, one.start).part("ema")
+            weights = None if one.start.stage is None else best_weights(run_dir, one.start.stage).part("ema")
             tell(f"stage {number}: {one.title}")
             _keep_origin(one, folder)
             results.append(run(one.make(training, weights), store, budget, folder, resume, _identity(one, folder)))
@@ -135,18 +133,6 @@ class System(ABC):
         return written
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a training's YAML file, as `simulator.spec.configuration.read_configuration` does.
-
-    Raises:
-        UserError: what that says, or a file without stages.
-    """
-    config = read_configuration(path, overrides)
-    if not isinstance(config.get("stages"), list) or not all(isinstance(one, dict) for one in config["stages"]):
-        raise UserError(f"'{path}' needs a 'stages' list of mappings, one per training stage")
-    return config
-
-
 def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict[str, Any]:
     """What a model card says of the training: data, budget and figures, with the stages that led there."""
     history: list[dict[str, Any]] = []
@@ -157,7 +143,7 @@ def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict
         history.insert(0, {"stage": stages[step - 1].title, **_figures(record), "loop": options})
         if (origin := run_dir / f"stage-{step}" / ORIGIN).exists():
             history = json.loads(origin.read_text())["training"] + history
-        step = stages[step - 1].start
+        step = stages[step - 1].start.stage
     best = load_record(run_dir / f"stage-{number}" / BEST)
     return {
         "data": {"images": best["training_images"], "sha256": best["data"], "held_out": "1 in 64 by hash"},
@@ -184,10 +170,10 @@ def _check_run(stages: Sequence[Stage], run_dir: Path) -> None:
 
 def _identity(stage: Stage, folder: Path) -> Identity:
     """The stage's identity when it began: by now, the name of its start may be that of weights trained further."""
-    if stage.origin is None or not (folder / CHECKPOINT).exists() or not (folder / ORIGIN).exists():
+    if stage.start.card is None or not (folder / CHECKPOINT).exists() or not (folder / ORIGIN).exists():
         return stage.identity
     kept = json.loads((folder / ORIGIN).read_text())
-    before, since = (card.get("training", []) for card in (kept, stage.origin))
+    before, since = (card.get("training", []) for card in (kept, stage.start.card))
     if len(since) <= len(before) or since[: len(before)] != before:
         return stage.identity
     return replace(stage.identity, options={**stage.identity.options, "start_weights": kept["sha256"]})
@@ -207,10 +193,10 @@ def _keep_origin(stage: Stage, folder: Path) -> None:
     """Keep the card of the weights that a stage starts from: a release of the same name will replace it."""
     if (folder / CHECKPOINT).exists():
         return  # the card of its start is kept already, and the file may have changed since
-    if stage.origin is None:
+    if stage.start.card is None:
         (folder / ORIGIN).unlink(missing_ok=True)
     else:
-        write_atomically(folder / ORIGIN, json.dumps(stage.origin).encode())
+        write_file(folder / ORIGIN, json.dumps(stage.start.card).encode(), "choose another --out")
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,36 +219,6 @@ def best_weights(run_dir: Path, number: int) -> Checkpoint:
     if not path.exists():
         raise UserError(f"stage {number} has not been trained in '{run_dir}'; run it first (--stage {number})")
     return load_checkpoint(path)
-
-
-def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfig]:
-    """Spread a wall-clock budget over stages, in proportion to their minutes or steps (equally if these are mixed)."""
-    if not minutes > 0:
-        raise UserError(f"--minutes {minutes} must be positive")
-    for own in ([loop.minutes for loop in loops], [loop.steps for loop in loops], [1] * len(loops)):
-        weights = [float(value) for value in own if value is not None]
-        if len(weights) == len(loops):
-            break
-    return [
-        replace(loop, minutes=minutes * weight / sum(weights), steps=None)
-        for loop, weight in zip(loops, weights, strict=True)
-    ]
-
-
-def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfig:
-    """The loop options of a stage: the file's `loop` section, overridden by the stage's own."""
-    sections = [section.get("loop") or {} for section in (config, stage)]
-    for section in sections:
-        check_keys(section, [f.name for f in fields(LoopConfig)], "'loop'")
-    return build(LoopConfig, sections[0] | sections[1], "'loop'")
-
-
-def stage_start(stage: Mapping[str, Any], number: int) -> int | str | None:
-    """What stage `number` starts from: an earlier stage, released weights, or nothing; else a UserError."""
-    start = stage.get("start")
-    if start is None or isinstance(start, str) or (type(start) is int and 1 <= start < number):  # `true` is an int, too
-        return start
-    raise UserError(f"'start' of stage {number} must be an earlier stage or the name of released weights, not {start}")
 
 
 def tell(message: str) -> None:

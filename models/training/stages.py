@@ -19,9 +19,10 @@ from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.pretrained import find_weights
 from simulator.models.training.data import ImageStore, training_batch
+from simulator.models.training.entries import Start, check_system, stage_loop, stage_start
 from simulator.models.training.identity import Identity, describe
 from simulator.models.training.learner import LoopConfig
-from simulator.models.training.session import Stage, State, System, stage_loop, stage_start
+from simulator.models.training.session import Stage, State, System
 from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, StageConfig
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
@@ -36,7 +37,7 @@ class _Entry:
 
     number: int
     algorithm: int
-    start: int | str | None
+    start: Start
     loss: StageConfig
     loop: LoopConfig
 
@@ -46,9 +47,7 @@ class LriscSystem(System):
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
-        check_keys(config, ("system", "name", "model", "variant", "defaults", "loop", "stages"), "the configuration")
-        if config.get("system") != "lrisc" or not config.get("stages") or not config.get("name"):
-            raise UserError("this configuration is not one for LRISC: it needs 'system: lrisc', 'name' and 'stages'")
+        check_system(config, "lrisc", ("model", "variant", "defaults"), named=True)
         base = _base_config(config)
         sizes, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
         defaults = dict(config.get("defaults") or {})
@@ -64,21 +63,18 @@ class LriscSystem(System):
                 "variant": asdict(variant),
                 "defaults": {"steps": 1, "gamma": 0.8, **defaults},
             }
-            origin = find_weights(entry.start, "lrisc").card() if isinstance(entry.start, str) else None
-            started = stages[entry.start - 1].card if isinstance(entry.start, int) else origin
+            started = stages[entry.start.stage - 1].card if entry.start.stage else entry.start.card
             limits = known_limits(entry.algorithm, entry.loss, variant, (started or {}).get("known_limits", ()))
             identity = {"algorithm": entry.algorithm, "loss": entry.loss, "variant": variant, "model": sizes}
-            identity |= {"start": entry.start, "start_weights": origin and origin["sha256"]}
             stages.append(
                 Stage(
                     title=f"LRISC, Algorithm 1, stage {entry.algorithm}",
                     make=partial(_make, entry, sizes, variant),
                     loop=entry.loop,
-                    identity=_without_unused(describe(identity), entry.loss),
-                    start=entry.start if isinstance(entry.start, int) else None,
+                    identity=_without_unused(describe(identity | entry.start.identity), entry.loss),
+                    start=entry.start,
                     release=config["name"] if number == len(config["stages"]) else None,
                     card=_card(network, entry, sent_fidelity, limits) | _base(entry, started),
-                    origin=origin,
                 )
             )
         return stages
@@ -99,8 +95,8 @@ def _base(entry: _Entry, started: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if "base" in started:
         return {"base": started["base"]}
-    shipped = isinstance(entry.start, str) and find_weights(entry.start, "lrisc").folder is None
-    return {"base": {"name": entry.start, "sha256": started["sha256"]}} if shipped else {}
+    shipped = entry.start.weights is not None and entry.start.weights.folder is None
+    return {"base": {"name": entry.start.said, "sha256": started["sha256"]}} if shipped else {}
 
 
 def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +162,7 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
         raise UserError(f"'crop' and 'validation_crop' of stage {number} must be multiples of {STRIDE}")
     if loop.precision != "fp32" and loop.crop < SMALLEST_BF16_CROP:
         raise UserError(f"crops of {loop.crop} are too small for bf16; use {SMALLEST_BF16_CROP} or more, or fp32")
-    return _Entry(number, algorithm, stage_start(options, number), loss, loop)
+    return _Entry(number, algorithm, stage_start(options, number, "lrisc"), loss, loop)
 
 
 def _make(
@@ -175,8 +171,8 @@ def _make(
     """Build a stage's trainee from the weights that it starts from, or from a linear codec fitted to the images."""
     torch.manual_seed(derive_key("lrisc", "initial weights"))
     model, before = Lrisc(sizes, variant), variant
-    if isinstance(entry.start, str):
-        weights, released = find_weights(entry.start, "lrisc").load()
+    if entry.start.weights is not None:
+        weights, released = entry.start.weights.load()
         before = Variant.from_mapping(released["config"].get("variant") or {})
     weights = None if weights is None else _grown(weights, sizes)
     if weights is None:

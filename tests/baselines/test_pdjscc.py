@@ -24,8 +24,8 @@ from simulator.images import load_image_set
 from simulator.link import Reception, channel_uses, transmit
 from simulator.models.pretrained import Weights, read_card, release
 from simulator.models.training.checkpoint import load_checkpoint, load_record
+from simulator.models.training.entries import read_config
 from simulator.models.training.loop import CHECKPOINT
-from simulator.models.training.session import read_config
 
 CONFIG = Path("experiments/train/pdjscc.yaml")
 SMALL = GeneratorConfig(48, (8, 12, 16), (1, 1, 1, 1))
@@ -282,7 +282,7 @@ def test_two_stages_give_weights_that_the_scheme_takes(images, photographs, tmp_
         ("stages.2.uses=24", "have 16, 32, 48, 64"),
         ("model.widths=[8, 8]", "widths"),
         ("loop.crop=64", "at least 80"),
-        ("system=deepjscc", "perceptual DeepJSCC"),
+        ("system=deepjscc", "not for pdjscc"),
     ],
 )
 def test_bad_configuration_is_named(override, match):

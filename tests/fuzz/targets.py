@@ -230,8 +230,8 @@ def _experiment(data: bytes, folder: Path) -> None:
 
 def _training(data: bytes, folder: Path) -> None:
     from simulator.baselines.deepjscc.training import DeepJsccSystem
+    from simulator.models.training.entries import read_config, share_minutes
     from simulator.models.training.receiving import ReceiverSystem
-    from simulator.models.training.session import read_config, share_minutes
     from simulator.models.training.stages import LriscSystem
 
     config = read_config(_put(folder, "training.yaml", data))

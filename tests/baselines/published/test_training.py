@@ -12,7 +12,7 @@ from simulator.baselines.published.training import PublishedSystem
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.link import load_scheme, transmit
-from simulator.models.training.session import read_config
+from simulator.models.training.entries import read_config
 from tests.baselines.published.conftest import NTSCC, SWIN
 from tests.baselines.published.test_schemes import photographs
 

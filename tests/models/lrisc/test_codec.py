@@ -13,8 +13,8 @@ from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.lrisc.transform import fold_blocks, principal_axes
 from simulator.models.lrisc.unet import UNetLevel
 from simulator.models.training.channel import cross
+from simulator.models.training.entries import read_config
 from simulator.models.training.monitor import count_flops
-from simulator.models.training.session import read_config
 
 SHARP = Aim.clean(torch.zeros(8))  # the perception end of eight images
 

@@ -18,11 +18,11 @@ from simulator.link import load_scheme, transmit
 from simulator.models.receiver.net import ReceiverConfig, ReceiverNet
 from simulator.models.training import fitting
 from simulator.models.training.data import ImageStore, training_batch, validation_batch
+from simulator.models.training.entries import read_config
 from simulator.models.training.fitting import crops, fit_last_layers
 from simulator.models.training.pairs import HIGHEST_QP, LOWEST_QP, PLANES, apart, pair, pair_up, qp_of
 from simulator.models.training.receiving import ReceiverSystem
 from simulator.models.training.restoring import ReceiverTrainee, RestoringConfig
-from simulator.models.training.session import read_config
 
 SHIPPED = Path("experiments/train/receiver.yaml")
 TINY = ReceiverConfig(patch=2, channels=(8, 12), blocks=(1, 1))
@@ -201,7 +201,7 @@ def test_training_codes_resumes_and_exports_what_the_scheme_loads(pictures, tmp_
 
 def test_the_shipped_configuration_ends_in_the_released_weights() -> None:
     stages = ReceiverSystem().stages(read_config(SHIPPED))
-    assert [(stage.start, stage.release) for stage in stages] == [(None, None), (1, "bpg-receiver")]
+    assert [(stage.start.stage, stage.release) for stage in stages] == [(None, None), (1, "bpg-receiver")]
     assert stages[0].title != stages[1].title
     assert stages[1].card is not None
     assert stages[1].card["config"]["model"] == ReceiverConfig.from_mapping(read_config(SHIPPED)["model"]).to_mapping()
@@ -210,14 +210,14 @@ def test_the_shipped_configuration_ends_in_the_released_weights() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("system=lrisc", "not one for receivers"),
+        ("system=lrisc", "not for receiver: it needs"),
         ("speed=3", "speed"),
         ("gamma=0", "'gamma' is 0; it must be above 0 and at most 0.8"),
         ("pictures=1", "'pictures' is 1; it must be the number of pictures to code, 2 or more"),
         ("stages.1.loss.gamma=[0, 0.5]", r"'gamma' of 'loss' is .*; it must be \[lowest, highest\]"),
         ("stages.1.loss.psnr_share=2", "'psnr_share' of 'loss' is 2"),
         ("stages.1.loss.perception=-1", "'perception' of 'loss' is -1.0; it must be 0 or more"),
-        ("stages.2.loss.nets=[resnet]", "'nets' of 'loss' knows alex"),
+        ("stages.2.loss.nets=[resnet]", "'nets' of 'loss' has resnet; known: alex"),
         ("stages.2.start=7", "'start' of stage 2"),
         ("stages.1.loop.crop=100", "must be multiples of 16"),
         ("stages.2.loop.crop=64", "need a 'crop' of at least 80"),

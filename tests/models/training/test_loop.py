@@ -115,7 +115,7 @@ def test_run_with_another_score_is_refused(tmp_path, store):
     run(DenoiserTrainee(), store, config(steps=6), tmp_path)
     old = load_checkpoint(tmp_path / CHECKPOINT)
     save_checkpoint(tmp_path / CHECKPOINT, old.tensors, old.record | {"measure": "MS-SSIM"})
-    with pytest.raises(UserError, match=r"is another \(MS-SSIM\); name another --out"):
+    with pytest.raises(UserError, match=r"validated by another score \(MS-SSIM\); name another --out"):
         run(DenoiserTrainee(), store, config(steps=8), tmp_path)
 
 

@@ -16,11 +16,13 @@ from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import transmit
+from simulator.models.pretrained import read_card
 from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.models.training.data import load_images
+from simulator.models.training.entries import read_config, share_minutes, stage_loop, stage_start
 from simulator.models.training.learner import LoopConfig
 from simulator.models.training.loop import CHECKPOINT, run
-from simulator.models.training.session import _keep_config, read_config, share_minutes, stage_loop, stage_start
+from simulator.models.training.session import _keep_config
 
 CONFIG = """
 system: deepjscc
@@ -268,7 +270,9 @@ def test_loop_of_a_stage_overrides_that_of_the_file():
 
 
 def test_a_stage_starts_from_an_earlier_one_from_released_weights_or_from_nothing():
-    assert [stage_start(one, 3) for one in ({}, {"start": 2}, {"start": "lrisc-compact"})] == [None, 2, "lrisc-compact"]
+    starts = [stage_start(one, 3, "lrisc") for one in ({}, {"start": 2}, {"start": "lrisc-compact"})]
+    assert [(one.said, one.stage) for one in starts] == [(None, None), (2, 2), ("lrisc-compact", None)]
+    assert [one.identity["start_weights"] for one in starts] == [None, None, read_card("lrisc-compact")["sha256"]]
     for start in 0, 3, 1.0, True, [1]:  # a number that is almost a stage must not begin from nothing
         with pytest.raises(UserError, match=r"'start' of stage 3 must be an earlier stage .* not"):
-            stage_start({"start": start}, 3)
+            stage_start({"start": start}, 3, "lrisc")

@@ -20,9 +20,9 @@ from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.pretrained import read_card, release
 from simulator.models.training.checkpoint import load_checkpoint
 from simulator.models.training.data import ImageStore, training_batch
+from simulator.models.training.entries import read_config
 from simulator.models.training.learner import LoopConfig
 from simulator.models.training.loop import CHECKPOINT, run
-from simulator.models.training.session import read_config
 from simulator.models.training.stages import LriscSystem, _grown, known_limits
 from simulator.models.training.trainee import END_PARTS, TRAINED_MODULES, LriscTrainee, StageConfig
 
@@ -225,7 +225,7 @@ def test_shipped_configurations_are_algorithm_1(name):
     stages = LriscSystem().stages(read_config(Path(f"experiments/train/{name}.yaml")))
     titles = [stage.title[-7:] for stage in stages]
     assert titles == ["stage 1", "stage 2", "stage 3", *["stage 3"] * (len(stages) - 3)]
-    assert [stage.start for stage in stages] == [None, *range(1, len(stages))]
+    assert [stage.start.stage for stage in stages] == [None, *range(1, len(stages))]
     assert [stage.release for stage in stages] == [None] * (len(stages) - 1) + [name]
     assert stages[-1].card["known_limits"]
 
@@ -250,12 +250,12 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.11.loss.perception_end_only=true", "exclude each other"),
         ("stages.1.loss.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1.0; it must be from 0 to below 1"),
         ("stages.1.loss.lattice=-1", "'lattice' of 'loss' is -1.0; it must be 0 or more"),
-        ("stages.1.loss.nets=[resnet]", "'nets' of 'loss' knows alex, .*, not resnet"),
+        ("stages.1.loss.nets=[resnet]", "'nets' of 'loss' has resnet; known: alex, "),
         ("loop.crop=100", "must be multiples of 16"),
         ("stages.1.loop.minutes=-1", "'minutes' is -1.0; it must be positive"),
         ("stages.1.algorithm=4", "must be 1, 2 or 3"),
         ("stages.2.start=2", "must be an earlier stage"),
-        ("system=deepjscc", "not one for LRISC"),
+        ("system=deepjscc", "not for lrisc: it needs 'system: lrisc', 'name' and"),
         ("model.rate_levels=[3]", "even"),
     ],
 )
