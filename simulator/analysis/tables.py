@@ -46,13 +46,13 @@ def summary_csv(points: Iterable[Point]) -> str:
     """`summary.csv`: one line per point; a cell is empty where a metric is missing. Further metrics come last."""
     points = list(points)
     further = [f"{name}{suffix}" for name in further_names(points) for suffix in ("", "_lo", "_hi")]
-    return _csv((*SUMMARY_COLUMNS, *further), (point.record() for point in points))
+    return records_csv((*SUMMARY_COLUMNS, *further), (point.record() for point in points))
 
 
 def rows_csv(rows: Iterable[Row]) -> str:
     """The rows themselves as CSV."""
     rows = list(rows)
-    return _csv((*PUBLIC_COLUMNS, *_further_names(rows)), (public_record(row) for row in rows))
+    return records_csv((*PUBLIC_COLUMNS, *_further_names(rows)), (public_record(row) for row in rows))
 
 
 def _further_names(rows: Iterable[Row]) -> list[str]:
@@ -61,29 +61,29 @@ def _further_names(rows: Iterable[Row]) -> list[str]:
 
 def differences_csv(found: Iterable[Difference]) -> str:
     """`differences.csv`; an empty `snr_db` is the mean over all SNRs."""
-    return _csv(DIFFERENCE_COLUMNS, (one.record() for one in found))
+    return records_csv(DIFFERENCE_COLUMNS, (one.record() for one in found))
 
 
 def bd_rates_csv(found: Iterable[BdRate]) -> str:
     """`bd_rate.csv`; a cell is empty where there is no such delta."""
-    return _csv(BD_RATE_COLUMNS, (one.record() for one in found))
+    return records_csv(BD_RATE_COLUMNS, (one.record() for one in found))
 
 
 def crossings_csv(found: Iterable[Crossing]) -> str:
     """`crossings.csv`: the billed CBR of equal quality."""
-    return _csv(CROSSING_COLUMNS, (one.record() for one in found))
+    return records_csv(CROSSING_COLUMNS, (one.record() for one in found))
 
 
 def bills_csv(found: Iterable[Bill]) -> str:
     """`bill.csv`: shares of all channel uses."""
-    return _csv(BILL_COLUMNS, (one.record() for one in found))
+    return records_csv(BILL_COLUMNS, (one.record() for one in found))
 
 
 def quality_csv(points: Iterable[Point]) -> str:
     """`table.csv`: quality and seconds per image, without intervals. Further metrics come last."""
     points = list(points)
     columns = (*QUALITY_COLUMNS, *further_names(points))
-    return _csv(columns, ({name: _quality(point, name) for name in columns} for point in points))
+    return records_csv(columns, ({name: _quality(point, name) for name in columns} for point in points))
 
 
 def quality_markdown(
@@ -124,7 +124,8 @@ def _quality(point: Point, name: str) -> Any:
     return None if estimate is None else estimate.mean
 
 
-def _csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
+def records_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
+    """Flat records as CSV; what is no number of a known column is written as it prints."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,23 +1,18 @@
 """Quality against multiply-accumulates per pixel: what each scheme's quality costs in computation."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.analysis.looks import Look, looks_of
-from simulator.analysis.plots import Write, save
+from simulator.analysis.plots import save
 from simulator.analysis.statistics import Point, summarise
 from simulator.analysis.styles import STYLES
+from simulator.analysis.tables import records_csv
 from simulator.analysis.words import column_words, file_words, scheme_words, value_words
 from simulator.cost import Cost, measure_cost
-from simulator.disk import write_atomically
-from simulator.experiments.schemes import scheme_loader
+from simulator.experiments.swept import Swept
 from simulator.link import Bound
-from simulator.results.store import Results
-from simulator.sweep.inputs import SweepConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,46 +22,22 @@ TABLE = "complexity.csv"
 _COLUMNS = ("psnr_db", "lpips")
 
 
-def draw_complexity(
-    config: SweepConfig,
-    results: Results,
-    labels: Mapping[str, str],
-    folder: Path,
-    name: str,
-    write: Write = write_atomically,
-) -> list[Path]:
-    """Measure what every scheme costs, write `TABLE`, and draw one figure per channel, SNR and CBR.
-
-    Args:
-        config: what was swept.
-        results: its rows.
-        labels: what to call a scheme, by name.
-        folder: of the results.
-        name: what the figures' names begin with.
-        write: writes a file.
-
-    Returns:
-        The files written.
-    """
-    points, load = summarise(results.rows), scheme_loader(replace(config, device="cpu", precision="fp32"), results)
-    schemes = {name: load(name) for name in dict.fromkeys(point.scheme for point in points)}
-    sending = {name: scheme for name, scheme in schemes.items() if not isinstance(scheme, Bound)}
+def draw_complexity(swept: Swept) -> None:
+    """Measure what every scheme costs, write `TABLE`, and draw one figure per channel, SNR and CBR."""
+    on_cpu = replace(swept, config=replace(swept.config, device="cpu", precision="fp32"))
+    sending = {name: scheme for name, scheme in on_cpu.schemes.items() if not isinstance(scheme, Bound)}
     costs = {name: replace(measure_cost(scheme), scheme=name) for name, scheme in sending.items()}
-    table = io.StringIO()
-    lines = csv.DictWriter(table, list(next(iter(costs.values())).record()), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(one.record() for one in costs.values())
-    write(folder / TABLE, table.getvalue().encode())
-    written, groups = [folder / TABLE], dict[tuple[str, float, float], list[Point]]()
-    for point in points:
+    records = [one.record() for one in costs.values()]
+    swept.write(swept.results.folder / TABLE, records_csv(list(records[0]), records).encode())
+    groups: dict[tuple[str, float, float], list[Point]] = {}
+    for point in summarise(swept.results.rows):
         if point.scheme in costs:
             groups.setdefault((point.channel, point.snr_db, point.cbr_target), []).append(point)
     for (channel, snr_db, cbr), shown in groups.items():
         said = (value_words("channel", channel), value_words("snr", snr_db), value_words("cbr", cbr))
         title = ", ".join((*said, f"{shown[0].images} image{'s' * (shown[0].images > 1)}"))
-        figure = figure_of_complexity(shown, costs, labels, title)
-        written += save(figure, folder / "figures", file_words(name, *said), write=write)
-    return written
+        figure = figure_of_complexity(shown, costs, swept.labels, title)
+        save(figure, swept.figures, file_words(swept.name, *said), write=swept.write)
 
 
 def figure_of_complexity(

@@ -2,24 +2,17 @@
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from simulator.analysis.plots import Write
 from simulator.analysis.tables import cbr_label
-from simulator.channels import load_channel
-from simulator.disk import write_atomically
-from simulator.experiments.schemes import scheme_loader
+from simulator.experiments.swept import Swept
 from simulator.images import load_image
 from simulator.images.pixels import to_float, to_uint8
-from simulator.link import Bound, Scheme, transmit
 from simulator.results.gallery import Gallery
 from simulator.results.rows import Row
-from simulator.results.store import Results
-from simulator.sweep.inputs import SweepConfig, choose_images
 
 SIDE = 48  # pixels of a crop
 ZOOM = 4
@@ -27,65 +20,37 @@ GAP, CAPTION, LEFT = 6, 18, 46  # pixels: between crops, of a line of text, of t
 _BACKGROUND, _INK = (255, 255, 255), (40, 40, 40)
 
 
-def draw_crops(
-    config: SweepConfig,
-    results: Results,
-    corners: Mapping[str, tuple[int, int]],
-    labels: Mapping[str, str],
-    folder: Path,
-    name: str,
-    write: Write = write_atomically,
-) -> list[Path]:
+def draw_crops(swept: Swept, corners: Mapping[str, tuple[int, int]]) -> None:
     """Draw one lossless WebP per image, channel and CBR of the results, from the first realisation.
 
     Crops are cut from the kept pictures of the rows (`--keep-images`). Where there is none, the image goes over the air
-    once more, through the same channel. The numbers below the crops are those of the rows, of the whole image.
+    once more. The numbers below the crops are those of the rows, of the whole image.
 
     Args:
-        config: what was swept.
-        results: its rows.
+        swept: the rows.
         corners: (left, top) of the crop in pixels by image; the centre of the others is shown.
-        labels: what to call a scheme, by name.
-        folder: where the files go; made when missing.
-        name: what the files' names begin with.
-        write: writes a file.
-
-    Returns:
-        The files written.
     """
-    images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of, kept = scheme_loader(config, results), Gallery(results.folder)
+    kept = Gallery(swept.results.folder)
     groups: dict[tuple[str, str, float], dict[float, list[Row]]] = {}
-    for row in results.rows:
+    for row in swept.results.rows:
         if row.realisation == 0:
             by_snr = groups.setdefault((row.image, row.channel, row.cbr_target), {})
             by_snr.setdefault(row.snr_db, []).append(row)
     channels = {channel for _, channel, _ in groups}
-    written = []
     for (image, channel, cbr), by_snr in groups.items():
-        source = images[image]
+        source = swept.images[image]
         left, top = corners.get(image, ((source.shape[2] - SIDE) // 2, (source.shape[1] - SIDE) // 2))
         strips = []
         for snr_db, rows in by_snr.items():
             tiles = [("source", "", _crop(source, left, top))]
             for row in rows:
                 picture = kept.path(row.key)
-                there = picture.exists()
-                shown = to_float(load_image(picture)) if there else _send(config, row, source, scheme_of(row.scheme))
-                tiles.append((labels.get(row.scheme, row.scheme), _numbers(row), _crop(shown, left, top)))
+                shown = to_float(load_image(picture)) if picture.exists() else swept.send(row).decoded.images[0].cpu()
+                tiles.append((swept.labels.get(row.scheme, row.scheme), _numbers(row), _crop(shown, left, top)))
             strips.append((f"{snr_db:g} dB", tiles))
         said = [channel] * (len(channels) > 1)
-        path = folder / ("-".join((name, image, *said, f"cbr-{cbr_label(cbr)}")).replace("/", "-") + ".webp")
-        write(path, _webp(_sheet(strips)))
-        written.append(path)
-    return written
-
-
-def _send(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Scheme | Bound) -> torch.Tensor:
-    cbr = next(one for one in config.cbrs if float(one) == row.cbr_target)
-    with torch.inference_mode():
-        trip = transmit(scheme, image[None], cbr, load_channel(row.channel), row.snr_db, row.realisation, config.seed)
-    return trip.decoded.images[0].cpu()
+        name = "-".join((swept.name, image, *said, f"cbr-{cbr_label(cbr)}")).replace("/", "-")
+        swept.write(swept.figures / f"{name}.webp", _webp(_sheet(strips)))
 
 
 def _crop(image: torch.Tensor, left: int, top: int) -> np.ndarray:

@@ -1,29 +1,25 @@
 """The peaks of what schemes send: CCDF of the PAPR of OFDM symbols that carry their symbols, all on one waveform."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from simulator.analysis.looks import looks_of
-from simulator.analysis.plots import Write, save
+from simulator.analysis.plots import save
 from simulator.analysis.styles import STYLES
+from simulator.analysis.tables import records_csv
 from simulator.analysis.words import cbr_label, file_words, scheme_words, value_words
 from simulator.channels import load_channel
 from simulator.channels.contract import announce
 from simulator.channels.grid import ResourceGrid
 from simulator.channels.radio.waveform import Waveform, papr_db
-from simulator.disk import write_atomically
-from simulator.experiments.schemes import scheme_loader
-from simulator.link import Bound, LinkState, channel_uses
+from simulator.experiments.swept import Swept
+from simulator.link import Bound, LinkState, Scheme, channel_uses
 from simulator.randomness import derive_key
-from simulator.results.store import Results
-from simulator.sweep.inputs import SweepConfig, choose_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,56 +67,34 @@ class Peaks:
         }
 
 
-def draw_peaks(
-    config: SweepConfig,
-    results: Results,
-    labels: Mapping[str, str],
-    folder: Path,
-    name: str,
-    write: Write = write_atomically,
-) -> list[Path]:
+def draw_peaks(swept: Swept) -> None:
     """Encode the images once more, write `TABLE`, and draw one CCDF per SNR and CBR of the results.
 
-    Args:
-        config: what was swept; both ends assume the SNR of its first channel.
-        results: its rows.
-        labels: what to call a scheme, by name.
-        folder: of the results.
-        name: what the figures' names begin with.
-        write: writes a file.
-
-    Returns:
-        The files written.
+    Both ends assume the SNR of the sweep's first channel.
     """
-    images = [image.pixels for image in choose_images(config)]
-    load = scheme_loader(config, results)
-    bounds = set(results.meta.get("bounds", ()))
-    points = dict.fromkeys((row.scheme, row.snr_db, row.cbr_target) for row in results.rows if row.scheme not in bounds)
-    channel = load_channel(config.channels[0])
+    images, rows = list(swept.images.values()), swept.results.rows
+    points = dict.fromkeys((row.scheme, row.snr_db, row.cbr_target) for row in rows)
+    channel = load_channel(swept.config.channels[0])
     found = []
-    for scheme, snr_db, target in points:
-        cbr = next(one for one in config.cbrs if float(one) == target)
-        sent = [_symbols(load(scheme), one, cbr, LinkState(*announce(channel, snr_db))) for one in images]
-        found.append(measure_peaks(scheme, snr_db, target, sent))
-    table = io.StringIO()
-    lines = csv.DictWriter(table, list(found[0].record()), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(one.record() for one in found)
-    write(folder / TABLE, table.getvalue().encode())
-    written = [folder / TABLE]
+    for name, snr_db, target in points:
+        if not isinstance(scheme := swept.schemes[name], Bound):
+            cbr = next(one for one in swept.config.cbrs if float(one) == target)
+            sent = [_symbols(scheme, one, cbr, LinkState(*announce(channel, snr_db))) for one in images]
+            found.append(measure_peaks(name, snr_db, target, sent))
+    records = [one.record() for one in found]
+    swept.write(swept.results.folder / TABLE, records_csv(list(records[0]), records).encode())
     for snr_db, target in dict.fromkeys((one.snr_db, one.cbr) for one in found):
         shown = [one for one in found if (one.snr_db, one.cbr) == (snr_db, target)]
         said = (value_words("snr", snr_db), value_words("cbr", target))
-        figure = figure_of_peaks(shown, labels, ", ".join((*said, f"{len(images)} image{'s' * (len(images) > 1)}")))
-        written += save(figure, folder / "figures", file_words(name, "ccdf", *said), write=write)
-    return written
+        title = ", ".join((*said, f"{len(images)} image{'s' * (len(images) > 1)}"))
+        figure = figure_of_peaks(shown, swept.labels, title)
+        save(figure, swept.figures, file_words(swept.name, "ccdf", *said), write=swept.write)
 
 
-def _symbols(scheme: Any, image: torch.Tensor, cbr: Any, state: LinkState) -> torch.Tensor:
-    assert not isinstance(scheme, Bound)
-    with torch.inference_mode():
-        budget = channel_uses(cbr, (image.shape[-2], image.shape[-1]))
-        return scheme.encode(image[None].clone(), budget, state).symbols[0].cpu().clone()
+@torch.inference_mode()
+def _symbols(scheme: Scheme, image: torch.Tensor, cbr: Fraction, state: LinkState) -> torch.Tensor:
+    budget = channel_uses(cbr, (image.shape[-2], image.shape[-1]))
+    return scheme.encode(image[None].clone(), budget, state).symbols[0].cpu().clone()
 
 
 def measure_peaks(scheme: str, snr_db: float, cbr: float, sent: Sequence[torch.Tensor]) -> Peaks:

@@ -1,21 +1,16 @@
 """The grid of pictures: for one image a row per SNR, with the source, what a scheme shows of its inside, the output."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from simulator.analysis.plots import Write, save
+from simulator.analysis.plots import save
 from simulator.analysis.styles import STYLES
 from simulator.analysis.words import cbr_label, file_words
-from simulator.channels import load_channel
-from simulator.disk import write_atomically
-from simulator.experiments.schemes import scheme_loader
-from simulator.link import capabilities, transmit
+from simulator.experiments.swept import Swept
+from simulator.link import capabilities
 from simulator.results.rows import Row
-from simulator.results.store import Results
-from simulator.sweep.inputs import SweepConfig, choose_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,45 +34,27 @@ class Strip:
     caption: str
 
 
-def draw_pictures(
-    config: SweepConfig, results: Results, folder: Path, name: str, write: Write = write_atomically
-) -> list[Path]:
+def draw_pictures(swept: Swept) -> None:
     """Draw one file per scheme, channel, CBR and image of the results, from the first realisation.
 
-    The images go over the air once more, through the same channel, as rows keep no pictures; the numbers under the
-    outputs are those of the rows.
-
-    Args:
-        config: what was swept.
-        results: its rows.
-        folder: where PNG and PDF go; made when missing.
-        name: what the files' names begin with.
-        write: writes a file.
-
-    Returns:
-        The files written.
+    The images go over the air once more, as rows keep no pictures; the numbers under the outputs are those of the rows.
     """
-    images = {image.name: image.pixels for image in choose_images(config)}
-    scheme_of = scheme_loader(config, results)
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in results.rows:
+    for row in swept.results.rows:
         if row.realisation == 0:
             group = (row.image, row.scheme, row.channel, f"cbr-{cbr_label(row.cbr_target)}")
             groups.setdefault(group, []).append(row)
     axes = [len({where[axis] for where in groups}) for axis in range(4)]
-    written = []
     for where, rows in groups.items():
-        strips = [_strip(config, row, images[row.image], scheme_of(row.scheme)) for row in rows]
+        figure = figure_of_pictures([_strip(swept, row) for row in rows])
         said = [part for part, count in zip(where[1:], axes[1:], strict=True) if count > 1]
-        written += save(figure_of_pictures(strips), folder, file_words(name, where[0], *said), write=write)
-    return written
+        save(figure, swept.figures, file_words(swept.name, where[0], *said), write=swept.write)
 
 
-def _strip(config: SweepConfig, row: Row, image: torch.Tensor, scheme: Any) -> Strip:
-    cbr = next(one for one in config.cbrs if float(one) == row.cbr_target)
-    with torch.inference_mode():
-        trip = transmit(scheme, image[None], cbr, load_channel(row.channel), row.snr_db, row.realisation, config.seed)
-        inside = capabilities(scheme).inspect(image, trip.reception) if trip.reception else {}
+@torch.inference_mode()
+def _strip(swept: Swept, row: Row) -> Strip:
+    image, trip = swept.images[row.image], swept.send(row)
+    inside = capabilities(swept.schemes[row.scheme]).inspect(image, trip.reception) if trip.reception else {}
     lpips = "" if row.lpips is None else f", LPIPS {row.lpips:.3f}"
     caption = "outage" if row.outage else f"{row.psnr_db:.2f} dB{lpips}, CBR {row.cbr:.4f}"
     pictures = {"source": image, **inside, "output": trip.decoded.images[0].cpu()}

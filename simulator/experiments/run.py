@@ -30,7 +30,7 @@ from simulator.experiments.peaks import TABLE as PEAKS_TABLE
 from simulator.experiments.peaks import draw_peaks
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
-from simulator.experiments.schemes import names_of
+from simulator.experiments.swept import Swept, names_of
 from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
@@ -107,15 +107,15 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
         figures = (replace(one, schemes=tuple(names[spec] for spec in one.schemes)) for one in experiment.figures)
         drawn = replace(experiment, figures=tuple(figures))
         _draw_curves(drawn, source_of(results), folder, labels, written.write)
+        swept = Swept(experiment.grid, results, labels, experiment.name, written.write)
         if experiment.crops:
-            where = (folder / FIGURES, experiment.name, written.write)
-            draw_crops(experiment.grid, results, experiment.corners, labels, *where)
+            draw_crops(swept, experiment.corners)
         if experiment.peaks:
-            draw_peaks(experiment.grid, results, labels, folder, experiment.name, written.write)
+            draw_peaks(swept)
         if experiment.complexity:
-            draw_complexity(experiment.grid, results, labels, folder, experiment.name, written.write)
+            draw_complexity(swept)
         if experiment.pictures:
-            draw_pictures(experiment.grid, results, folder / FIGURES, experiment.name, written.write)
+            draw_pictures(swept)
 
 
 def _draw_curves(
