@@ -1,32 +1,14 @@
-"""What the papers do between feature and air: power, pairing into complex symbols, and the channel itself.
+"""Between features and symbols, as in the papers: power, and pairing into complex symbols.
 
-Training sends features through `cross` image by image. The authors normalise power over a whole batch; only the golden
-values, which were made that way, ask for it (`per_image=False`).
+The authors normalise power over a whole batch; only the golden values do so here (`per_image=False`).
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 Pairing = Literal["halves", "neighbours"]
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """One trip of features over the papers' channel.
-
-    Attributes:
-        scale: sqrt(2P), by which reals are divided before they are sent: [B], or [1] for a whole batch.
-        sent, received: complex symbols of energy 1 where all of them are active, [symbols], batch included.
-        restored: what the receiver has, not yet multiplied back; of the feature's shape.
-    """
-
-    scale: Tensor
-    sent: Tensor
-    received: Tensor
-    restored: Tensor
 
 
 def power_scale(feature: Tensor, active: Tensor, per_image: bool = True) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 FILTERS = (1, 3, 3, 3, 3, 1)  # of the factorised model (Balle et al. 2018)
 LEAST_PROBABILITY, LEAST_SCALE = 1e-10, 1e-10
-# Of the reported bits per pixel alone; compressai keeps the first in float32.
+# compressai keeps the first in float32.
 LEAST_LIKELIHOOD, REPORTED_SCALE = float(torch.tensor(1e-9, dtype=torch.float32)), 0.11
 
 
@@ -92,13 +92,6 @@ def rate_probability(y: Tensor, scale: Tensor, mean: Tensor) -> Tensor:
 
 def _phi(t: Tensor) -> Tensor:
     return 0.5 * (1 + torch.erf(t / math.sqrt(2)))
-
-
-def gaussian_likelihood(y: Tensor, scale: Tensor, mean: Tensor) -> Tensor:
-    """Probability of round(y - mean), as compressai reports it."""
-    sigma, distance = scale.clamp_min(REPORTED_SCALE), torch.round(y - mean).abs()
-    upper, lower = ((edge - distance) / sigma * math.sqrt(0.5) for edge in (0.5, -0.5))
-    return (0.5 * (torch.erfc(-upper) - torch.erfc(-lower))).clamp_min(LEAST_LIKELIHOOD)
 
 
 def bits(probability: Tensor) -> Tensor:

@@ -9,55 +9,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis.bjontegaard import bd_quality, bd_rate
+from simulator.analysis.bjontegaard import bd_rate
 from simulator.analysis.grouping import image_means
 from simulator.analysis.statistics import SUMMARY_COLUMNS, bootstrap_mean, outage_interval, paired_difference, summarise
 from tests.rows import row
 
 # Four-point curves of the kind the literature shows, and what `bjontegaard` 1.3.0 (FAU-LMS, method "pchip", which its
-# authors held to the JVET-T2010 spreadsheet) makes of them: (BD-rate in percent, BD-PSNR in dB).
+# authors held to the JVET-T2010 spreadsheet) makes of them: the BD-rate in percent.
 GOLDEN = [
     (
         [9487.76, 4593.60, 2486.44, 1358.24],
         [40.037, 38.615, 36.845, 34.851],
         [9787.80, 4469.00, 2451.52, 1356.24],
         [40.121, 38.651, 36.970, 34.987],
-        (-4.417485350589045, 0.11969278542479489),
+        -4.417485350589045,
     ),
     (
         [686.76, 309.58, 157.11, 85.95],
         [40.28, 37.18, 34.24, 31.42],
         [893.34, 407.8, 204.93, 112.75],
         [40.39, 37.21, 34.17, 31.24],
-        (31.379878202397627, -1.1834724046224592),
+        31.379878202397627,
     ),
 ]
 
 
 @pytest.mark.parametrize(("rate_a", "quality_a", "rate_b", "quality_b", "expected"), GOLDEN)
 def test_bjontegaard_golden(rate_a, quality_a, rate_b, quality_b, expected):
-    assert bd_rate(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected[0], rel=1e-9)
-    assert bd_quality(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected[1], rel=1e-9)
+    assert bd_rate(rate_a, quality_a, rate_b, quality_b) == pytest.approx(expected, rel=1e-9)
 
 
 @settings(deadline=None)  # the first example imports SciPy
-@given(factor=st.floats(0.2, 5), gain=st.floats(-3, 3))
-def test_bjontegaard_laws(factor, gain):
+@given(factor=st.floats(0.2, 5))
+def test_bjontegaard_laws(factor):
     rate, quality = np.array([1.0, 2, 4, 9]), np.array([30.0, 33, 35.5, 38])
-    if 1 / 9 < factor < 9:
-        assert bd_rate(rate, quality, factor * rate, quality) == pytest.approx(100 * (factor - 1), abs=1e-8)
-    assert bd_quality(rate, quality, rate, quality + gain) == pytest.approx(gain, abs=1e-9)
-    assert bd_quality(rate, quality, rate[::-1], (quality + gain)[::-1]) == pytest.approx(gain, abs=1e-9)
+    expected = pytest.approx(100 * (factor - 1), abs=1e-8)
+    assert bd_rate(rate, quality, factor * rate, quality) == expected
+    assert bd_rate(rate, quality, factor * rate[::-1], quality[::-1]) == expected
 
 
 @pytest.mark.parametrize(
     ("rate", "quality"),
-    [([10.0, 20], [30.0, 31]), ([1.0], [30.0]), ([1.0, 1], [30.0, 31]), ([0.0, 1], [30.0, 31])],
+    [([10.0, 20], [31.0, 32]), ([1.0], [30.0]), ([1.0, 1], [30.0, 31])],
 )
-@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_bjontegaard_refuses_curves_without_overlap(rate, quality):
-    with pytest.raises(ValueError, match=r"overlap|two points"):
-        bd_quality([1.0, 2], [30.0, 31], rate, quality)
+    with pytest.raises(ValueError, match=r"overlap|steadily"):
+        bd_rate([1.0, 2], [30.0, 31], rate, quality)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Memoryless distortions of complex baseband samples of unit mean power: clipping, power amplifiers, I/Q imbalance."""
 
 import math
-from collections.abc import Callable
 
 import torch
 
@@ -9,8 +8,6 @@ RAPP_SMOOTHNESS = 2.0  # p of a solid-state amplifier without predistortion
 # A travelling-wave tube, Saleh, "Frequency-independent and frequency-dependent nonlinear models of TWT amplifiers",
 # IEEE Trans. Commun. 29(11), 1981: amplitude a r / (1 + b r^2), phase c r^2 / (1 + d r^2).
 _SALEH_AMPLITUDE, _SALEH_PHASE = (2.1587, 1.1517), (4.0033, 9.1040)
-
-Distortion = Callable[[torch.Tensor], torch.Tensor]
 
 
 def clip(samples: torch.Tensor, ratio_db: float) -> torch.Tensor:

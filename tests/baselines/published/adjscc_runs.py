@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from simulator.baselines.published.adjscc import Adjscc, AdjsccConfig
 from simulator.baselines.published.channel import power_scale
-from simulator.baselines.published.discriminator import Discriminator, as_published
 from tests.baselines.published import formulas
+from tests.baselines.published.discriminator import Discriminator, as_published
 from tests.baselines.published.filling import cross, filled
 from tests.baselines.published.golden import Recorder, key_table
 

@@ -1,6 +1,7 @@
 """Golden runs of NTSCC."""
 
 import copy
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simulator.baselines.published.channel import power_scale
-from simulator.baselines.published.hyperprior import gaussian_likelihood
+from simulator.baselines.published.hyperprior import LEAST_LIKELIHOOD, REPORTED_SCALE
 from simulator.baselines.published.ntscc import Latent, Ntscc, NtsccConfig
 from tests.baselines.published import formulas
 from tests.baselines.published.filling import cross, filled
@@ -78,6 +79,13 @@ def _shaped(name: str, value: Tensor) -> Tensor:
     if name in ("y_hat", "gs.input", "fd.rate_adaption"):
         return value.permute(0, 3, 1, 2)
     return tokens(value) if name.startswith(("ga.", "gs.", "fe.", "fd.", "side_info.")) else value
+
+
+def gaussian_likelihood(y: Tensor, scale: Tensor, mean: Tensor) -> Tensor:
+    """Probability of round(y - mean), as compressai reports it."""
+    sigma, distance = scale.clamp_min(REPORTED_SCALE), torch.round(y - mean).abs()
+    upper, lower = ((edge - distance) / sigma * math.sqrt(0.5) for edge in (0.5, -0.5))
+    return (0.5 * (torch.erfc(-upper) - torch.erfc(-lower))).clamp_min(LEAST_LIKELIHOOD)
 
 
 def _rates(net: Ntscc, latent: Latent, inputs: Tensor, index: Tensor, active: Tensor) -> dict[str, Any]:
