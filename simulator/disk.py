@@ -1,8 +1,9 @@
-"""Where the program keeps what it can compute or download again."""
+"""Files of the user, written whole or not at all, and the cache of what can be computed or downloaded again."""
 
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def write_file(path: Path, data: bytes, advice: str) -> None:
+def write_file(path: Path, data: bytes, advice: str, write: Callable[[Path, bytes], None] = write_atomically) -> None:
     """Write a file that the user asked for, whole or not at all.
 
     Args:
         path, data: as `write_atomically` takes them.
-        advice: what to do where it cannot be written.
+        advice: what to do if it cannot be written.
+        write: the writer, such as that of a results folder.
 
     Raises:
         UserError: it cannot be written.
     """
     try:
-        write_atomically(path, data)
+        write(path, data)
     except OSError as error:
         raise UserError(f"cannot write '{path}' ({error.strerror or error}); {advice}") from error
 

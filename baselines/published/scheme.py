@@ -20,7 +20,7 @@ from simulator.baselines.published.library import find, imported, there_are
 from simulator.baselines.published.swin import lowered
 from simulator.channels import Received
 from simulator.errors import UserError
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
 from simulator.spec.options import Declaration, Number, Text
@@ -104,9 +104,7 @@ class PublishedScheme(Named, ABC):
     def decode(self, reception: Reception) -> Decoded:
         """Rebuild each image; one whose side information is lost is an outage."""
         size = reception.image_size
-        decoded = [self._decode_one(received, size, reception.state) for received in reception.received]
-        images = [outage_image(size) if image is None else image for image in decoded]
-        return Decoded(torch.stack(images), [image is None for image in decoded])
+        return Decoded.of([self._decode_one(one, size, reception.state) for one in reception.received], size)
 
     @abstractmethod
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]: ...

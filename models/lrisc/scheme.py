@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from simulator.channels import Received
 from simulator.errors import UserError
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
 from simulator.models.lrisc.frames import FRAMES, equalise
@@ -139,9 +139,7 @@ class LriscScheme(Named):
     def decode(self, reception: Reception) -> Decoded:
         """Rebuild each image; one whose header or map is lost is an outage."""
         size = reception.image_size
-        decoded = [self._decode_one(received, size, reception.state) for received in reception.received]
-        images = [outage_image(size) if image is None else image for image in decoded]
-        return Decoded(torch.stack(images), [image is None for image in decoded])
+        return Decoded.of([self._decode_one(one, size, reception.state) for one in reception.received], size)
 
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
         estimate = self._receive(received, size, state)

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from simulator.disk import write_atomically
+from simulator.disk import json_text, write_file
 from simulator.errors import UserError, is_the_machines, kind_and_text
 
 MAX_NAME_BYTES = 200
@@ -177,8 +177,8 @@ def release(folder: Path, name: str, state: Mapping[str, torch.Tensor], card: Ma
     data = save(half, metadata={"name": name})
     full_card = {"name": name, **card, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     path = folder / f"{name}.safetensors"
-    write_atomically(path, data)
-    write_atomically(folder / f"{name}.json", (json.dumps(full_card, indent=2) + "\n").encode())
+    write_file(path, data, "choose another folder")
+    write_file(folder / f"{name}.json", json_text(full_card).encode(), "choose another folder")
     return path
 
 

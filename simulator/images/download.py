@@ -5,7 +5,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -122,15 +122,23 @@ def _append(archive: Archive, partial: Path, progress: Callable[[int, int], None
     with open_https(request, TIMEOUT_S) as response:
         if done and response.status != 206:  # a server without ranges sends all of it again
             done = 0
-        with partial.open("ab" if done else "wb") as file:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, archive.bytes)
-                if done > archive.bytes:
-                    return
+        done = append_chunks(iter(lambda: response.read(CHUNK), b""), partial, done, archive.bytes, progress)
     if done < archive.bytes:
         raise urllib.error.URLError(f"the connection ended after {done} of {archive.bytes} bytes")
+
+
+def append_chunks(
+    chunks: Iterable[bytes], partial: Path, done: int, total: int, progress: Callable[[int, int], None]
+) -> int:
+    """Append to the first `done` bytes of a partial file until more than `total` are there; returns its bytes."""
+    with partial.open("ab" if done else "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+            if done > total:
+                break
+    return done
 
 
 def _md5(path: Path) -> str:

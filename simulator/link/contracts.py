@@ -151,6 +151,12 @@ class Decoded(Brief):
     images: torch.Tensor
     outage: list[bool]
 
+    @classmethod
+    def of(cls, images: Sequence[torch.Tensor | None], size: tuple[int, int]) -> "Decoded":
+        """From float32 [3, H, W] each; None is an outage."""
+        grey = outage_image(size)
+        return cls(torch.stack([grey if one is None else one for one in images]), [one is None for one in images])
+
 
 @runtime_checkable
 class Scheme(Protocol):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import UserError
+from simulator.images.download import append_chunks
 
 PYPI = "https://pypi.org/simple"
 TIMEOUT_S = 30
@@ -124,13 +125,7 @@ def _append(
         response.raise_for_status()
         if response.status_code != 206:  # a server without ranges sends all of it again
             done = 0
-        with partial.open("ab" if done else "wb") as file:
-            for chunk in response.iter_bytes(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, wanted.bytes)
-                if done > wanted.bytes:
-                    return
+        done = append_chunks(response.iter_bytes(CHUNK), partial, done, wanted.bytes, progress)
     if done < wanted.bytes:
         raise UserError(f"the connection ended after {done} of {wanted.bytes} bytes; the same command resumes")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from simulator.analysis.statistics import METRICS
 from simulator.citation import PAPER, PROGRAM
-from simulator.disk import write_atomically
+from simulator.disk import write_atomically, write_file
 from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
 from simulator.report.data import axes_of, check_comparable, make_series, numbers
@@ -54,10 +54,7 @@ def write_report(
     if out.is_dir():
         raise UserError(f"'{out}' is a folder; give --out a file such as report.html")
     page = build_page(results, title, max_mb, notify).encode()
-    try:
-        write(out, page)
-    except OSError as error:
-        raise UserError(f"cannot write '{out}' ({error.strerror or error}); choose another --out") from None
+    write_file(out, page, "choose another --out", write)
     return len(page)
 
 

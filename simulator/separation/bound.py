@@ -7,7 +7,7 @@ import torch
 from simulator.channels import Realisation
 from simulator.errors import SchemeError
 from simulator.images.pixels import to_uint8
-from simulator.link import Decoded, SymbolLedger, outage_image
+from simulator.link import Decoded, SymbolLedger
 from simulator.separation.files import compress, show
 from simulator.source import SourceCodec
 from simulator.spec.shown import Named
@@ -38,15 +38,14 @@ class CodecCapacity(Named):
             SchemeError: the codec breaks its contract, or cannot read its own file.
         """
         size = (images.shape[-2], images.shape[-1])
-        shown, outage, ledgers = [], [], []
+        shown, ledgers = list[torch.Tensor | None](), []
         for image, realisation in zip(images, realisations, strict=True):
             capacity_bits = int(realisation.capacity_bits)
             file = compress(self._codec, to_uint8(image), capacity_bits // 8, self.name)
-            decoded = show(self._codec, file, size, self.name) if file else outage_image(size)
-            if decoded is None:
+            decoded = show(self._codec, file, size, self.name) if file else None
+            if file and decoded is None:
                 raise SchemeError(f"{self.name}: decode cannot read the file that encode wrote")
             shown.append(decoded)
-            outage.append(not file)
             padding_bits = max(capacity_bits - 8 * len(file), not file)
             ledgers.append(SymbolLedger.apportion(budget, payload=8 * len(file), padding=padding_bits))
-        return Decoded(torch.stack(shown), outage), ledgers
+        return Decoded.of(shown, size), ledgers

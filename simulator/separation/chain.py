@@ -15,7 +15,7 @@ import torch
 from simulator.channels import Received
 from simulator.errors import UserError
 from simulator.images.pixels import to_uint8
-from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation, outage_image
+from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, Mcs, thresholds
 from simulator.phy.qam import demap, map_bits
@@ -98,7 +98,7 @@ class DigitalChain(Named):
     def decode(self, reception: Reception) -> Decoded:
         """Decode each image's transport block; its CRCs decide whether there is an image."""
         size, received = reception.image_size, reception.received
-        shown, outage = [outage_image(size)] * len(received), [True] * len(received)
+        shown: list[torch.Tensor | None] = [None] * len(received)
         alike: dict[tuple[int, int], list[int]] = {}
         for index, one in enumerate(received):
             signalled = reception.control[index] if self.genie else -1
@@ -110,10 +110,8 @@ class DigitalChain(Named):
             llrs = _demap([received[index] for index in indices], form)
             for index, result in zip(indices, decode_transport_blocks(llrs, form, self._decoder), strict=True):
                 file = unframe(result.payload, form) if result.ok else b""
-                image = show(self._codec, file, size, self.name) if file else None
-                if image is not None:
-                    shown[index], outage[index] = image, False
-        return Decoded(torch.stack(shown), outage)
+                shown[index] = show(self._codec, file, size, self.name) if file else None
+        return Decoded.of(shown, size)
 
     def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
         """The MCS that both ends derive without signalling."""
