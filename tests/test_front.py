@@ -37,13 +37,13 @@ def test_every_kind_of_picture_is_the_same_picture(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"image": 3}, "image=int is no picture"),
+        ({"image": 3}, "image=int is not a picture"),
         ({"image": np.zeros((4, 4, 3))}, "image has the shape"),
         ({"image": 255.0 * np.ones((32, 32, 3))}, "image has values outside"),
         ({"image": np.zeros((32, 32, 3), dtype=np.int64)}, "image has values of type"),
         ({"cbr": 2}, "cbr=2: "),
         ({"cbr": "a"}, "cbr='a': "),
-        ({"snr_db": "ten"}, "snr_db='ten' is no finite number"),
+        ({"snr_db": "ten"}, "snr_db='ten' is not a finite number"),
         ({"scheme": "nonesuch"}, "unknown scheme 'nonesuch'"),
         ({"channel": "nonesuch"}, "unknown channel 'nonesuch'"),
     ],

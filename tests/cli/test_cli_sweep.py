@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -251,24 +250,6 @@ def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, assert_on
         assert sweep() == 2
     assert_one_line("in use by another sweep")
     assert sweep() == 0
-
-
-def test_full_disk_stops_cleanly_and_keeps_rows(photographs, tmp_path, capsys):
-    """A limit on file sizes stands in for a small disk: SQLite gets the same refusals."""
-    out = tmp_path / "results"
-    arguments = ("--snr", "0:40:0.25", "--scheme", "toy", "--workers", "1")
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
-
-    full = subprocess.run(command(photographs, out, *arguments), capture_output=True, text=True, preexec_fn=limit)
-    assert full.returncode == 2
-    assert "disk full" in full.stderr.splitlines()[-1]
-    assert "Traceback" not in full.stderr
-    kept = rows_in(out)
-    assert kept > 0
-    finish(photographs, out, *arguments)
-    assert f"note: {kept} of 644 rows are finished already" in capsys.readouterr().err
 
 
 # Imports everything once, then forks sweeps and kills them: ten kills in the time of one start.

@@ -41,7 +41,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def config(photographs):
-    return SweepConfig(snrs_db=(30.0,), cbrs=(Fraction(1, 32),), images=str(photographs), lpips="none")
+    return SweepConfig(snrs_db=(30.0,), cbrs=(Fraction(1, 32),), images=str(photographs), lpips="none", workers=1)
 
 
 def write(path, level):
@@ -56,15 +56,17 @@ def run(config, folder):
     return [row.psnr_db for row in rows], notes
 
 
-CASES = [(1, *case) for case in IMPORTS.values()] + [(2, *IMPORTS["in another folder"])]
+# With a time limit even a single worker is a separate process.
+HERE, ELSEWHERE = None, 600.0
+CASES = [(HERE, *case) for case in IMPORTS.values()] + [(ELSEWHERE, *IMPORTS["in another folder"])]
 
 
-@pytest.mark.parametrize(("workers", "file", "inside"), CASES)
-def test_a_helper_that_changed_makes_new_rows(here, config, workers, file, inside):
+@pytest.mark.parametrize(("limit", "file", "inside"), CASES)
+def test_a_helper_that_changed_makes_new_rows(here, config, limit, file, inside):
     if "inner" in file:
         (here / "codecs" / "helper.py").write_text("def level():\n    from inner import LEVEL\n    return LEVEL\n")
     (here / "codecs" / "mine.py").write_text(CODEC.format(inside=inside))
-    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), timeout_s=limit)
     write(here / file, 0.5)
     before, _ = run(config, here / "out")
     again, notes = run(config, here / "out")
@@ -74,7 +76,7 @@ def test_a_helper_that_changed_makes_new_rows(here, config, workers, file, insid
     after, notes = run(config, here / "out")
     assert not any("finished already" in note for note in notes)
     assert after != before
-    assert after == run(config, here / "anew")[0]
+    assert after == run(replace(config, timeout_s=HERE), here / "anew")[0]
     assert not {"helper", "inner", "lib", "lib.deep"} & sys.modules.keys()
 
 
@@ -89,10 +91,10 @@ DYNAMIC = {
 }
 
 
-@pytest.mark.parametrize(("way", "workers"), [*((way, 1) for way in DYNAMIC), ("a path", 2)])
-def test_code_that_runs_while_the_file_is_loaded_is_known_however_it_is_imported(here, config, way, workers):
+@pytest.mark.parametrize(("way", "limit"), [*((way, HERE) for way in DYNAMIC), ("a path", ELSEWHERE)])
+def test_code_that_runs_while_the_file_is_loaded_is_known_however_it_is_imported(here, config, way, limit):
     (here / "codecs" / "mine.py").write_text(DYNAMIC[way] + CODEC.format(inside="pass"))
-    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), timeout_s=limit)
     path = list(sys.path)
     write(here / "lib" / "helper.py", 0.5)
     before, _ = run(config, here / "out")
@@ -142,7 +144,7 @@ def test_rows_of_an_import_that_no_statement_names_are_not_reused(here, config):
     before, notes = run(config, here / "out")
     assert any("imports helper.py without an import statement that names it" in note for note in notes)
     write(here / "codecs" / "helper.py", 0.25)
-    config = replace(config, workers=2)  # a fresh process
+    config = replace(config, timeout_s=ELSEWHERE)
     after, notes = run(config, here / "out")
     assert "4 rows were made with helper.py, which may have changed unnoticed; they are computed again" in notes
     assert after != before

@@ -3,10 +3,12 @@
 import resource
 import signal
 import time
+from contextlib import redirect_stderr
 from dataclasses import replace
 
 import pytest
 
+from simulator.__main__ import main
 from simulator.disk import write_atomically
 from simulator.errors import UserError
 from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
@@ -29,20 +31,22 @@ def test_disk_full(config, tmp_path, small_disk):
 def test_file_that_may_not_grow(config, tmp_path):
     many = replace(config, schemes=("toy",), snrs_db=(0.0,), realisations=15)
     expected = run_sweep(many, tmp_path / "expected", notify=quietly)
-    folder = tmp_path / "results"
+    folder, messages = tmp_path / "results", tmp_path / "messages"
+    fixed = ["--images", many.images, "--lpips", "none", "--workers", "1", "--realisations", "15"]
 
     def limited(tell):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-        try:
-            run_sweep(many, folder, notify=quietly)
-        except UserError as error:
-            if "disk full" in str(error):
+        with messages.open("w") as file, redirect_stderr(file):
+            if main(["sweep", "--snr", "0", "--scheme", "toy", *fixed, "--out", str(folder)]) == 2:
                 tell()
 
     child = Forked(limited)
     assert child.wait_for(1) == 1
     assert child.join() == 0
+    last = messages.read_text().splitlines()[-1]
+    assert last.startswith("error: disk full while writing to")
+    assert "Traceback" not in messages.read_text()
     kept = len(load_results(folder).rows)
     assert 0 < kept < len(expected.rows)
     assert without_times(run_sweep(many, folder, notify=quietly).rows) == without_times(expected.rows)

@@ -17,7 +17,7 @@ from simulator.baselines.separation import bpg_ldpc
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.link import LinkState, Reception, channel_uses, outage_image, transmit
+from simulator.link import LinkState, Reception, channel_uses, load_scheme, outage_image, transmit
 from simulator.metrics import measure
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, select_mcs
@@ -110,30 +110,26 @@ DECODE = """
 import sys, torch
 from pathlib import Path
 from simulator.link import Reception, load_scheme
-decoded = load_scheme(sys.argv[1]).decode(Reception.load(Path(sys.argv[2])))
-torch.save((decoded.images, decoded.outage), sys.argv[3])
+for number, spec in enumerate(sys.argv[1:]):
+    decoded = load_scheme(spec).decode(Reception.load(Path(f"{number}.safetensors")))
+    torch.save((decoded.images, decoded.outage), f"{number}.pt")
 """
 
 
-@pytest.mark.parametrize(
-    ("spec", "channel"),
-    [
-        ("bpg-ldpc:16qam-1/2:chroma=420", "rayleigh-fast"),
-        ("bpg-ldpc:adaptation=genie", "rayleigh"),
-        ("bpg-ldpc", "tdl-c"),
-    ],
-)
-def test_a_fresh_process_decodes_the_reception_alone(
-    images: torch.Tensor, tmp_path: Path, spec: str, channel: str
-) -> None:
-    trip = transmit(bpg_ldpc(*spec.split(":")[1:]), images, CBR, load_channel(channel), 22.0)
-    assert trip.decoded.outage == [False, False]
-    trip.reception.save(tmp_path / "reception.safetensors")
-    arguments = [spec, str(tmp_path / "reception.safetensors"), str(tmp_path / "decoded.pt")]
-    subprocess.run([sys.executable, "-c", DECODE, *arguments], check=True, cwd=tmp_path, timeout=120)
-    shown, outage = torch.load(tmp_path / "decoded.pt")
-    assert torch.equal(shown, trip.decoded.images)
-    assert outage == trip.decoded.outage
+def test_a_fresh_process_decodes_the_reception_alone(images: torch.Tensor, tmp_path: Path) -> None:
+    sent = {
+        "bpg-ldpc:16qam-1/2:chroma=420": "rayleigh-fast",
+        "bpg-ldpc:adaptation=genie": "rayleigh",
+        "bpg-ldpc": "tdl-c",
+    }
+    trips = [transmit(load_scheme(spec), images, CBR, load_channel(name), 22.0) for spec, name in sent.items()]
+    for number, trip in enumerate(trips):
+        trip.reception.save(tmp_path / f"{number}.safetensors")
+    subprocess.run([sys.executable, "-c", DECODE, *sent], check=True, cwd=tmp_path, timeout=120)
+    for number, trip in enumerate(trips):
+        shown, outage = torch.load(tmp_path / f"{number}.pt")
+        assert torch.equal(shown, trip.decoded.images)
+        assert outage == trip.decoded.outage == [False, False]
 
 
 def test_the_decoder_is_an_option() -> None:
