@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 from simulator.errors import UserError
 
@@ -32,11 +32,24 @@ def cache_dir() -> Path:
     Raises:
         UserError: there is no home folder to keep it in.
     """
-    chosen = os.environ.get("SIMULATOR_CACHE_DIR")
+    return _own_folder("SIMULATOR_CACHE_DIR", "the cache", user_cache_path)
+
+
+def data_dir() -> Path:
+    """Root of what users import: SIMULATOR_DATA_DIR, else the platform's user data folder. It may not exist yet.
+
+    Raises:
+        UserError: there is no home folder to keep it in.
+    """
+    return _own_folder("SIMULATOR_DATA_DIR", "imported weights", user_data_path)
+
+
+def _own_folder(variable: str, what: str, platforms: Callable[[str], Path]) -> Path:
+    chosen = os.environ.get(variable)
     try:
-        return user_path(chosen or str(user_cache_path("wireless-image-simulator")))
+        return user_path(chosen) if chosen else platforms("wireless-image-simulator")
     except (UserError, RuntimeError) as error:  # platformdirs raises RuntimeError
-        raise UserError(f"no place for the cache: {error}; or name a folder in SIMULATOR_CACHE_DIR") from None
+        raise UserError(f"no place for {what}: {error}; or name a folder in {variable}") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,12 +1,10 @@
 """Where imported weights are kept: `NAME.safetensors` and its card `NAME.json` in the user's data folder."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_data_path
-
+from simulator.disk import data_dir
 from simulator.errors import UserError
 from simulator.models.pretrained import Weights, find_weights, read_card
 
@@ -16,9 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}")
 
 def library_dir() -> Path:
     """The folder of imported weights: in SIMULATOR_DATA_DIR, else in the platform's user data folder."""
-    chosen = os.environ.get("SIMULATOR_DATA_DIR")
-    root = Path(chosen).expanduser() if chosen else user_data_path("wireless-image-simulator")
-    return root / "weights"
+    return data_dir() / "weights"
 
 
 def library_name(text: str) -> str:

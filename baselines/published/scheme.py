@@ -38,7 +38,10 @@ class ImportedWeights(Text):
     system: str = ""
 
     def __str__(self) -> str:
-        names = [card["name"] for card in imported() if card["system"] == self.system]
+        try:
+            names = [card["name"] for card in imported() if card["system"] == self.system]
+        except UserError as error:  # a list of all schemes needs no home folder
+            return f"{self.form}; {error}"
         return f"{self.form}; imported: {', '.join(names) or 'none'}"
 
 

@@ -1,8 +1,9 @@
 """Compiled kernels: one decorator for all of them, and their spreading over threads."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numba
@@ -12,11 +13,11 @@ _limit = 1024
 
 def kernel(function: Callable) -> Any:
     """Compile with Numba, without the GIL, and keep the machine code on disk if possible."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache is writable: compile in every process.
-        return numba.njit(nogil=True, error_model="numpy")(function)
+    options = {"nogil": True, "error_model": "numpy"}
+    with suppress(RuntimeError):  # neither the package's folder nor the user's cache is writable
+        if os.path.isabs(os.path.expanduser("~")):  # without a home folder Numba makes one called "~" in the current
+            return numba.njit(cache=True, **options)(function)
+    return numba.njit(**options)(function)
 
 
 def num_threads() -> int:

@@ -12,10 +12,12 @@ import matplotlib
 import pytest
 
 from simulator import sweep
+from simulator.__main__ import main
 from simulator.analysis.outputs import SUMMARY_AND_FIGURES
 from simulator.baselines.bpg.errors import BpgError
 from simulator.disk import cache_dir, user_path
 from simulator.errors import UserError, is_the_machines
+from simulator.phy.kernels import kernel
 from simulator.results.store import load_results
 from simulator.sweep.inputs import SweepConfig
 from tests.faults.conftest import quietly, without_times
@@ -167,6 +169,20 @@ def test_a_user_without_a_home_is_told_so_and_no_row_is_a_fault(config, tmp_path
     assert not list(tmp_path.glob("~*"))
     monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path / "cache"))
     assert cache_dir() == tmp_path / "cache"
+
+
+def test_a_user_without_a_home_lists_schemes_and_gets_no_folder_named_tilde(tmp_path, monkeypatch, homeless, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMULATOR_DATA_DIR", raising=False)
+    assert main(["list", "schemes", "swinjscc"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no place for imported weights" in said
+    assert "SIMULATOR_DATA_DIR" in said
+    assert main(["weights", "list"]) == 2
+    assert kernel(lambda x: x).stats.cache_path is None
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert kernel(lambda x: x).stats.cache_path is not None
 
 
 def test_paths_of_users(tmp_path, monkeypatch):
