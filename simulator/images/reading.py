@@ -1,8 +1,9 @@
 """One image file as 8-bit RGB.
 
 12- and 16-bit grey is scaled to 8 bits and of 16-bit colour the upper 8 are taken (as Pillow does), grey is repeated to
-RGB, palettes are expanded, alpha and a transparent colour are composited on white (as a browser shows them), EXIF
-orientation is applied unless its block is broken, embedded colour profiles are ignored. Signed, float, 32-bit, CMYK and
+RGB, palettes are expanded, alpha and a transparent colour are composited on white (as a browser shows them; in BMP and
+TGA, alpha that is zero everywhere is unused), EXIF orientation is applied unless its block is broken, embedded colour
+profiles are ignored. Signed, float, 32-bit, CMYK and
 Lab pixels, a transparent colour of 16 bits per channel, animations and multi-page files are refused.
 """
 
@@ -132,7 +133,11 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
         raise UserError(f"{name}: a transparent colour of 16 bits per channel is not supported; save it with alpha")
     if raw in _SCALES and isinstance(transparent, int):  # the file counts in its own levels
         image.info["transparency"] = transparent * _SCALES[raw]
+    if raw == "BGR;15" and _alpha_mask(image) == 1 << 15:  # which Pillow passes over
+        image._mode, image.tile = "RGBA", [tile[0]._replace(args=("BGRA;15", *arguments[1:]))]
     image.load()
+    if image.format in {"BMP", "DIB", "TGA"} and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        image = image.convert("RGB")
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a broken block has no effect; the pixels are sound
@@ -140,6 +145,14 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
     if grey:
         image = _eight_bit(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _alpha_mask(image: Image.Image) -> int:
+    """Which bits of a pixel are alpha in a BMP with colour masks; 0 if its header is too short to say so."""
+    assert image.fp is not None
+    image.fp.seek(14)
+    header = image.fp.read(56)
+    return int.from_bytes(header[52:56], "little") if int.from_bytes(header[:4], "little") >= 56 else 0
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -36,7 +36,8 @@ def tiff(bits: int, photometric: int, data: bytes, sample_format: int = 1) -> by
 
 def bmp(bits: int, masks: tuple[int, ...], data: bytes) -> bytes:
     fields = b"".join(struct.pack("<I", mask) for mask in masks)
-    header = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, bits, 3, len(data), 0, 0, 0, 0) + fields
+    size = 56 if len(masks) == 4 else 40  # with four masks, those of BITMAPV3HEADER
+    header = struct.pack("<IiiHHIIiiII", size, 16, 16, 1, bits, 3, len(data), 0, 0, 0, 0) + fields
     return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(data), 0, 0, 14 + len(header)) + header + data
 
 
@@ -126,6 +127,43 @@ def test_other_colour_masks_are_refused(tmp_path, masks):
     (tmp_path / "a.bmp").write_bytes(bmp(16, masks, bytes(512)))
     with pytest.raises(UserError, match=r"a\.bmp: .*Unsupported BMP bitfields layout"):
         load_image(tmp_path / "a.bmp")
+
+
+BGRA = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+
+
+@pytest.mark.parametrize(("alpha", "meant"), [(0, "opaque"), (255, "opaque"), (128, "half")])
+def test_alpha_of_a_bmp_that_is_zero_everywhere_is_unused(tmp_path, alpha, meant):
+    pixels = np.dstack([RAMP, RAMP, RAMP, np.full((16, 16), alpha)]).astype(np.uint8)
+    (tmp_path / "a.bmp").write_bytes(bmp(32, BGRA, pixels.tobytes()))
+    found = load_image(tmp_path / "a.bmp")[::-1, :, 0].astype(int)
+    assert np.abs(found - (RAMP if meant == "opaque" else (RAMP * 128 + 255 * 127) / 255)).max() <= 1
+
+
+def test_one_opaque_pixel_of_a_bmp_says_that_the_others_are_transparent(tmp_path):
+    pixels = np.dstack([RAMP, RAMP, RAMP, RAMP == 7]).astype(np.uint8) * np.array([1, 1, 1, 255], np.uint8)
+    (tmp_path / "a.bmp").write_bytes(bmp(32, BGRA, pixels.tobytes()))
+    found = load_image(tmp_path / "a.bmp")[::-1, :, 0]
+    assert found[0, 7] == 7
+    assert (found == 255).sum() == 255
+
+
+def test_a_tga_whose_alpha_is_zero_everywhere_is_opaque(tmp_path):
+    pixels = np.dstack([RAMP, RAMP, RAMP, np.zeros((16, 16))]).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.tga")
+    assert (load_image(tmp_path / "a.tga")[..., 1] == RAMP).all()
+
+
+@pytest.mark.parametrize("size", [40, 56])
+@pytest.mark.parametrize("bit", [0, 1, None])
+def test_the_alpha_bit_of_a_sixteen_bit_bmp_counts_where_a_mask_names_it(tmp_path, size, bit):
+    marked = np.zeros((16, 16), bool) if bit == 0 else np.ones((16, 16), bool) if bit else RAMP % 2 == 1
+    values = ((RAMP >> 3) * 0x421 | marked * 0x8000).astype("<u2")
+    masks = (0x7C00, 0x3E0, 0x1F, 0x8000)[: 4 if size == 56 else 3]
+    (tmp_path / "a.bmp").write_bytes(bmp(16, masks, values.tobytes()))
+    found = load_image(tmp_path / "a.bmp")[::-1, :, 0].astype(int)
+    shown = np.where(marked, RAMP >> 3, 31) if bit is None and size == 56 else RAMP >> 3
+    assert np.abs(found - shown * 255 / 31).max() < 1
 
 
 BROKEN_BLOCKS = (b"II*\0\xff\xff\xff\xff rest", b"XXXXXXXX", b"MM\0*\0\0\0\x08\xff\xff")
