@@ -1,7 +1,8 @@
 """`torch:FILE.py:CLASS[:OPTION...]`: a class in a Python file as a scheme, without packaging.
 
 The class is a `Scheme`, a `Bound` or a `SymbolCodec`, and is made from its options, `CLASS(*options)`. Its file may
-import modules from its own folder or the current one. The fingerprint covers the contents of all of them.
+import modules from its own folder or the current one. The fingerprint covers the contents of all of them, and of files
+that are read there while the object is made.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ def load_from_file(*options: str) -> Scheme | Bound:
     made, digest, project = load_class("torch", options, _kind_of_scheme)
     spec = ":".join(["torch", *options])
     if isinstance(made, SymbolCodec):
-        with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered():
+        with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered(telling=True):
             scheme = CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
         return within(scheme, project, *METHODS["scheme"], *OPTIONAL)
     made.name = spec
@@ -93,10 +94,10 @@ def _with_digest(made: Any, digest: str, project: Project) -> Any:
 
 
 def within(made: Any, project: Project, *methods: str) -> Any:
-    """Let an object's methods import from its project, and record what they import late."""
+    """Let an object's methods import from its project, and record what they import and read late."""
     for name in methods:
         if hasattr(made, name):
-            setattr(made, name, project.within(getattr(made, name)))
+            setattr(made, name, project.within(getattr(made, name), telling=name == "fingerprint"))
     made.late_imports = project.late
     return made
 

@@ -68,7 +68,7 @@ def load_keras(*options: str) -> CodecScheme:
     fingerprint = hashlib.sha256(" ".join(contents).encode()).hexdigest()
     with ExitStack() as stack:
         for _, project in ran:
-            stack.enter_context(project.entered())
+            stack.enter_context(project.entered(telling=True))  # both models are known
         scheme = CodecScheme(KerasCodec(*paths, chosen["layout"], chosen["power"]), name, f"{fingerprint}-{backend}")
     for _, project in ran:
         scheme = within(scheme, project, *METHODS["scheme"], *OPTIONAL)

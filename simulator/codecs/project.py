@@ -2,8 +2,9 @@
 
 A file may import from its own and the current folder, at the top or inside a method. Every import
 that its source names is followed, so that a fingerprint covers a helper before the first row needs it. It also covers
-every file whose code runs while the file is loaded, however that is imported. Code that runs only later, in a method,
-and that no import names shows when it happens: `Project.late` names its file, and its rows are not reused.
+every file of the project that is executed or read while the file is loaded, in whatever way. What is executed or read
+only later, in a method, shows when it happens: `Project.late` names it, and its rows are not reused, unless an import
+names it or the user's `fingerprint()` reads it too.
 """
 
 import ast
@@ -17,12 +18,15 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
+
+from simulator.codecs.heard import HEARD
+from simulator.disk import cache_dir
+from simulator.errors import UserError
 
 _INSTALLED = tuple(sorted({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}))
 _OURS = "simulator"
-_EXECUTED: set[str] = set()  # files whose code ran since a project was entered
 
 
 class _Kept:
@@ -32,8 +36,9 @@ class _Kept:
         modules: by name.
         places, later: folders that its code added to `sys.path` while it was loaded and afterwards, with whether
             they come first.
-        loaded: files whose code ran while the file was loaded, with their digests.
-        late: the same of files whose code ran later, although no import names them.
+        loaded: files that were executed or read while the file was loaded, with their digests.
+        told: the same while the user's `fingerprint()` was asked, which answers for them.
+        late: the same later, although no import names them.
     """
 
     def __init__(self) -> None:
@@ -41,22 +46,19 @@ class _Kept:
         self.places: dict[str, bool] = {}
         self.later: dict[str, bool] = {}
         self.loaded: dict[Path, str] = {}
+        self.told: dict[Path, str] = {}
         self.late: dict[Path, str] = {}
 
     def is_old(self) -> bool:
-        """Whether a file has changed whose code ran."""
-        return any(_digest(file) != known for file, known in (self.loaded | self.late).items())
+        """Whether a file has changed that was executed or read."""
+        return any(_digest(file) != known for file, known in (self.loaded | self.told | self.late).items())
 
 
 _KEPT: dict[tuple[Path, str, tuple[str, ...]], _Kept] = {}  # by file, digest and options
 
 
 class Project:
-    """What a file imports from outside of installed packages.
-
-    Attributes:
-        late: files whose code methods ran although no import in the source names them.
-    """
+    """What a file imports and reads from outside of installed packages."""
 
     def __init__(self, path: Path, source: bytes, options: tuple[str, ...] = ()) -> None:
         """path: the file; source: its content; options: what its class is given, on which imports may depend."""
@@ -67,21 +69,22 @@ class Project:
         self._names = {one.stem for one in self._folder.glob("*.py")} - {_OURS}
         self._names |= {one.parent.name for one in self._folder.glob("*/__init__.py")} - {_OURS}
         self._names |= {name.partition(".")[0] for name in self.files}
-        _watch()
         self._others: list[Path] = []
         key = (self._path, self.digest(source), options)
         if (kept := _KEPT.get(key)) is None or kept.is_old():
             kept = _KEPT[key] = _Kept()
         self._kept, self._loading = kept, True
-        self._entered = False
+        self._entered = self._telling = False
 
     @property
     def late(self) -> KeysView[Path]:
-        """Files whose code methods ran although no import in the source names them; more may come."""
+        """Files that methods execute or read although no fingerprint covers them; more may come."""
+        if self._entered:
+            self._note(set())
         return self._kept.late.keys()
 
     def loaded(self, source: bytes) -> None:
-        """End of the load: from now on all files whose code has run are known, and others are late."""
+        """End of the load: from now on all files that were executed or read are known, and others are late."""
         with self._searched():
             self.files |= self._find(source)  # the code may have added folders to `sys.path`
         self._names |= {name.partition(".")[0] for name in self.files}
@@ -89,17 +92,18 @@ class Project:
         self._loading = False
 
     def digest(self, source: bytes) -> str:
-        """SHA-256 (hex) of the file and of all that it imports."""
+        """SHA-256 (hex) of the file, of all that it imports, and of what it reads while it is loaded."""
         parts = [source, *(self.files[name].read_bytes() for name in sorted(self.files))]
         digests = [hashlib.sha256(part).digest() for part in parts]
-        digests += sorted(bytes.fromhex(_digest(path)) for path in self._others)
+        digests += sorted(hashlib.sha256(f"{path.name}\n{_digest(path)}".encode()).digest() for path in self._others)
         return hashlib.sha256(b"".join(digests)).hexdigest()
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self, telling: bool = False) -> Iterator[None]:
         """Imports inside the block look in the file's folder first, as for a script there.
 
-        None of the modules stays loaded: the next file may have others of the same names.
+        None of the modules stays loaded: the next file may have others of the same names. `telling`: the block calls
+        the user's own fingerprint.
         """
         if self._entered:
             yield
@@ -108,13 +112,14 @@ class Project:
         sys.modules.update(self._kept.modules)
         before = set(sys.modules)
         self._entered = True
-        _EXECUTED.clear()
+        self._telling = telling
+        HEARD.start()
         try:
             with self._searched():
                 yield
         finally:
-            self._entered = False
-            if _EXECUTED or len(sys.modules) != len(before):
+            self._entered = HEARD.listening = False
+            if HEARD.executed or HEARD.read or len(sys.modules) != len(before):
                 self._note(set(sys.modules) - before)
             for name in self._kept.modules:
                 sys.modules.pop(name, None)
@@ -138,19 +143,20 @@ class Project:
                         added[place] = index < ours
             sys.path[:] = before
 
-    def within(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def within(self, method: Callable[..., Any], telling: bool = False) -> Callable[..., Any]:
         """The method, with `entered` around every call."""
 
         @wraps(method)
         def call(*arguments: Any, **options: Any) -> Any:
-            with self.entered():
+            with self.entered(telling):
                 return method(*arguments, **options)
 
         return call
 
     def _note(self, names: set[str]) -> None:
-        """Keep new modules of the project for the next block, and the files whose code ran."""
-        files = {file for file in _EXECUTED if not _is_installed(file)}
+        """Keep new modules of the project for the next block, and the files that were executed or read."""
+        files = {file for file in HEARD.executed if not _is_installed(file)}
+        files |= {file for file in HEARD.read - HEARD.written if self._is_data(Path(file))}
         for name in names:
             file = getattr(sys.modules[name], "__file__", None)
             if name.partition(".")[0] == _OURS or (file is None and name.partition(".")[0] not in self._names):
@@ -159,11 +165,22 @@ class Project:
                 continue
             self._kept.modules[name] = sys.modules[name]
             files |= {file} if file is not None else set()
-        for path in {Path(file).resolve() for file in files} - {self._path, *self.files.values(), *self._kept.loaded}:
-            if path.is_file() and self._loading:
-                self._kept.loaded[path] = _digest(path)
-            elif path.is_file():
-                self._kept.late[path] = _digest(path)
+        kept = self._kept
+        into = kept.loaded if self._loading else kept.told if self._telling else kept.late
+        known = {self._path, *self.files.values(), *kept.loaded, *kept.told, *kept.late}
+        into.update(
+            {path: _digest(path) for path in {Path(file).resolve() for file in files} - known if path.is_file()}
+        )
+
+    def _is_data(self, path: Path) -> bool:
+        """Whether a file that was read is the project's: below its folders, where neither programs nor caches lie."""
+        with suppress(UserError):
+            if path.is_relative_to(cache_dir()):
+                return False
+        folders = {self._folder, self._here, *map(Path, self._kept.places | self._kept.later)}
+        inside = [path.relative_to(one).parts for one in folders if one != one.parent and path.is_relative_to(one)]
+        hidden = [any(part.startswith(".") or part == "__pycache__" for part in parts) for parts in inside]
+        return not all(hidden) and not _is_installed(str(path))
 
     def _find(self, source: bytes) -> dict[str, Path]:
         """The files of all modules that imports name, here and in those modules, by name of the module."""
@@ -204,25 +221,10 @@ class Project:
         return spec if spec is not None and (spec.origin is None or Path(spec.origin).is_file()) else None
 
 
-def _watch() -> None:
-    """Record the files whose code is executed from now on; Python's audit hook reports each, however it is imported."""
-    if not _watched:
-        _watched.append(True)
-        sys.addaudithook(_hear)
-
-
-_watched: list[bool] = []
-
-
-def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "exec" and arguments and isinstance(arguments[0], CodeType):
-        _EXECUTED.add(arguments[0].co_filename)
-
-
 def _digest(path: Path) -> str:
     """SHA-256 (hex) of a file; empty if it is gone."""
-    with suppress(OSError):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
     return ""
 
 

@@ -65,6 +65,7 @@ class OwnCodec(SourceCodec):
         self.project = project
         self._codec, self._spec, self._version = codec, spec, version
         codec.version = lambda: version  # type: ignore[method-assign]
+        codec.can_be_kept = lambda: not project.late  # type: ignore[method-assign]
 
     def version(self) -> str:
         """Of the file, what it imports, its weights, and what the codec says itself."""
@@ -86,6 +87,6 @@ def _load(name: str, options: Sequence[str]) -> OwnCodec:
     spec = ":".join((name, *options))
     if not isinstance(getattr(made, "name", None), str):
         raise UserError(f"'{options[0]}': {options[1]} has no name; give it a class attribute such as name = 'Mine'")
-    with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered():
+    with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered(telling=True):
         parts = [digest, *own_parts(made), str(made.version())]
     return OwnCodec(made, spec, project, "-".join(parts))

@@ -34,6 +34,10 @@ class LadderCodec(SourceCodec):
     def read(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """The image uint8 [H, W, 3] of a file; `size` is what (H, W) must be. Raises DamagedFile if it is not one."""
 
+    def can_be_kept(self) -> bool:
+        """Whether `version()` covers all that decides a file, so that the cache may have it."""
+        return True
+
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
         """As `SourceCodec.encode`; without the header that the receiver knows."""
         height, width = rgb.shape[:2]
@@ -65,7 +69,8 @@ class LadderCodec(SourceCodec):
         data = store.load(f"level{level}")
         if data is None:
             data = self.write(rgb, level)
-            store.save(f"level{level}", data)
+            if self.can_be_kept():
+                store.save(f"level{level}", data)
         return data
 
     def _template(self, size: tuple[int, int], level: int) -> Template:

@@ -225,8 +225,8 @@ def _tell_late(outcomes: Sequence[Outcome], known: set[str], notify: Callable[[s
         if one.late and one.row.scheme not in known:
             known.add(one.row.scheme)
             notify(
-                f"'{one.row.scheme}' imports {', '.join(one.late)} without an import statement that names it; a change "
-                "of it would go unnoticed, so its rows are not reused"
+                f"'{one.row.scheme}' uses {', '.join(one.late)} only while it runs, where a change would go unnoticed, "
+                "so its rows are not reused; import or read that when the object is made, or in its fingerprint()"
             )
 
 

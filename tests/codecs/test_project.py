@@ -115,7 +115,7 @@ def test_rows_of_code_that_only_methods_import_are_not_reused(here, config, way)
     path = list(sys.path)
     write(here / "lib" / "helper.py", 0.5)
     before, notes = run(config, here / "out")
-    assert any("imports helper.py without an import statement that names it" in note for note in notes)
+    assert any("uses helper.py only while it runs" in note for note in notes)
     assert run(config, here / "out")[0] == before
     write(here / "lib" / "helper.py", 0.25)
     assert run(config, here / "out")[0] != before
@@ -142,7 +142,7 @@ def test_rows_of_an_import_that_no_statement_names_are_not_reused(here, config):
     config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
     write(here / "codecs" / "helper.py", 0.5)
     before, notes = run(config, here / "out")
-    assert any("imports helper.py without an import statement that names it" in note for note in notes)
+    assert any("uses helper.py only while it runs" in note for note in notes)
     write(here / "codecs" / "helper.py", 0.25)
     config = replace(config, timeout_s=ELSEWHERE)
     after, notes = run(config, here / "out")
@@ -159,6 +159,69 @@ def test_two_files_with_helpers_of_one_name_keep_them_apart(here, config):
     alone = [run(replace(config, schemes=(one,)), here / f"alone-{index}")[0] for index, one in enumerate(schemes)]
     assert together == [*alone[0], *alone[1]]
     assert alone[0] != alone[1]
+
+
+READ = "LEVEL = float(open('data/level.txt').read())"
+OWN = "    def fingerprint(self):\n        return open('data/level.txt').read()\n"
+# Where the file is read: how the code begins, what methods do, what the class has besides.
+READS = {
+    "while the file is loaded": (READ, "pass", ""),
+    "where the object is made": (
+        "",
+        "LEVEL = self.level",
+        f"    def __init__(self):\n        {READ}; self.level = LEVEL\n",
+    ),
+    "in methods and in fingerprint": ("", READ, OWN),
+}
+
+
+@pytest.mark.parametrize(("where", "workers"), [*((where, 1) for where in READS), ("where the object is made", 2)])
+def test_data_that_is_read_while_the_object_is_made_is_known(here, config, where, workers):
+    start, inside, method = READS[where]
+    (here / "codecs" / "mine.py").write_text(start + CODEC.format(inside=inside) + method)
+    (here / "data").mkdir()
+    (here / "data" / "level.txt").write_text("0.5")
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    before, notes = run(config, here / "out")
+    assert not any("only while it runs" in note for note in notes)
+    again, notes = run(config, here / "out")
+    assert again == before
+    assert "4 of 4 rows are finished already" in notes
+    (here / "data" / "level.txt").write_text("0.25")
+    after, notes = run(config, here / "out")
+    assert after != before
+    assert not any("finished already" in note for note in notes)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_of_data_that_only_methods_read_are_not_reused(here, config, workers):
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside=READ))
+    (here / "data").mkdir()
+    (here / "data" / "level.txt").write_text("0.5")
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    before, notes = run(config, here / "out")
+    assert any("uses level.txt only while it runs" in note for note in notes)
+    (here / "data" / "level.txt").write_text("0.25")
+    after, notes = run(config, here / "out")
+    assert after != before
+    assert any("4 rows were made with level.txt, which may have changed unnoticed" in note for note in notes)
+
+
+SCRATCH = "open('scratch', 'w').write('0.5'); LEVEL = float(open('scratch').read())"
+CACHED = "LEVEL = float(open('.cache/level').read())"
+
+
+@pytest.mark.parametrize("inside", [SCRATCH, CACHED, "LEVEL = 0.5; open('/proc/self/stat').read()"])
+def test_what_a_codec_writes_itself_caches_and_the_systems_files_are_no_data(here, config, inside):
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside=inside))
+    (here / ".cache").mkdir()
+    (here / ".cache" / "level").write_text("0.5")
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
+    before, notes = run(config, here / "out")
+    assert not any("only while it runs" in note for note in notes)
+    again, notes = run(config, here / "out")
+    assert again == before
+    assert "4 of 4 rows are finished already" in notes
 
 
 def test_an_unchanged_file_is_the_same_however_often_it_is_loaded(here):

@@ -78,6 +78,16 @@ def test_a_changed_file_does_not_meet_the_encodes_of_the_old_one() -> None:
     assert load_scheme("codec-ldpc:dct.py:Dct")._codec.encode(image, 900) != first
 
 
+def test_encodes_that_hang_on_a_file_which_only_methods_read_are_not_cached(here: Path) -> None:
+    Path("dct.py").write_text(EXAMPLE.read_text().replace("return 512", "return float(open('step.txt').read())"))
+    files = []
+    for step in ("512", "700"):
+        Path("step.txt").write_text(step)
+        files.append(load_scheme("codec-ldpc:dct.py:Dct")._codec.encode(to_uint8(IMAGE[0]), 900))
+    assert files[0] != files[1]
+    assert not list((here / "cache").rglob("*.dct"))
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
