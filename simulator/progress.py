@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from simulator.errors import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -118,7 +120,7 @@ def _notebook_bar() -> tuple[Notify, Tell]:
         else:
             handle.append(display(bar, display_id=True))
 
-    return (lambda note: print(f"note: {note}")), tell
+    return (lambda note: print(visible(f"note: {note}"))), tell
 
 
 @contextmanager
@@ -132,4 +134,7 @@ def _terminal_bar() -> Iterator[tuple[Notify, Tell]]:
             pace.update(done, total)
             bar.update(bar.task_ids[0], completed=done, total=total)
 
-        yield (lambda note: console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)), tell
+        yield (
+            (lambda note: console.print(visible(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)),
+            tell,
+        )

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from simulator.cli.verbosity import is_quiet
+from simulator.errors import visible
 from simulator.progress import Pace, duration, rows_bar
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Monitor:
     def notify(self, message: str) -> None:
         """Print a note without disturbing the bar."""
         if not is_quiet():
-            self._console.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(visible(f"note: {message}"), markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, done: int, total: int) -> None:
         """Show that `done` of `total` rows are finished."""

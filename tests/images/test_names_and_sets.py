@@ -46,6 +46,15 @@ def test_names_of_any_bytes_are_swept_stored_and_shown_whole(tmp_path, capsys):
     assert main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "report.html")]) == 0
 
 
+@pytest.mark.usefixtures("toys")
+def test_notes_show_names_whole_in_one_line(tmp_path, capsys):
+    for name in ("two\nlines.png", "a\ttab.png"):
+        save(tmp_path / "set", name, 20)
+    options = ["--scheme", "toy", "--images", str(tmp_path / "set"), "--lpips", "none", "--out", str(tmp_path / "out")]
+    assert main(["sweep", "--snr", "0", *options]) == 0
+    assert r"note: the same picture under several names: a\ttab = two\nlines; each counts" in capsys.readouterr().err
+
+
 def test_a_link_that_points_up_adds_nothing(tmp_path):
     save(tmp_path / "set", "a.png", 1)
     save(tmp_path / "set" / "deep", "b.png", 2)
