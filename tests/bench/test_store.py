@@ -1,6 +1,7 @@
 """What is measured of large results folders and of parallel work is measured on the real thing."""
 
 import json
+import time
 
 import pytest
 
@@ -12,10 +13,12 @@ from simulator.sweep import plan
 
 
 def test_growth_is_that_of_so_many_rows(tmp_path):
+    start = time.perf_counter()
     found = measure_growth(2 * IMAGES * SNRS, tmp_path)
+    whole = time.perf_counter() - start
     assert found.rows == 1000
     assert 0.1 < found.megabytes < 1
-    assert min(found.rows_per_second, found.plan_s, found.summary_s) > 0
+    assert 0 < found.rows / found.rows_per_second + found.plan_s + found.summary_s < whole
 
 
 def test_a_plan_that_is_there_already_is_not_written_again(tmp_path):
