@@ -10,8 +10,7 @@ from simulator.spec.options import Choice
 CHROMA = Choice(("444", "420"), "chroma sampling")
 BEST_CHROMA = Choice(("best", "444", "420"), "chroma sampling; best takes the one with the smaller error")
 
-# The committed figures have whole QPs; the finer ones become the default when all figures are made again.
-QP = Choice(("whole", "mixed"), "one QP, or the next finer one on a part of the picture, which fills the budget")
+QP = Choice(("mixed", "whole"), "mixed takes the next finer QP on a part of the picture, which fills the budget")
 
 bpg_ldpc, bpg_capacity = chain_and_bound(
     "bpg",

@@ -57,13 +57,13 @@ def draw_lessons(count: int, end: str, generator: torch.Generator) -> Lessons:
 
     Args:
         count: images, on the generator's device.
-        end: "psnr" or "perception" for lessons of that end alone, else "both".
+        end: "psnr" or "perception" for lessons of that end alone; anything else for both ends.
         generator: draws the place, and which table of both ends it is.
     """
     device = generator.device
     first = int(len(BOTH_ENDS) * torch.rand((), generator=generator, device=device))
     table = PSNR_END_ONLY if end == "psnr" else PERCEPTION_END_ONLY
-    if end == "both":
+    if end not in ("psnr", "perception"):
         own_psnr = torch.rand(1, generator=generator, device=device).item() < 0.5
         table = BOTH_ENDS_OWN_PSNR if own_psnr else BOTH_ENDS
     dealt = [table[(first + index) % len(table)] for index in range(count)]

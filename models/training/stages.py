@@ -130,6 +130,9 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
     if loss.perception_end_only and before:
         alone = f"its perception end went on alone, {trained}"
         return [*(limit for limit in before if limit != alone), alone]
+    if loss.denoisers_only and before:
+        alone = f"its denoisers went on alone, {trained}"
+        return [*(limit for limit in before if limit != alone), alone]
     limits = [
         "trained without a channel: f_e and f_d are not"
         if algorithm == 1
@@ -155,7 +158,7 @@ def _parse(config: Mapping[str, Any], options: Mapping[str, Any], number: int) -
     loss, loop = build(StageConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     if loss.end != "both" and algorithm != 3:
         raise UserError(
-            f"'{loss.end}_end_only' of stage {number} needs 'algorithm: 3', not {algorithm}: it spans all networks"
+            f"stage {number} trains a part of the networks ({loss.end}) and needs 'algorithm: 3', not {algorithm}"
         )
     loss.check_crop(loop.crop)
     if loop.crop % STRIDE or loop.validation_crop % STRIDE:

@@ -24,7 +24,7 @@ from simulator.models.training.constellation import Grids
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.lessons import Lessons, draw_lessons
 from simulator.models.training.muon import parameter_groups
-from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
+from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss, lattice_energy
 from simulator.models.training.validation import Validation
 from simulator.spec.configuration import read_snr_range
 
@@ -37,6 +37,7 @@ OUTER_LAYERS = (
 END_PARTS = {  # in the names of parameters that one end alone uses; the empty name is in all
     "psnr": (".faithful.", "fidelity"),
     "perception": ("lifelike.",),
+    "denoisers": ("denoiser.", "lifelike."),
     "both": ("",),
 }
 TRAINED_MODULES = {
@@ -69,6 +70,7 @@ class StageConfig(PerceptualConfig):
             perception end stay the same, bit for bit.
         perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
             of the PSNR end stay the same, bit for bit.
+        denoisers_only: train only the denoisers of both ends, where each end has its own.
         sent_fidelity: how far f_e and f_d lean towards the PSNR end for images of the perception end (`Aim.fidelity`).
         adversary: weight of the discriminator's verdict, relative to LPIPS; 0 trains without one.
     """
@@ -90,6 +92,7 @@ class StageConfig(PerceptualConfig):
     qam_gradient: str = "straight"
     psnr_end_only: bool = False
     perception_end_only: bool = False
+    denoisers_only: bool = False
     sent_fidelity: float = 0.0
     adversary: float = 0.0
 
@@ -107,8 +110,10 @@ class StageConfig(PerceptualConfig):
             raise UserError(f"'snr_skew' of 'loss' is {self.snr_skew}; it must be above 0, and 1 draws uniformly")
         if not 0 < self.cbr[0] <= self.cbr[1] <= 0.5:
             raise UserError(f"'cbr' of 'loss' is {self.cbr}; it must be [lowest, highest] within 0 < CBR <= 0.5")
-        if self.psnr_end_only and self.perception_end_only:
-            raise UserError("'psnr_end_only' and 'perception_end_only' of 'loss' exclude each other; set one of them")
+        if self.psnr_end_only + self.perception_end_only + self.denoisers_only > 1:
+            raise UserError(
+                "'psnr_end_only', 'perception_end_only' and 'denoisers_only' of 'loss' exclude each other; set one"
+            )
         if not 0 <= self.sent_fidelity < 1:
             raise UserError(f"'sent_fidelity' of 'loss' is {self.sent_fidelity}; it must be from 0 to below 1")
 
@@ -119,8 +124,9 @@ class StageConfig(PerceptualConfig):
 
     @property
     def end(self) -> str:
-        """Which end the stage trains: "psnr", "perception" or "both"."""
-        return "psnr" if self.psnr_end_only else "perception" if self.perception_end_only else "both"
+        """What the stage trains: a key of `END_PARTS`."""
+        alone = {"psnr": self.psnr_end_only, "perception": self.perception_end_only, "denoisers": self.denoisers_only}
+        return next((end for end, chosen in alone.items() if chosen), "both")
 
 
 class LriscTrainee:
@@ -217,6 +223,10 @@ class LriscTrainee:
         loss = distortion_perception(
             x, image, weight, perception, partial(self.perceptual.distance, generator=generator)
         )
+        plain = lessons.from_zeros.nonzero()[:, 0]
+        if self.config.lattice and len(plain):
+            energy = self.config.lattice * lattice_energy(image[plain] - x[plain])
+            loss = loss.index_add(0, plain, energy.to(loss.dtype))
         chosen = perception.nonzero()[:, 0]
         if self.adversary is None or not len(chosen):
             return loss
