@@ -43,7 +43,7 @@ def test_wheel_runs_from_any_folder(site: Path, tmp_path: Path, photographs: Pat
 def test_wheel_holds_configurations_and_weights(site: Path) -> None:
     shipped = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     deepjscc = [f"deepjscc-1-{one}" for one in (48, 24, 16, 12)]
-    for name in ("lrisc-compact", "lrisc-eyes", "bpg-receiver", "pdjscc", *deepjscc):
+    for name in ("lrisc-compact", "bpg-receiver", "pdjscc", *deepjscc):
         assert f"simulator/models/pretrained/{name}.safetensors" in shipped
         assert f"simulator/models/pretrained/{name}.json" in shipped
     for name in ("lrisc-compact", "lrisc-paper", "deepjscc", "pdjscc"):

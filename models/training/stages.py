@@ -56,7 +56,7 @@ class LriscSystem(System):
         stages: list[Stage] = []
         for number, options in enumerate(config["stages"], 1):
             entry = _parse(config, options, number)
-            if entry.loss.perception_end_only:
+            if entry.loss.perception_end_only or entry.loss.denoisers_only:
                 sizes = replace(sizes, own_denoiser=True)
             network = {
                 "model": sizes.to_mapping(),

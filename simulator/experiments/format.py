@@ -102,6 +102,10 @@ def _figure(value: Any, read: Callable[[Any], FigureEntry]) -> Any:
     return value if value in WORDS else read(value if isinstance(value, dict) else {"y": value})
 
 
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class ExperimentFile(Section):
     """The whole file."""
 
@@ -121,4 +125,4 @@ class ExperimentFile(Section):
     x: Literal["snr", "cbr"] = "snr"
     figures: tuple[Annotated[FigureEntry, WrapValidator(_figure)], ...] = ()
     crops: dict[Annotated[str, BeforeValidator(str)], tuple[Pixel, Pixel]] = Field(default_factory=dict)
-    reference: Text | None = None
+    reference: Annotated[Texts, BeforeValidator(_one_or_several)] = ()

@@ -28,7 +28,7 @@ class Experiment:
         peaks: whether to draw the CCDF of the PAPR.
         complexity: whether to draw quality against multiply-accumulates.
         corners: (left, top) of the crop, by image.
-        reference: scheme that the others are compared with.
+        references: schemes that all others are compared with.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Experiment:
     peaks: bool = False
     complexity: bool = False
     corners: dict[str, tuple[int, int]] = field(default_factory=dict)
-    reference: str | None = None
+    references: tuple[str, ...] = ()
 
 
 def choose_experiments(names: Sequence[str]) -> list[Experiment]:
@@ -76,8 +76,8 @@ def read_experiment(name: str) -> Experiment:
     figures = tuple(_figure(one, file.x) for one in file.figures if isinstance(one, FigureEntry))
     if unknown := {scheme for one in figures for scheme in one.schemes} - set(grid.schemes):
         raise UserError(f"'figures' in {where} has scheme '{min(unknown)}'; it must be among its schemes")
-    if file.reference is not None:
-        _check_reference(file.reference, grid, where)
+    for reference in file.reference:
+        _check_reference(reference, grid, where)
     return Experiment(
         name=path.stem,
         title=file.title,
@@ -89,7 +89,7 @@ def read_experiment(name: str) -> Experiment:
         peaks=PEAKS in file.figures,
         complexity=COMPLEXITY in file.figures,
         corners=file.crops,
-        reference=file.reference,
+        references=file.reference,
     )
 
 

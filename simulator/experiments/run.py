@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from simulator.analysis.comparison import bd_rates, differences
@@ -95,12 +96,11 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
     tables |= {"table.md": quality_markdown(experiment.title, points, labels, directions)}
     tables |= {"bill.csv": bills_csv(bills(rows))}
-    if experiment.reference:
-        reference = names[experiment.reference]
-        tables |= {"differences.csv": differences_csv(differences(rows, reference))}
-        if deltas := bd_rates(rows, reference, directions=directions):
-            tables |= {"bd_rate.csv": bd_rates_csv(deltas)}
-            tables |= {"crossings.csv": crossings_csv(crossings(rows, reference, directions=directions))}
+    if references := [names[spec] for spec in experiment.references]:
+        tables |= {"differences.csv": differences_csv(chain(*(differences(rows, one) for one in references)))}
+        if deltas := [delta for one in references for delta in bd_rates(rows, one, directions=directions)]:
+            crossed = chain(*(crossings(rows, one, directions=directions) for one in references))
+            tables |= {"bd_rate.csv": bd_rates_csv(deltas), "crossings.csv": crossings_csv(crossed)}
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     with spared(written.notify):

@@ -63,12 +63,19 @@ def test_every_key_of_the_format_is_read(read):
     assert grid.cbrs == (Fraction(1, 48), Fraction(1, 16))
     assert (grid.schemes, grid.channels, grid.images) == (("toy", "toy:x"), ("awgn", "rayleigh"), "samples")
     assert (grid.only, grid.crop, grid.realisations, grid.seed, grid.lpips) == (("astronaut",), 64, 3, 7, "none")
-    assert (experiment.labels, experiment.reference) == ({"toy:x": "X"}, "toy")
+    assert (experiment.labels, experiment.references) == ({"toy:x": "X"}, ("toy",))
     assert experiment.figures == (Choice("cbr", ("psnr_db", "lpips")),)
     assert (experiment.pictures, experiment.crops, experiment.corners) == (True, True, {"astronaut": (3, 0)})
     small = scaled_down(experiment, "kodak", 2).grid
     assert (small.images, small.only, small.limit) == ("kodak", (), 2)
     assert scaled_down(experiment, None, 1).grid.only == ("astronaut",)
+
+
+def test_several_references(read):
+    assert read(reference=["toy", "toy:x"]).references == ("toy", "toy:x")
+    assert read().references == ()
+    with pytest.raises(UserError, match=r"'reference' .* is 'other'; it must be among its schemes"):
+        read(reference=["toy", "other"])
 
 
 def test_a_cbr_may_have_snrs_of_its_own(read):

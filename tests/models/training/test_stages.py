@@ -246,7 +246,10 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.loss.snr_skew=0", "'snr_skew' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
         ("stages.2.loss.psnr_end_only=true", "needs 'algorithm: 3', not 2"),
-        ("stages.2.loss.perception_end_only=true", "'perception_end_only' of stage 2 needs 'algorithm: 3', not 2"),
+        (
+            "stages.2.loss.perception_end_only=true",
+            "trains a part of the networks (perception) and needs 'algorithm: 3'",
+        ),
         ("stages.11.loss.perception_end_only=true", "exclude each other"),
         ("stages.1.loss.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1.0; it must be from 0 to below 1"),
         ("stages.1.loss.lattice=-1", "'lattice' of 'loss' is -1.0; it must be 0 or more"),
@@ -446,6 +449,24 @@ def test_a_stage_for_the_perception_end_grows_its_denoiser(tmp_path):
     assert stage.card["config"]["sent_fidelity"] == 0.3
     assert stage.card["known_limits"][-1].startswith("its perception end went on alone")
     assert LriscConfig.from_mapping(stage.card["config"]["model"]).own_denoiser
+
+
+def test_training_the_denoisers_only_leaves_what_is_sent_as_it_was(trainee, store, tmp_path):
+    one = grown(trainee(3), dataclasses.replace(EYES, perception_end_only=False, denoisers_only=True))
+    before = copy.deepcopy(one.model.state_dict())
+    loop = LoopConfig(steps=8, batch=8, crop=64, warmup=1, ema=0.5, precision="fp32", channels_last=False)
+    run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
+    changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"denoiser", "lifelike"}
+
+
+def test_a_regular_pattern_costs_at_the_psnr_end_too(trainee, store):
+    plain, woven = (
+        trainee(3, dataclasses.replace(LOSS, psnr_end_only=True, lattice=lattice)) for lattice in (0.0, 100.0)
+    )
+    images = training_batch(store, 0, 0, 8, 64)
+    losses = [one.loss(images, 1.0, torch.Generator().manual_seed(0))[0] for one in (plain, woven)]
+    assert losses[1] > losses[0]
 
 
 def test_psnr_end_alone_never_sees_the_true_image(trainee, store, monkeypatch):
