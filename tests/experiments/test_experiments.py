@@ -72,10 +72,11 @@ def test_every_key_of_the_format_is_read(read):
 
 
 def test_several_references(read):
-    assert read(reference=["toy", "toy:x"]).references == ("toy", "toy:x")
+    both = ["toy", "toy:x"]
+    assert read(schemes=both, reference=both).references == ("toy", "toy:x")
     assert read().references == ()
     with pytest.raises(UserError, match=r"'reference' .* is 'other'; it must be among its schemes"):
-        read(reference=["toy", "other"])
+        read(schemes=both, reference=["toy", "other"])
 
 
 def test_a_cbr_may_have_snrs_of_its_own(read):
