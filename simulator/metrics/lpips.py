@@ -4,16 +4,13 @@ Source: Zhang et al., "The unreasonable effectiveness of deep features as a perc
 """
 
 import hashlib
-import sys
 import warnings
-from types import ModuleType
 
 import torch
 
 from simulator.errors import UserError
 from simulator.metrics.backbones import BACKBONES, load_backbone
-
-_operators: list[torch.library.Library] = []
+from simulator.metrics.torchvision import import_with_torchvision
 
 
 class LpipsNet:
@@ -65,28 +62,7 @@ class LpipsNet:
 
 def _build(name: str) -> torch.nn.Module:
     """The `lpips` network with its trained heads on a random backbone."""
-    lpips = _import_lpips()
+    lpips = import_with_torchvision("lpips")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips calls torchvision in a deprecated way
         return lpips.LPIPS(net=name, version="0.1", pnet_rand=True, verbose=False)
-
-
-def _import_lpips() -> ModuleType:
-    """Import lpips, and with it torchvision.
-
-    torchvision's wheels from PyPI are built for the CUDA build of torch; with the CPU build their operators are not
-    registered and the import fails. LPIPS needs none of them, so declaring the two that are looked up is enough.
-    """
-    try:
-        import lpips
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-        for module in [name for name in sys.modules if name.split(".")[0] in {"torchvision", "lpips"}]:
-            del sys.modules[module]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _operators.append(library)  # the definitions vanish with the library
-        import lpips
-    return lpips

@@ -43,8 +43,9 @@ PARSED = [
     (r"keras:encoder", "tests/codecs/test_bring_your_own.py, which makes the models first"),
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
-    (r"^train receiver", "codes 1,300 pictures; tests/models/receiver trains and exports in miniature"),
+    (r"^train receiver", "codes 2,400 pictures; tests/models/receiver trains and exports in miniature"),
     (r"receiver=diffusion:weights=weights", "needs the weights of that training"),
+    (r"compressai-ldpc", "CompressAI is installed apart; .ci/run then runs tests/baselines/test_zoo.py"),
     (r"--executor ray", "a cluster takes half a minute to start; tests/sweep/test_ray.py starts one"),
     (r"^app", "serves until it is stopped; tests/browser opens it"),
 ]

@@ -15,8 +15,8 @@ from simulator.images.pixels import to_uint8
 from simulator.metrics import LpipsNet, load_metric
 from simulator.metrics.backbones import LpipsUnavailable
 from simulator.metrics.dists import WEIGHTS_FILE
-from simulator.metrics.lpips import _import_lpips
 from simulator.metrics.scales import SCALES
+from simulator.metrics.torchvision import import_with_torchvision
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_lpips_of_another_net(lpips_backbone_dir: Path, pair) -> None:
 @pytest.fixture
 def dists_package(monkeypatch: pytest.MonkeyPatch):
     """The authors' class, which shall neither download VGG16 nor read a file beside the interpreter."""
-    _import_lpips()  # and with it torchvision
+    import_with_torchvision("torchvision")
     from torchvision import models
 
     without_weights = models.vgg16
