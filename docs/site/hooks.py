@@ -198,20 +198,31 @@ HEADLINE_SCHEMES = {
     "lrisc": "",
     "lrisc:gamma=0": " (PSNR end)",
     "deepjscc": "",
+    "pdjscc": "",
     "bpg-ldpc": "",
+    "bpg-ldpc:receiver=diffusion": "",
     "bpg-capacity": " (bound)",
 }
 
 
 def headline() -> str:
-    """PSNR and LPIPS of Fig. 4 at four SNRs: the table of the README."""
-    means = {(one["scheme"], one["snr_db"]): one for one in _read(RESULTS / "figure4" / "summary.csv")}
-    lines = ["| scheme | " + " | ".join(f"{snr} dB" for snr in HEADLINE_SNRS_DB) + " |", "|---|---|---|---|---|"]
+    """The table of the README: PSNR and LPIPS of Fig. 4 at four SNRs, and DISTS of the experiment `perception` at two."""
+    means, further = _means("figure4"), _means("perception")
+    lines = ["| scheme | " + " | ".join(f"{snr} dB" for snr in HEADLINE_SNRS_DB) + " | DISTS, 0 / 10 dB |"]
+    lines.append("|---" * (len(HEADLINE_SNRS_DB) + 2) + "|")
     for scheme, note in HEADLINE_SCHEMES.items():
         points = [means[scheme, snr] for snr in HEADLINE_SNRS_DB]
         cells = [f"{float(one['psnr_db']):.2f} / {float(one['lpips']):.3f}" for one in points]
+        both = [further[scheme, snr]["dists"] for snr in ("0", "10") if (scheme, snr) in further]
+        cells.append(" / ".join(f"{float(one):.3f}" for one in both) or "-")
         lines.append(f"| `{scheme}`{note} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _means(experiment: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The points of an experiment at CBR 1/16, by scheme and SNR."""
+    points = _read(RESULTS / experiment / "summary.csv")
+    return {(one["scheme"], one["snr_db"]): one for one in points if one["cbr_target"].startswith("0.0625")}
 
 
 def model_cards() -> str:
