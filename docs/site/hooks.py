@@ -206,7 +206,7 @@ HEADLINE_SCHEMES = {
 
 
 def headline() -> str:
-    """The table of the README: PSNR and LPIPS of Fig. 4 at four SNRs, and DISTS of the experiment `perception` at two."""
+    """The table of the README: PSNR and LPIPS of Fig. 4, and DISTS of the experiment `perception`."""
     means, further = _means("figure4"), _means("perception")
     lines = ["| scheme | " + " | ".join(f"{snr} dB" for snr in HEADLINE_SNRS_DB) + " | DISTS, 0 / 10 dB |"]
     lines.append("|---" * (len(HEADLINE_SNRS_DB) + 2) + "|")
