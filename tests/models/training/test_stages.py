@@ -248,7 +248,7 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.2.loss.psnr_end_only=true", "needs 'algorithm: 3', not 2"),
         (
             "stages.2.loss.perception_end_only=true",
-            "trains a part of the networks (perception) and needs 'algorithm: 3'",
+            r"trains a part of the networks \(perception\) and needs 'algorithm: 3'",
         ),
         ("stages.11.loss.perception_end_only=true", "exclude each other"),
         ("stages.1.loss.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1.0; it must be from 0 to below 1"),
@@ -270,7 +270,7 @@ def test_mistakes_in_the_file_are_explained(override, match):
 
 def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
-    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig()
+    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig(own_denoiser=True)
     assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
     assert card["config"]["snr_db"] == [-1.0, 16.0]
 
