@@ -102,7 +102,6 @@ class DeepJscc(Named):
         size = reception.image_size
         net = self._net(size, len(received.symbols))
         shape = (2 * net.config.uses, *_blocks(size))
-        received = received.for_analog()
         parts = (received.symbols, received.gain, received.noise_variance)
         symbols, gain, noise_variance = (part[None].to(self._device) for part in parts)
         seen = demodulate(symbols, gain, noise_variance, shape)

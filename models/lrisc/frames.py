@@ -102,7 +102,6 @@ def equalise(received: Received, head: Head, values: Tensor) -> Equalised | None
     part = slice(head.uses, head.uses + int(mask.sum()) // 2)
     if part.stop > len(received.symbols):
         return None
-    received = received.for_analog()
     strength = received.gain[part].abs().square().clamp_min(WEAKEST)
     equalised = received.symbols[part] * received.gain[part].conj() / strength
     variance = received.noise_variance[part] / strength  # per complex symbol of unit power

@@ -36,11 +36,15 @@ def cross(
     received = components + mask * noise * variance.sqrt()
     if grids.share:
         some, points = grids.draw(len(components), generator)
-        some = some.to(components.device)[:, None, None]
-        amplitude = (2 * sent.mean_power[:, None, None]).sqrt()  # of symbols of two components each
-        pairs, each = (components / amplitude).unflatten(2, (-1, 2)), relative.unflatten(2, (-1, 2))[..., 0]
-        seen, spread = over_grid(pairs, each, points, grids.gradient, noise.unflatten(2, (-1, 2)))
-        relative = torch.where(some, spread.repeat_interleave(2, dim=2), relative)
-        received = torch.where(some, mask * seen.flatten(2) * amplitude, received)
+        each, seen = relative.clone(), received.clone()
+        for index in some.nonzero().flatten().tolist():
+            there = mask[index]
+            amplitude = (2 * sent.mean_power[index]).sqrt()  # of symbols of two components each
+            pairs, drawn = (one[index, there].reshape(-1, 2) for one in (components, noise))
+            around = relative[index, there][::2]
+            arrived, spread = over_grid(pairs / amplitude, around, points, grids.gradient, drawn)
+            seen[index, there] = arrived.flatten() * amplitude
+            each[index, there] = spread.repeat_interleave(2)
+        received, relative = seen, each
         variance = sent.mean_power[:, None, None] * relative
     return Equalised(received, variance, effective_snr_db(relative, mask), sent.levels)

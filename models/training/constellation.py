@@ -1,4 +1,4 @@
-"""QAM grids for the training of learned schemes: the nearest point sent, and the posterior received."""
+"""QAM grids for the training of learned schemes: symbols spread, the nearest point sent, the posterior received."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from simulator.errors import UserError
 from simulator.phy.constellation import POINTS, gaussian_quantiser
+from simulator.phy.spreading import signs
 
 GRADIENTS = ("straight", "soft")
 _LARGEST_ERROR = 0.999  # of a unit-power symbol: one of which nothing is known
@@ -61,24 +62,28 @@ def nearest_levels(quadratures: Tensor, points: int, gradient: str) -> Tensor:
 def over_grid(
     quadratures: Tensor, noise_variance: Tensor, points: int, gradient: str, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Send unit-power symbols over a grid and noise, and give what `Received.for_analog` gives an analog receiver.
+    """Send transmissions over a grid and noise, and give what a channel's receiver makes of analog symbols.
 
     Args:
-        quadratures: of symbols of unit mean power, float [..., 2].
-        noise_variance: of each complex symbol after equalisation, float [...].
+        quadratures: of K symbols of unit mean power each, float [..., K, 2].
+        noise_variance: of each complex symbol after equalisation, float [..., K].
         points, gradient: of the grid, as in `Grids`.
-        noise: standard normal, float [..., 2].
+        noise: standard normal, float [..., K, 2].
 
     Returns:
-        Quadratures [..., 2] as if received at gain 1, and the noise variance that goes with them, [...].
+        Quadratures [..., K, 2] as if received at gain 1, and the noise variance that goes with them, [..., K].
     """
     quantiser = gaussian_quantiser(math.isqrt(points))
     levels, log_prior = (torch.as_tensor(one).to(quadratures) for one in (quantiser.amplitudes, quantiser.log_prior))
-    sent = nearest_levels(quadratures, points, gradient)
-    arrived = sent + noise * (noise_variance[..., None] / 2).sqrt()
-    metric = log_prior - (arrived[..., None] - levels).square() / noise_variance[..., None, None]
+    fixed = torch.from_numpy(signs(quadratures.shape[-2])).to(quadratures)
+    sums = torch.fft.fft(torch.view_as_complex(quadratures.contiguous()) * fixed, norm="ortho")
+    sent = nearest_levels(torch.view_as_real(sums), points, gradient)
+    variance = noise_variance / quantiser.amplification**2
+    arrived = sent + noise * (variance[..., None] / 2).sqrt()
+    metric = log_prior - (arrived[..., None] - levels).square() / variance[..., None, None]
     weight = torch.softmax(metric, -1)
     mean = (weight * levels).sum(-1)
     spread = ((weight * levels.square()).sum(-1) - mean.square()).clamp(min=0).sum(-1)
-    error = (spread + quantiser.distortion).clamp(max=_LARGEST_ERROR)
-    return mean / (1 - error[..., None]), error / (1 - error)
+    error = (spread.mean(-1, keepdim=True) + quantiser.distortion).clamp(max=_LARGEST_ERROR)
+    seen = torch.view_as_real(torch.fft.ifft(torch.view_as_complex(mean), norm="ortho") * fixed)
+    return seen / (1 - error[..., None]), (error / (1 - error)).expand(noise_variance.shape)

@@ -7,14 +7,12 @@ from typing import Protocol
 
 import torch
 
-from simulator.phy.constellation import gaussian_quantiser, posterior
 from simulator.randomness import sionna_seeded
 from simulator.spec.shown import Brief
 
 # Noise and gains are drawn in blocks of this many symbols, so that the first K draws of a realisation are the
 # same whether a scheme sends K symbols or more.
 DRAW_BLOCK = 8192
-_LARGEST_ERROR = 0.999  # of a unit-power symbol that nothing is known of
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,7 +59,6 @@ class Received(Brief):
         gain: complex64 [K], the receiver's estimate of the gain (exact with perfect CSI).
         noise_variance: float32 [K], variance of what remains around gain * s.
         overhead: channel uses spent on pilots, guards and prefixes in addition to the K data symbols.
-        points: of the QAM grid that the transmitter restricts symbols to (`simulator.phy.constellation`); 0 for none.
         measured: what the channel measured of the transmission, such as its EVM, by the name of a column in results.
             The link removes it before the receiver.
     """
@@ -70,26 +67,7 @@ class Received(Brief):
     gain: torch.Tensor
     noise_variance: torch.Tensor
     overhead: int = 0
-    points: int = 0
     measured: Mapping[str, float] = field(default_factory=dict)
-
-    def for_analog(self) -> "Received":
-        """The view of a receiver of analog symbols, which assumes gain * s + Gaussian noise.
-
-        Where the symbols s are restricted to a grid, the posterior mean m of the point and its variance take the place
-        of equalisation. With e, that variance and the quantisation error together, m / (1 - e) at gain 1 in noise of
-        variance e / (1 - e) is the reception of which a linear estimator of unit-power symbols makes m with error e.
-        """
-        if not self.points:
-            return self
-        symbols, gains, variances = (one.cpu().numpy() for one in (self.symbols, self.gain, self.noise_variance))
-        mean, spread = posterior(symbols, gains, variances, self.points)
-        quantisation = gaussian_quantiser(math.isqrt(self.points)).distortion
-        error = (torch.from_numpy(spread) + quantisation).clamp(max=_LARGEST_ERROR)
-        gain = torch.ones_like(self.gain)
-        return replace(
-            self, symbols=torch.from_numpy(mean) / (1 - error), gain=gain, noise_variance=error / (1 - error), points=0
-        )
 
 
 class Channel(Protocol):

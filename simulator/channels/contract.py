@@ -31,6 +31,8 @@ class ChannelCapabilities:
             not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
         draws_as: name whose draws the channel uses, where it is not the announced one.
         distortion: what transmitter and receiver make of |h|^2 / no, an array, on average.
+        analog: of the ratios |h|^2 / no, float64 [..., K], that channel uses have, those that the symbols of an analog
+            transmission have, where they differ.
         most_points: of the largest constellation that the transmitter can send; 0 for no limit.
         streams: symbols per channel use.
     """
@@ -41,6 +43,7 @@ class ChannelCapabilities:
     announce: Callable[[float], tuple[str, float]] | None = None
     draws_as: str | None = None
     distortion: Callable[[Any], Any] = lambda snr: snr
+    analog: Callable[[Any], Any] = lambda snr: snr
     most_points: int = 0
     streams: int = 1
 

@@ -155,7 +155,6 @@ class CodecScheme(Named):
     def _decode_one(self, received: Received, reception: Reception) -> torch.Tensor:
         size, snr_db = reception.image_size, reception.state.snr_db
         padded = self._codec.padded(size)
-        received = received.for_analog()
         strength = received.gain.abs().square().clamp(min=MIN_STRENGTH)
         symbols = (received.gain.conj() * received.symbols / strength)[None].to(self._device)
         variance = (received.noise_variance / strength)[None].to(self._device)

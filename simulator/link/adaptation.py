@@ -13,7 +13,7 @@ from math import log2, log10
 import numpy as np
 import torch
 
-from simulator.channels import Channel, Realisation, capabilities, load_channel, noise_variance
+from simulator.channels import Channel, ChannelCapabilities, Realisation, capabilities, load_channel, noise_variance
 from simulator.phy.mcs import MCS_TABLE, Mcs, select_mcs
 from simulator.phy.miesm import effective_snr_db, mean_lost_bits
 from simulator.phy.qam import BITS_PER_SYMBOL
@@ -108,39 +108,46 @@ def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: R
     return _outlook(lost, stretch, _bits_per_symbol(load_channel(channel))).choose(num_symbols)
 
 
-def outlook(channel: str, snr_db: float, num_symbols: int) -> Outlook:
+def outlook(channel: str, snr_db: float, num_symbols: int, analog: bool = False) -> Outlook:
     """Expected information over at least the first `num_symbols` uses of a channel; cached.
+
+    Args:
+        channel: its name.
+        snr_db: average Es/N0.
+        num_symbols: uses.
+        analog: whether they are part of a transmission of analog symbols, which a channel may spread.
 
     Raises:
         UserError: no channel has that name.
     """
     # Rounded to three binary digits: images of about one size share an outlook.
     step = 1 << max(num_symbols.bit_length() - 3, 8)
-    return _draw(channel, float(snr_db), -(-num_symbols // step) * step)
+    return _draw(channel, float(snr_db), -(-num_symbols // step) * step, analog)
 
 
 @lru_cache(maxsize=32)
-def _draw(name: str, snr_db: float, num_symbols: int) -> Outlook:
+def _draw(name: str, snr_db: float, num_symbols: int, analog: bool) -> Outlook:
     channel, loss = load_channel(name), estimation_loss(name, snr_db)
-    bits, distort = _bits_per_symbol(channel), capabilities(channel).distortion
+    bits, can = _bits_per_symbol(channel), capabilities(channel)
+    blend = can.analog if analog else ChannelCapabilities.analog
     if (surveyed := _survey_snr(name, num_symbols, snr_db)) is not None:
         snr, stretch = surveyed
         samples = snr.shape[-1]
         if num_symbols <= _SHORT:  # a short code block may by chance get more bad samples than good ones
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
             snr, samples, stretch = snr[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
-        met = distort(snr.reshape(len(snr), -1))
+        met = blend(can.distortion(snr.reshape(len(snr), -1)))
         return _outlook([_lost(one, samples, loss) for one in met], stretch, bits)
     if _is_flat(channel, num_symbols):
-        snr = distort(_flat_power(name) / noise_variance(snr_db))
-        return _outlook(list(mean_lost_bits(snr / loss, 1).T[:, :, None]), num_symbols, bits)
+        snr = blend(can.distortion(_flat_power(name) / noise_variance(snr_db))[:, None])
+        return _outlook(list(mean_lost_bits(snr[:, 0] / loss, 1).T[:, :, None]), num_symbols, bits)
     stretch = _stretch(num_symbols)
     lost: list[np.ndarray] = []
     for index in range(DRAWS):
         if index == FIRST_DRAWS and _ergodic(lost):
             break
         realisation = channel.realise(num_symbols, snr_db, derive_key("outlook", name, index))
-        lost.append(_lost(realisation.snr.numpy(), stretch, loss))
+        lost.append(_lost(blend(realisation.snr.numpy()), stretch, loss))
     return _outlook(lost, stretch, bits)
 
 

@@ -67,7 +67,7 @@ def _protect(num_bytes: int, channel: str, snr_db: float, start: int, room: int)
     if channel == "awgn":
         safe = (_margin_db(way, num_bytes, snr_db) >= SAFETY_MARGIN_DB for way in ways)
     else:
-        ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(way.num_symbols for way in ways))
+        ahead = outlook(channel, snr_db - SAFETY_MARGIN_DB, start + max(way.num_symbols for way in ways), True)
         safe = (_outage(way, ahead, start) <= OUTAGE_TARGET for way in ways)
     return next((way for way, is_safe in zip(ways, safe, strict=True) if is_safe), ways[-1])
 

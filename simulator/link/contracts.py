@@ -14,7 +14,6 @@ import torch
 from simulator.channels import Realisation, Received
 from simulator.errors import UserError
 from simulator.link.ledger import SymbolLedger
-from simulator.phy.constellation import POINTS
 from simulator.spec.plugins import load_plugin
 from simulator.spec.shown import Brief
 
@@ -82,7 +81,7 @@ class Reception(Brief):
         for index, one in enumerate(self.received):
             parts = {"symbols": torch.view_as_real(one.symbols), "gain": torch.view_as_real(one.gain)}
             parts |= {"noise_variance": one.noise_variance}
-            parts |= {"overhead": torch.tensor(one.overhead), "points": torch.tensor(one.points)}
+            parts |= {"overhead": torch.tensor(one.overhead)}
             tensors |= {f"{index}.{name}": part.contiguous() for name, part in parts.items()}
         height, width = self.image_size
         metadata = {"channel": self.state.channel, "snr_db": repr(self.state.snr_db)}
@@ -132,11 +131,8 @@ def _read_received(file: Any, index: int) -> Received:
         raise ValueError(f"symbols, gains and noise variances of shapes {shapes}")
     if not all(one.isfinite().all() for one in numbers) or not (variance > 0).all():
         raise ValueError("values that are not finite, or a noise variance that is not positive")
-    points = int(file.get_tensor(f"{index}.points")) if f"{index}.points" in file.keys() else 0  # noqa: SIM118
-    if points and points not in POINTS:
-        raise ValueError(f"a constellation of {points} points")
     pair = torch.view_as_complex(symbols), torch.view_as_complex(gain)
-    return Received(*pair, variance, int(parts["overhead"]), points)
+    return Received(*pair, variance, int(parts["overhead"]))
 
 
 @dataclass(frozen=True, repr=False)

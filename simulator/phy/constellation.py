@@ -2,8 +2,10 @@
 
 A transmitter with a digital modulator sends points of a grid and nothing else. The grid has the step that costs
 Gaussian symbols of unit power the least squared error (Max, "Quantizing for minimum distortion", IRE Trans. Inf. Theory
-6(1), 1960), so that both ends know its scale from the number of points alone. A digital scheme has a grid of its own,
-of unit mean energy (TS 38.211, 5.1): its symbols are recognised and not changed.
+6(1), 1960), and is amplified until points have unit power on average: both ends know its scale from the number of
+points alone. Symbols of learned schemes are far from Gaussian, so they are spread first (`simulator.phy.spreading`). A
+digital scheme has a grid of its own, of unit mean energy (TS 38.211, 5.1): its symbols are recognised and not
+changed.
 """
 
 from dataclasses import dataclass
@@ -41,6 +43,11 @@ class Quantiser:
         step, top = np.float32(self.step), np.float32((self.levels - 1) / 2)
         cell = np.floor(values / step) + np.float32(0.5)
         return np.clip(cell, -top, top, out=cell) * step
+
+    @property
+    def amplification(self) -> float:
+        """Factor after which the levels of Gaussian values have the power of these values."""
+        return 1 / sqrt(1 - self.distortion)
 
     @property
     def amplitudes(self) -> np.ndarray:
@@ -115,6 +122,37 @@ def nearest_points(symbols: np.ndarray, points: int) -> np.ndarray:
     return gaussian_quantiser(isqrt(points))(symbols.view(np.float32)).view(np.complex64)
 
 
+def expected_error(snr: np.ndarray, points: int) -> np.ndarray:
+    """E|x - m|^2 of Gaussian symbols x of unit power, m being the posterior mean of their points in noise.
+
+    Args:
+        snr: of channel uses that carry amplified points, |h|^2 / no, float64 of any shape.
+        points: of the grid.
+
+    Returns:
+        float64 of the same shape, quantisation included; interpolated between steps of 0.5 dB.
+    """
+    grid_db, errors = _error_curve(points)
+    return np.interp(10 * np.log10(np.maximum(snr, 1e-9)), grid_db, errors)
+
+
+@cache
+def _error_curve(points: int) -> tuple[np.ndarray, np.ndarray]:
+    """SNRs in dB, and the error there, by Gauss-Hermite quadrature over the noise around every level."""
+    quantiser = gaussian_quantiser(isqrt(points))
+    nodes, weights = np.polynomial.hermite.hermgauss(32)  # of noise of variance 1/2 on a quadrature
+    weights = np.exp(quantiser.log_prior)[:, None] * weights / sqrt(pi)
+    grid_db, errors = np.arange(-40.0, 60.5, 0.5), []
+    for snr_db in grid_db:
+        variance = 10 ** (-snr_db / 10) / quantiser.amplification**2
+        around = quantiser.amplitudes[:, None] + sqrt(variance) * nodes
+        received = (around * (1 + 1j)).astype(np.complex64).ravel()  # the same on both quadratures
+        noise = np.full(len(received), variance, np.float32)
+        _, spread = posterior(received, np.ones_like(received), noise, points)
+        errors.append(float((weights.ravel() * spread).sum()))
+    return grid_db, np.array(errors) + quantiser.distortion
+
+
 def posterior(
     received: np.ndarray, gain: np.ndarray, noise_variance: np.ndarray, points: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -132,47 +170,53 @@ def posterior(
         complex64 [K] and float32 [K], the variance of both quadratures together.
     """
     quantiser = gaussian_quantiser(isqrt(points))
-    levels, log_prior = quantiser.amplitudes, quantiser.log_prior
+    prior, step = np.exp(quantiser.log_prior), quantiser.step
     mean = np.empty(len(received), dtype=np.complex64)
     variance = np.empty(len(received), dtype=np.float32)
 
     def work(start: int, stop: int) -> None:
         part = slice(start, stop)
-        _posterior(received[part], gain[part], noise_variance[part], levels, log_prior, mean[part], variance[part])
+        _posterior(received[part], gain[part], noise_variance[part], prior, step, mean[part], variance[part])
 
     for_chunks(work, len(received), 8192)
     return mean, variance
 
 
 @kernel
-def _posterior(received, gain, noise_variance, levels, log_prior, mean, variance):
-    count = levels.size
-    metric = np.empty(count)
+def _posterior(received, gain, noise_variance, prior, step, mean, variance):
+    """Likelihoods relative to the nearest level's are products of ratios, which form a geometric series either way."""
+    count = prior.size
+    middle = (count - 1) / 2
     for n in range(received.size):
         h = np.complex128(gain[n])
         amplitude = abs(h)
         rotated = received[n] * np.conj(h) / amplitude if amplitude > 0 else 0j
-        spread = 0.0
-        real = imag = 0.0
+        width = amplitude * step
+        bend = np.exp(-2 * width * width / noise_variance[n])
+        spread = real = imag = 0.0
         for quadrature in range(2):
             coordinate = rotated.imag if quadrature else rotated.real
-            best = -np.inf
-            for i in range(count):
-                distance = coordinate - amplitude * levels[i]
-                metric[i] = log_prior[i] - distance * distance / noise_variance[n]
-                best = max(best, metric[i])
-            total = first = second = 0.0
-            for i in range(count):
-                if metric[i] - best > -40.0:
-                    weight = np.exp(metric[i] - best)
+            nearest = np.floor(coordinate / width + middle + 0.5) if width > 0 else middle + 0.5
+            here = int(min(max(nearest, 0.0), count - 1.0))
+            offset = coordinate - width * (here - middle)
+            total = prior[here]
+            first = second = 0.0  # of the distance from here, in steps
+            for way in (-1, 1):
+                ratio = np.exp((2 * way * offset * width - width * width) / noise_variance[n])
+                likelihood, i = ratio, here + way
+                while 0 <= i < count and likelihood > 1e-18:
+                    weight, distance = prior[i] * likelihood, float(i - here)
                     total += weight
-                    first += weight * levels[i]
-                    second += weight * levels[i] * levels[i]
+                    first += weight * distance
+                    second += weight * distance * distance
+                    ratio *= bend
+                    likelihood *= ratio
+                    i += way
             first /= total
-            spread += max(second / total - first * first, 0.0)
+            spread += max(second / total - first * first, 0.0) * step * step
             if quadrature:
-                imag = first
+                imag = (first + here - middle) * step
             else:
-                real = first
+                real = (first + here - middle) * step
         mean[n] = complex(real, imag)
         variance[n] = spread

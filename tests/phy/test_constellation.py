@@ -8,8 +8,16 @@ import torch
 
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
-from simulator.phy.constellation import POINTS, gaussian_quantiser, nearest_points, own_grid, posterior
+from simulator.phy.constellation import (
+    POINTS,
+    expected_error,
+    gaussian_quantiser,
+    nearest_points,
+    own_grid,
+    posterior,
+)
 from simulator.phy.qam import map_bits
+from simulator.phy.spreading import despread, gather, spread
 
 RNG = np.random.default_rng(5)
 
@@ -83,28 +91,91 @@ def test_a_digital_scheme_is_left_alone_bit_for_bit(bits_per_symbol: int) -> Non
         assert torch.equal(one.noise_variance, other.noise_variance)
 
 
+def _heavy_tailed(count: int) -> torch.Tensor:
+    """As learned schemes send them: some symbols are stronger than the others by 20 dB and more."""
+    amplitude = np.exp(RNG.normal(size=count)).astype(np.float32)
+    symbols = _gaussian(count) * amplitude
+    return torch.from_numpy(symbols / np.sqrt(np.mean(np.abs(symbols) ** 2)))
+
+
+def _error(received: Received, symbols: torch.Tensor) -> tuple[float, float]:
+    """Squared error of the linear estimate that a receiver makes, and what it expects."""
+    strength = received.gain.abs().square()
+    weight = received.gain.conj() / (strength + received.noise_variance)
+    error = float((weight * received.symbols - symbols).abs().square().mean())
+    return error, float((received.noise_variance / (strength + received.noise_variance)).mean())
+
+
 @pytest.mark.parametrize("snr_db", [0.0, 10.0, 25.0])
 @pytest.mark.parametrize("points", POINTS)
 def test_analog_receivers_are_told_the_error_that_is_there(points: int, snr_db: float) -> None:
     channel = load_channel(f"rayleigh-fast:constellation={points}")
-    symbols = torch.from_numpy(_gaussian(200_000))
-    received = channel.send(symbols, channel.realise(len(symbols), snr_db, 1))
-    view = received.for_analog()
-    weight = view.gain.conj() / (view.gain.abs().square() + view.noise_variance)
-    error = float((weight * view.symbols - symbols).abs().square().mean())
-    told = float((view.noise_variance / (view.gain.abs().square() + view.noise_variance)).mean())
+    symbols = _heavy_tailed(200_000)
+    realisation = channel.realise(len(symbols), snr_db, 1)
+    error, told = _error(channel.send(symbols, realisation), symbols)
     assert error == pytest.approx(told, rel=0.02)
-    # Knowing the grid beats taking the quantisation error for noise.
-    quantisation = gaussian_quantiser(math.isqrt(points)).distortion
-    blind = received.gain.conj() / (received.gain.abs().square() * (1 + quantisation) + received.noise_variance)
-    assert error < float((blind * received.symbols - symbols).abs().square().mean()) * 1.001
+    # What both ends expect before anything is sent, and link adaptation with them.
+    ahead = channel.analog(realisation.snr.numpy())
+    assert error == pytest.approx(1 / (1 + ahead[0]), rel=0.02)
+    assert np.ptp(ahead) == 0
+    # Knowing the grid beats taking the quantisation error for noise on top of the channel's.
+    unrestricted = float((1 / (1 + realisation.snr)).mean())
+    distortion = gaussian_quantiser(math.isqrt(points)).distortion
+    assert unrestricted < error * 1.005
+    assert error < 1.005 * (unrestricted + distortion * (1 - unrestricted))
 
 
-def test_a_view_without_a_grid_is_the_reception_itself() -> None:
-    channel = load_channel("awgn")
-    received = channel.send(torch.ones(5, dtype=torch.complex64), channel.realise(5, 3.0, 1))
-    assert isinstance(received, Received)
-    assert received.for_analog() is received
+@pytest.mark.parametrize("points", [16, 256])
+def test_a_grid_neither_clips_strong_symbols_nor_costs_power(points: int) -> None:
+    symbols = _heavy_tailed(200_000)
+    spread_out = spread(symbols.numpy())
+    sent = nearest_points(spread_out, points) * gaussian_quantiser(math.isqrt(points)).amplification
+    assert np.mean(np.abs(sent) ** 2) == pytest.approx(1, abs=0.005)
+    channel = load_channel(f"awgn:constellation={points}")
+    received = channel.send(symbols, channel.realise(len(symbols), 40.0, 1))
+    strongest = symbols.abs() > 4
+    distortion = gaussian_quantiser(math.isqrt(points)).distortion
+    lost = (received.symbols - symbols).abs().square()
+    assert strongest.sum() > 500
+    assert float(lost.mean()) == pytest.approx(distortion / (1 - distortion), rel=0.03)
+    assert float(lost[strongest].mean()) == pytest.approx(distortion / (1 - distortion), rel=0.2)
+    clipped = nearest_points(symbols.numpy(), points) - symbols.numpy()
+    assert np.mean(np.abs(clipped) ** 2) > 4 * distortion  # what spreading is for
+
+
+def test_spreading_is_unitary_and_makes_symbols_gaussian() -> None:
+    for count in (1, 2, 1009, 100_000):
+        symbols = _heavy_tailed(count).numpy()
+        sums = spread(symbols)
+        assert sums.dtype == despread(sums).dtype == np.complex64
+        assert np.sum(np.abs(sums) ** 2) == pytest.approx(np.sum(np.abs(symbols) ** 2), rel=1e-4)
+        np.testing.assert_allclose(despread(sums), symbols, atol=1e-4)
+    for strange in (symbols, np.ones(100_000, np.complex64)):
+        power = np.abs(spread(strange)) ** 2
+        assert np.mean(power**2) / np.mean(power) ** 2 == pytest.approx(2, abs=0.05)
+
+
+def test_errors_of_spread_symbols_are_their_mean() -> None:
+    """Estimates of unequal reliability, as over fading: every symbol gets the mean error, and is told so."""
+    symbols, noise = _heavy_tailed(100_000).numpy(), RNG.uniform(0.01, 3, 100_000).astype(np.float32)
+    error = noise / (1 + noise)
+    estimate = (spread(symbols) + _gaussian(100_000) * np.sqrt(noise)) / (1 + noise)
+    arrived, variance = gather(estimate, error)
+    assert variance == pytest.approx(error.mean() / (1 - error.mean()), rel=1e-4)
+    assert np.mean(np.abs(arrived - symbols) ** 2) == pytest.approx(variance, rel=0.02)
+
+
+@pytest.mark.parametrize("points", [4, 64, 4096])
+def test_expected_errors_are_the_measured_ones(points: int) -> None:
+    amplification = np.float32(gaussian_quantiser(math.isqrt(points)).amplification)
+    symbols, ones = _gaussian(200_000), np.ones(200_000, np.complex64)
+    for snr_db in (-5.0, 8.3, 30.0):
+        noise = np.full(len(symbols), 10 ** (-snr_db / 10), np.float32)
+        received = nearest_points(symbols, points) * amplification + _gaussian(len(symbols)) * np.sqrt(noise)
+        mean, _ = posterior(received, amplification * ones, noise, points)
+        measured = np.mean(np.abs(mean - symbols) ** 2)
+        assert expected_error(np.array([10 ** (snr_db / 10)]), points)[0] == pytest.approx(measured, rel=0.015)
+    assert expected_error(np.array([0.0]), points)[0] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("points", ["48", "0", "16.0", "8192", "all"])

@@ -1,7 +1,9 @@
 """Any channel between a transmitter and a receiver that are not ideal."""
 
+import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from simulator.channels.base import Channel, Realisation, Received
@@ -14,12 +16,14 @@ from simulator.channels.radio.options import Radio
 from simulator.channels.radio.oscillator import common_phase
 from simulator.channels.radio.transmitter import Sent, Transmitter, fill, turned
 from simulator.errors import UserError
-from simulator.phy.constellation import POINTS, nearest_points, own_grid
+from simulator.phy.constellation import POINTS, expected_error, gaussian_quantiser, nearest_points, own_grid, posterior
+from simulator.phy.spreading import gather, spread
 from simulator.randomness import derive_key
 from simulator.spec.shown import Named
 
 # Of an OFDM waveform over a channel that has no resource grid: 24 resource blocks of NR, without pilots.
 _FLAT_GRID = ResourceGrid(288, 30e3, "none")
+_REVISION = 2  # of how symbols are restricted to a grid
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,8 +110,9 @@ class RadioChannel(Named):
         self.survey, self.survey_snr, self.streams = self._can.survey, self._can.survey_snr, self._can.streams
 
     def fingerprint(self) -> str:
-        """That of the channel."""
-        return self._can.fingerprint() if self._can.fingerprint else ""
+        """That of the channel, and how symbols are brought on a grid."""
+        parts = [self._can.fingerprint()] if self._can.fingerprint else []
+        return " ".join(parts + [f"grid {_REVISION}"] * bool(self._radio.points))
 
     def announce(self, snr_db: float) -> tuple[str, float]:
         """What both ends believe of the channel, and their own parts, which they know."""
@@ -139,14 +144,19 @@ class RadioChannel(Named):
             raise TypeError(f"{self.name} sends over what it realised itself, not over a {type(realisation).__name__}")
         if not len(symbols):
             return self._channel.send(symbols, realisation.link)
-        points = self._radio.points
-        own = own_grid(symbols.numpy(), points or POINTS[-1])
-        mapped = symbols if own or not points else torch.from_numpy(nearest_points(symbols.numpy(), points))
-        sent = self._transmitter(mapped, derive_key(realisation.noise_key, "radio"))
+        points, values = self._radio.points, symbols.numpy()
+        own = own_grid(values, points or POINTS[-1])
+        spreads = self._radio.spread and not own
+        carried, scale = (spread(values) if spreads else values), 1.0
+        mapped = carried
+        if points and not own:
+            scale = gaussian_quantiser(math.isqrt(points)).amplification
+            mapped = nearest_points(carried, points) * np.float32(scale)
+        sent = self._transmitter(torch.from_numpy(mapped), derive_key(realisation.noise_key, "radio"))
         known = self._transmitter.statistics(own)
         index = self._transmitter.symbol_index(len(symbols))
         gain, variance = known.gain[index], known.variance[index]
-        error = self._transmitter.in_phase(sent) / gain - symbols
+        error = self._transmitter.in_phase(sent) / (gain * scale) - torch.from_numpy(carried)
         power = float(symbols.abs().square().mean())
         evm = 100 * (float(error.abs().square().mean()) / power) ** 0.5 if power else 0.0
         through = self._over_grid if isinstance(self._channel, OfdmChannel) else self._over_symbols
@@ -156,7 +166,32 @@ class RadioChannel(Named):
         overhead = received.overhead
         if self._billed is not None:
             overhead += self._billed.overhead(-(-count // self.streams))
-        return Received(arrived, met, noise, overhead, points, {"evm_percent": evm, **sent.measured})
+        if spreads:
+            arrived, met, noise = self._gather(arrived, met * scale, noise)
+        return Received(arrived, met, noise, overhead, {"evm_percent": evm, **sent.measured})
+
+    def _gather(self, *received: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Symbols, gains and noise variances, [K] each, of a transmission that was spread, from those of its sums.
+
+        On a grid the posterior mean of the point takes the place of equalisation.
+        """
+        symbols, gain, noise = (one.numpy() for one in received)
+        if self._radio.points:
+            mean, error = posterior(symbols, gain, noise, self._radio.points)
+            error += np.float32(gaussian_quantiser(math.isqrt(self._radio.points)).distortion)
+        else:
+            total = np.square(np.abs(gain)) + noise
+            mean, error = gain.conj() * symbols / total, noise / total
+        gathered, variance = gather(mean, error)
+        count = len(symbols)
+        return torch.from_numpy(gathered), torch.ones(count, dtype=torch.complex64), torch.full((count,), variance)
+
+    def analog(self, snr: np.ndarray) -> np.ndarray:
+        """Signal over noise of the symbols of an analog transmission whose channel uses have `snr`, float64 [..., K]."""
+        if not self._radio.spread:
+            return snr
+        error = expected_error(snr, self._radio.points) if self._radio.points else 1 / (1 + snr)
+        return np.broadcast_to(1 / error.mean(-1, keepdims=True) - 1, snr.shape)
 
     def _over_symbols(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
         """Over a channel that maps symbols to symbols."""

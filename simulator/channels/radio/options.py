@@ -10,6 +10,9 @@ from simulator.spec.options import Choice, Declaration, Number, Option
 
 RADIO: dict[str, Option] = {
     "constellation": Choice(("none", *map(str, POINTS)), help="points of the QAM grid that symbols are restricted to"),
+    "spread": Choice(
+        ("none", "dft"), help="whether analog symbols are spread over the transmission first, as on a grid"
+    ),
     "waveform": Choice(("none", "ofdm"), help="what distortions act on: symbols, or samples of an OFDM waveform"),
     "papr_db": Number(None, 0, 30, help="where samples are clipped, in dB above mean power"),
     "pa": Choice(("none", "rapp", "saleh"), help="power amplifier"),
@@ -33,6 +36,7 @@ class Radio:
 
     Attributes:
         points: of the QAM grid that symbols are restricted to; 0 for none.
+        spread: whether symbols that lie on no grid are spread over the transmission.
         ofdm: whether distortions act on the samples of an OFDM waveform, or on the symbols themselves.
         clip_db: where samples are clipped, over mean power; None for nowhere.
         amplifier: "none", "rapp" or "saleh".
@@ -43,6 +47,7 @@ class Radio:
     """
 
     points: int = 0
+    spread: bool = False
     ofdm: bool = False
     clip_db: float | None = None
     amplifier: str = "none"
@@ -80,11 +85,15 @@ def read_radio(channel: str, options: Sequence[str]) -> tuple[Radio | None, str]
         raise UserError(f"'{channel}': backoff_db needs an amplifier; add pa=rapp or pa=saleh, or leave it out")
     if chosen["pa"] != "none" and chosen["backoff_db"] == DEFAULT_BACKOFF_DB:
         chosen["backoff_db"] = None
+    spread = chosen["spread"] == "dft" or chosen["constellation"] != "none"
+    if chosen["constellation"] != "none":
+        chosen["spread"] = "none"  # one name for one channel
     suffix = declared.spell(chosen).removeprefix(channel)
     if not suffix:
         return None, ""
     radio = Radio(
         points=0 if chosen["constellation"] == "none" else int(chosen["constellation"]),
+        spread=spread,
         ofdm=chosen["waveform"] == "ofdm",
         clip_db=chosen["papr_db"],
         amplifier=chosen["pa"],
