@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -210,6 +211,10 @@ class Conditions:
 
 class DeepJsccSystem(System):
     """Trains one net at all bandwidth ratios in turn, then one net per ratio from it."""
+
+    def runs_as(self, weights: Path, card: Mapping[str, Any]) -> tuple[str, Fraction]:
+        """The scheme of all nets in the folder, at the ratio of this one."""
+        return f"deepjscc:weights={weights.parent}", Fraction(card["model"]["uses"], BLOCK_VALUES)
 
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/deepjscc.yaml; raises UserError for anything unknown in it."""

@@ -1,7 +1,9 @@
 """The stages that train the learned receiver."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +28,10 @@ CROP_MULTIPLE = 16
 
 class ReceiverSystem(System):
     """The stages of a file like experiments/train/receiver.yaml."""
+
+    def runs_as(self, weights: Path, card: Mapping[str, Any]) -> tuple[str, Fraction]:
+        """Behind BPG and LDPC codes."""
+        return f"bpg-ldpc:receiver=diffusion:weights={weights}", Fraction(1, 16)
 
     def material(self, config: Mapping[str, Any], images: ImageStore) -> ImageStore:
         """Code pictures with BPG and show how far that is; files of an earlier run come from the cache."""

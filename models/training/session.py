@@ -10,14 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
 
 from simulator.disk import set_aside, write_file
 from simulator.errors import UserError
+from simulator.link import Scheme, load_scheme
 from simulator.models.pretrained import release
 from simulator.models.training.checkpoint import Checkpoint, load_checkpoint, load_record
 from simulator.models.training.data import ImageStore, load_images
@@ -59,6 +61,10 @@ class System(ABC):
     @abstractmethod
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the whole configuration (unknown keys are a UserError) and return its stages."""
+
+    def runs_as(self, weights: Path, card: Mapping[str, Any]) -> tuple[str, Fraction]:
+        """The scheme that runs exported weights, and a CBR at which it does: there its cost is measured."""
+        return f"{card['system']}:weights={weights}", Fraction(1, 16)
 
     def material(self, config: Mapping[str, Any], images: ImageStore) -> ImageStore:
         """Make what the stages train on from the images of `--data`; by default these images."""
@@ -130,7 +136,22 @@ class System(ABC):
                 written.append(release(folder, stage.release, best_weights(run_dir, number).part("ema"), card))
         if not written:
             raise UserError(f"'{run_dir}' holds no validated stage that is released; train first")
+        for weights in written:
+            card = json.loads(weights.with_suffix(".json").read_text())
+            _add_cost(weights, card, *self.runs_as(weights, card))
         return written
+
+
+def _add_cost(weights: Path, card: Mapping[str, Any], spec: str, cbr: Fraction) -> None:
+    """Measure what exported weights cost to run, and write it into their card; times are the machine's and left out."""
+    from simulator.cost import measure_cost  # loads the channels' library
+
+    try:
+        found = measure_cost(cast("Scheme", load_scheme(spec)), cbr).record()
+    except UserError as error:
+        return tell(f"no cost in the card of '{weights.stem}': {error}")
+    kept = {key: round(value, 1) for key, value in found.items() if key != "scheme" and "seconds" not in key}
+    write_file(weights.with_suffix(".json"), (json.dumps({**card, "cost": kept}, indent=2) + "\n").encode())
 
 
 def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict[str, Any]:

@@ -44,6 +44,7 @@ _OPTIONS = {
     "pilots": "{} pilots",
     "assumed_db": "{} dB assumed",
     "constellation": "{}-QAM grid",
+    "spread": "spread by {}",
     "waveform": "waveform: {}",
     "papr_db": "clipped at {} dB",
     "pa": "amplifier: {}",

@@ -187,7 +187,7 @@ class RadioChannel(Named):
         return torch.from_numpy(gathered), torch.ones(count, dtype=torch.complex64), torch.full((count,), variance)
 
     def analog(self, snr: np.ndarray) -> np.ndarray:
-        """Signal over noise of the symbols of an analog transmission whose channel uses have `snr`, float64 [..., K]."""
+        """Signal over noise of symbols of an analog transmission whose channel uses have `snr`, float64 [..., K]."""
         if not self._radio.spread:
             return snr
         error = expected_error(snr, self._radio.points) if self._radio.points else 1 / (1 + snr)

@@ -13,9 +13,10 @@ from simulator.baselines.deepjscc import DeepJscc
 from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig
 from simulator.baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
 from simulator.channels import load_channel
+from simulator.cost import measure_cost
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.link import transmit
+from simulator.link import load_scheme, transmit
 from simulator.models.pretrained import read_card
 from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.models.training.data import load_images
@@ -59,6 +60,9 @@ def run_dir(inputs, tmp_path_factory) -> Path:
     return folder
 
 
+COSTS = ("macs_per_pixel", "peak_mib")
+
+
 def test_export_gives_weights_that_the_scheme_takes(inputs, run_dir, tmp_path):
     config, _ = inputs
     written = DeepJsccSystem().export(config, run_dir, tmp_path)
@@ -66,6 +70,13 @@ def test_export_gives_weights_that_the_scheme_takes(inputs, run_dir, tmp_path):
     card = json.loads((tmp_path / "deepjscc-1-48.json").read_text())
     assert card["model"]["uses"] == 16
     assert [entry["steps"] for entry in card["training"]] == [30, 10]
+    for path in written:
+        ratio = Fraction(*map(int, path.stem.split("-")[1:]))
+        found = measure_cost(load_scheme(f"deepjscc:weights={tmp_path}"), ratio)
+        cost = json.loads(path.with_suffix(".json").read_text())["cost"]
+        assert cost["weights"] == found.weights
+        assert cost["decoder_macs_per_pixel"] == pytest.approx(found.decoder.macs_per_pixel, abs=0.05)
+        assert set(cost) == {"weights", *(f"{half}_{key}" for half in ("encoder", "decoder") for key in COSTS)}
     assert card["validation"]["psnr_db"] > 10
     assert card["known_limits"]
     assert "/" not in json.dumps(card["data"])
