@@ -187,31 +187,37 @@ def _posterior(received, gain, noise_variance, prior, step, mean, variance):
     """Likelihoods relative to the nearest level's are products of ratios, which form a geometric series either way."""
     count = prior.size
     middle = (count - 1) / 2
+    h, noise = np.complex64(np.nan), np.float32(np.nan)
+    width = base = 0.0
+    back = 0j
     for n in range(received.size):
-        h = np.complex128(gain[n])
-        amplitude = abs(h)
-        rotated = received[n] * np.conj(h) / amplitude if amplitude > 0 else 0j
-        width = amplitude * step
-        bend = np.exp(-2 * width * width / noise_variance[n])
+        if gain[n] != h or noise_variance[n] != noise:  # most channels have long stretches of equal ones
+            h, noise = gain[n], noise_variance[n]
+            amplitude = abs(np.complex128(h))
+            back = np.conj(np.complex128(h)) / amplitude if amplitude > 0 else 0j
+            width = amplitude * step
+            base = np.exp(-width * width / noise)
+        rotated = received[n] * back
         spread = real = imag = 0.0
         for quadrature in range(2):
             coordinate = rotated.imag if quadrature else rotated.real
             nearest = np.floor(coordinate / width + middle + 0.5) if width > 0 else middle + 0.5
             here = int(min(max(nearest, 0.0), count - 1.0))
-            offset = coordinate - width * (here - middle)
+            lean = np.exp(2 * (coordinate - width * (here - middle)) * width / noise)
             total = prior[here]
             first = second = 0.0  # of the distance from here, in steps
             for way in (-1, 1):
-                ratio = np.exp((2 * way * offset * width - width * width) / noise_variance[n])
-                likelihood, i = ratio, here + way
-                while 0 <= i < count and likelihood > 1e-18:
-                    weight, distance = prior[i] * likelihood, float(i - here)
+                ratio = base * lean if way > 0 else base / lean
+                likelihood, i, distance = ratio, here + way, float(way)
+                while 0 <= i < count and likelihood > 1e-12:
+                    weight = prior[i] * likelihood
                     total += weight
                     first += weight * distance
                     second += weight * distance * distance
-                    ratio *= bend
+                    ratio *= base * base
                     likelihood *= ratio
                     i += way
+                    distance += way
             first /= total
             spread += max(second / total - first * first, 0.0) * step * step
             if quadrature:
