@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 import yaml
 
-from simulator.disk import set_aside, write_file
+from simulator.disk import json_text, set_aside, write_file
 from simulator.errors import UserError
 from simulator.link import Scheme, load_scheme
 from simulator.models.pretrained import release
@@ -151,7 +151,7 @@ def _add_cost(weights: Path, card: Mapping[str, Any], spec: str, cbr: Fraction) 
     except UserError as error:
         return tell(f"no cost in the card of '{weights.stem}': {error}")
     kept = {key: round(value, 1) for key, value in found.items() if key != "scheme" and "seconds" not in key}
-    write_file(weights.with_suffix(".json"), (json.dumps({**card, "cost": kept}, indent=2) + "\n").encode())
+    write_file(weights.with_suffix(".json"), json_text({**card, "cost": kept}).encode(), "choose another folder")
 
 
 def training_record(stages: Sequence[Stage], number: int, run_dir: Path) -> dict[str, Any]:
