@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.analysis.drawings import Choice, Curve, Drawing, Source
-from simulator.analysis.looks import looks_of
+from simulator.analysis.looks import look_of_condition, looks_of
 from simulator.analysis.missing import unmeasured
 from simulator.analysis.statistics import METRICS, Estimate, Point, further_names, summarise
 from simulator.analysis.words import scheme_words, value_words
@@ -103,9 +103,12 @@ def make_drawings(sources: Sequence[Source], choice: Choice) -> list[Drawing]:
         bound = cell[0] in group[0][0].bounds
         label = _label(cell[0], bound, choice.labels)
         condition, line = styles[_part(at, role_of, "lines")]
+        look = looks[cell[0]]
+        if condition and "scheme" in panels:  # the title of a panel says its scheme
+            look = look_of_condition(LINES.index(line))
         drawing.curves.append(
             Curve(
-                *(cell[0], label, bound, looks[cell[0]].colour, looks[cell[0]].marker),
+                *(cell[0], label, bound, look.colour, look.marker),
                 points=sorted((point for _, point in group), key=_order(along, x)),
                 line="--" if bound and not condition else line,
                 condition=condition,

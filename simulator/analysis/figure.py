@@ -110,7 +110,10 @@ def _add_legend(figure: "Figure", drawing: Drawing, title: str, intervals: str) 
 
 
 def _handles(drawing: Drawing) -> list[Any]:
-    """A line for each scheme and a grey one for each condition; where one of the two is single, one for each curve."""
+    """A line for each scheme and a grey one for each condition; where one of the two is single, one for each curve.
+
+    Where panels have the schemes as their titles, one for each condition.
+    """
     from matplotlib.lines import Line2D
 
     curves = drawing.curves
@@ -118,10 +121,13 @@ def _handles(drawing: Drawing) -> list[Any]:
     schemes: dict[str, Curve] = {}
     for curve in curves:
         schemes.setdefault(curve.scheme, curve)
+    if conditions and all(curve.label in curve.panel for curve in curves):
+        shown = {curve.condition: curve for curve in curves}.values()
+        return [Line2D([], [], color=c.colour, marker=c.marker, linestyle=c.line, label=c.condition) for c in shown]
     if not conditions or len(schemes) == 1:
-        shown = {(curve.scheme, curve.condition): curve for curve in curves}.values()
+        apart = {(curve.scheme, curve.condition): curve for curve in curves}.values()
         words = [
-            (curve, (curve.condition if len(schemes) == 1 and conditions else "") or curve.label) for curve in shown
+            (curve, (curve.condition if len(schemes) == 1 and conditions else "") or curve.label) for curve in apart
         ]
         return [Line2D([], [], color=c.colour, marker=c.marker, linestyle=c.line, label=text) for c, text in words]
     found = [Line2D([], [], color=c.colour, marker=c.marker, label=c.label) for c in schemes.values()]

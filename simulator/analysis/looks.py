@@ -60,3 +60,8 @@ def looks_of(schemes: Iterable[tuple[str, bool]]) -> dict[str, Look]:
         taken.add(colour)
         found[name] = Look(colour, "" if bound else MARKERS[number // len(palette) % len(MARKERS)])
     return found
+
+
+def look_of_condition(number: int) -> Look:
+    """The look of a condition, such as a channel, in a figure whose schemes are told apart by panels."""
+    return Look(HASHED[number % len(HASHED)], MARKERS[number % len(MARKERS)])

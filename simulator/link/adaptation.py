@@ -93,15 +93,17 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
     Raises:
         UserError: no channel has that name.
     """
-    if channel == "awgn":
-        return select_mcs(snr_db, num_symbols)
+    if (most := _most_over_awgn(channel)) is not None:
+        return select_mcs(snr_db, num_symbols, most)
     return outlook(channel, snr_db, max(1, num_symbols)).choose(max(1, num_symbols))
 
 
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:
     """The MCS with the highest expected quality in a known realisation; the most robust one if none works."""
-    if channel == "awgn":
-        return select_mcs(round(realisation.snr_db, 9), num_symbols)  # which may differ from what both ends believe
+    if (most := _most_over_awgn(channel)) is not None:
+        return select_mcs(
+            round(realisation.snr_db, 9), num_symbols, most
+        )  # which may differ from what both ends believe
     loss = estimation_loss(channel, snr_db)
     stretch = _stretch(num_symbols)
     lost = [_lost(realisation.snr.numpy(), stretch, loss)]
@@ -217,6 +219,13 @@ def estimation_loss(name: str, snr_db: float) -> float:
 def _power(realisation: Realisation) -> np.ndarray:
     """|h|^2 of every symbol, float64 [K]."""
     return realisation.gain.abs().double().square().numpy()
+
+
+def _most_over_awgn(channel: str) -> int | None:
+    """Bits per symbol of the largest constellation where nothing but noise is between both ends; None elsewhere."""
+    name, *options = channel.split(":")
+    plain = name == "awgn" and all(one.partition("=")[0] in ("constellation", "spread") for one in options)
+    return _bits_per_symbol(load_channel(channel)) if plain else None
 
 
 def _bits_per_symbol(channel: Channel) -> int:

@@ -100,17 +100,18 @@ def parse_mcs(name: str) -> Mcs:
     raise UserError(f"unknown MCS '{name}': expected one of {', '.join(mcs.name for mcs in MCS_TABLE)}")
 
 
-def select_mcs(snr_db: float, num_symbols: int | None = None) -> Mcs:
+def select_mcs(snr_db: float, num_symbols: int | None = None, most_bits: int = 8) -> Mcs:
     """The MCS of highest spectral efficiency whose required SNR is at most ``snr_db`` (Es/N0 over AWGN).
 
     ``num_symbols``: channel uses of the transport block; short blocks need more SNR. Without it, blocks of image size
-    are assumed. Below the lowest required SNR the most robust MCS is returned: the caller's outage is then likely.
+    are assumed. ``most_bits``: per symbol, of the largest constellation. Below the lowest required SNR the most robust
+    MCS is returned: the caller's outage is then likely.
     """
 
     def needed(mcs: Mcs) -> float:
         return mcs.required_snr_db(_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
 
-    usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db]
+    usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db and mcs.bits_per_symbol <= most_bits]
     if not usable:
         return min(MCS_TABLE, key=needed)
     return max(usable, key=lambda mcs: (mcs.spectral_efficiency, -needed(mcs)))

@@ -136,7 +136,12 @@ def test_several_cbrs_or_channels_on_one_axis():
     panels = figure([run], choice=Choice(by={"cbr": "panels"}))
     assert [axes.get_title() for axes in panels.axes] == ["CBR 1/48", "CBR 1/24", "CBR 1/16"]
     choice = Choice(by={"cbr": "lines", "scheme": "panels"}, labels={"s": "Named"})
-    assert [axes.get_title() for axes in figure([run], choice=choice).axes] == ["Named", "t"]
+    apart = figure([run], choice=choice)
+    assert [axes.get_title() for axes in apart.axes] == ["Named", "t"]
+    assert list(legend(apart))[:3] == ["CBR 1/48", "CBR 1/24", "CBR 1/16"]  # what titles say is not repeated
+    colours = [[line.get_color() for line in axes.get_lines()][:3] for axes in apart.axes]
+    assert colours[0] == colours[1]
+    assert len(set(colours[0])) == 3
 
 
 def test_filters_leave_only_what_is_chosen(tmp_path):

@@ -151,6 +151,8 @@ def test_bad_input_is_one_line(spec: str, message: str, capsys: pytest.CaptureFi
 
 def test_link_adaptation_keeps_to_the_constellation_and_pays_for_distortion() -> None:
     assert choose_mcs("awgn:constellation=16", 25.0, 20_000).bits_per_symbol == 4
+    for snr_db in (0.0, 5.0, 10.0):
+        assert choose_mcs("awgn:constellation=16", snr_db, 20_000) == choose_mcs("awgn", snr_db, 20_000)
     assert choose_mcs("awgn:constellation=4096", 25.0, 20_000) == choose_mcs("awgn", 25.0, 20_000)
     plain, bent = (choose_mcs(name, 20.0, 20_000) for name in ("awgn", "awgn:waveform=ofdm:pa=rapp:backoff_db=1"))
     assert bent.spectral_efficiency < plain.spectral_efficiency
