@@ -52,11 +52,21 @@ def _own_folder(variable: str, what: str, platforms: Callable[[str], Path]) -> P
         raise UserError(f"no place for {what}: {error}; or name a folder in {variable}") from None
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or the name of an open file: a rename would replace that itself."""
+    return path.parent.as_posix() in ("/dev", "/dev/fd", "/proc/self/fd") or (
+        path.exists() and not (path.is_file() or path.is_dir())
+    )
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file atomically, creating its folder; the last of several writers wins.
+    """Write a file atomically, creating its folder; the last of several writers wins. A stream receives the data.
 
     Raises OSError, for example on a full disk, and then leaves nothing behind.
     """
+    if is_stream(path):
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:

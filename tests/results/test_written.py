@@ -1,7 +1,9 @@
 """A results folder loses only what this program wrote there, and what it wrote joins no image set."""
 
+import os
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from PIL import Image
 from simulator import sweep
 from simulator.__main__ import main
 from simulator.analysis.outputs import SUMMARY_AND_FIGURES
+from simulator.disk import is_stream
 from simulator.errors import UserError
 from simulator.results.gallery import Gallery
 from simulator.results.store import DATABASE, Store, load_results
@@ -140,6 +143,24 @@ def test_plot_and_report_replace_only_their_own_files(kept_results, tmp_path, ca
     assert contents(target).keys() == made.keys()
     assert first.read_bytes() != made[first]
     assert [data for path, data in contents(target).items() if "earlier" in path.name] == [b"mine"]
+
+
+def test_a_pipe_receives_a_report_and_stays_a_pipe(kept_results, tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe.html")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    assert main(["report", str(kept_results), "--out", str(pipe)]) == 0
+    reader.join(timeout=60)
+    assert received[0].startswith(b"<!doctype html>")
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("path", "stream"), [("/dev/full", True), ("/dev/stdout", True), ("/dev/shm/a", False), (".", False)]
+)
+def test_devices_are_no_files_to_replace(path, stream):
+    assert is_stream(Path(path)) is stream
 
 
 @pytest.fixture
