@@ -5,10 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 from simulator.results.rows import COLUMNS
-from simulator.results.soundness import APPLICATION_ID, LAYOUT, columns
+from simulator.results.soundness import APPLICATION_ID, LAYOUT
 from simulator.results.written import TABLE
 
-ORIGIN = "origin"  # a further column, for `Store.begin`; older databases lack it
+ORIGIN = "origin"  # a further column, for `Store.begin`
 
 
 def remove(path: Path) -> None:
@@ -18,15 +18,13 @@ def remove(path: Path) -> None:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Open a database for writing, in autocommit mode; add missing tables and columns."""
+    """Open a database for writing, in autocommit mode; make it if it is new."""
     with closing(_connect(path, "PRAGMA journal_mode")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         rest = ", ".join(name for name in COLUMNS if name != "key")
         connection.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {rest}, {ORIGIN}) WITHOUT ROWID")
-        for name in {*COLUMNS, ORIGIN} - columns(connection):
-            connection.execute(f"ALTER TABLE rows ADD COLUMN {name}")
         connection.execute("CREATE TABLE IF NOT EXISTS plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.execute("CREATE TABLE IF NOT EXISTS origins (id INTEGER PRIMARY KEY, record TEXT NOT NULL)")

@@ -16,7 +16,7 @@ class Row:
         key: hash of everything that determines the row.
         cbr_target, cbr, cbr_payload: channel uses per source value: allowed, billed in full, billed for payload only.
         snr_db, snr_db_realised: Es/N0 on average over channel draws, and its value in this one; None if
-            nothing was sent, or if the row is older than the column.
+            nothing was sent.
         psnr_db, ms_ssim, lpips: quality of the shown image; None where the metric does not exist.
         outage: nothing could be decoded.
         payload .. pilots: the bill, in complex channel uses.

@@ -10,9 +10,7 @@ from simulator.errors import UserError
 from simulator.results.rows import COLUMNS, Row
 
 APPLICATION_ID = 0x4C524953  # "LRIS": marks our databases
-LAYOUT = 3  # of the tables; layout 2 had no fault, layout 1 no snr_db_realised either
-_READABLE = (1, 2, LAYOUT)
-LATER_COLUMNS = {"snr_db_realised", "fault", "further"}  # which older layouts lack
+LAYOUT = 3  # of the tables; others are refused
 META_KINDS = {"bounds": list, "images": list, "config": dict, "lpips": dict, "names": dict, "schemes": dict}
 META_KINDS |= {"directions": dict}
 
@@ -27,14 +25,9 @@ def check_ours(path: Path, any_layout: bool = False) -> None:
     if not ours:
         raise UserError(f"'{path}' is not a results database of this program; move it away or choose another --out")
     layout = int.from_bytes(header[60:64], "big")
-    if layout not in _READABLE and not any_layout:
+    if layout != LAYOUT and not any_layout:
         what_to_do = "sweep with --fresh or another --out"
         raise UserError(f"'{path}' has layout {layout}, this program reads {LAYOUT}; {what_to_do}")
-
-
-def columns(connection: sqlite3.Connection) -> set[str]:
-    """Columns that the table of rows has; fewer than ours in a database of an older layout."""
-    return {name for _, name, *_ in connection.execute("PRAGMA table_info(rows)")}
 
 
 def check_content(connection: sqlite3.Connection) -> None:
@@ -47,10 +40,10 @@ def check_content(connection: sqlite3.Connection) -> None:
     for name in ("rows", "plan", "meta"):
         if not str(tables.get(name)).startswith("CREATE TABLE"):
             raise sqlite3.DatabaseError(f"it has no table '{name}'")
-    there = columns(connection)
-    if missing := sorted(set(COLUMNS) - there - LATER_COLUMNS):
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(rows)")}
+    if missing := sorted(set(COLUMNS) - there):
         raise sqlite3.DatabaseError(f"its rows have no column '{missing[0]}'")
-    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items() if name in there)
+    sound = " AND ".join(_sound(name, kind) for name, kind in get_type_hints(Row).items())
     odd = f"SELECT rows.key FROM plan JOIN rows USING (key) WHERE NOT ({sound}) LIMIT 1"
     if (found := connection.execute(odd).fetchone()) is not None:
         raise sqlite3.DatabaseError(f"row '{str(found[0])[:64]}' has an impossible value")

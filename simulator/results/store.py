@@ -22,7 +22,7 @@ from simulator.errors import UserError
 from simulator.results.database import ORIGIN, create, remove
 from simulator.results.provenance import ENVIRONMENT, same_environment
 from simulator.results.rows import COLUMNS, Row, public_record
-from simulator.results.soundness import check_content, check_further, check_ours, columns, read_meta
+from simulator.results.soundness import check_content, check_further, check_ours, read_meta
 from simulator.results.trouble import check_folder, explained, lock
 from simulator.results.written import DATABASE, Written, remove_listed
 
@@ -157,20 +157,17 @@ class Store:
             there = {key for (key,) in self._connection.execute("SELECT key FROM rows WHERE fault IS NULL")}
             return {key for (key,) in self._connection.execute("SELECT key FROM plan") if key in there}
 
-    def begin(self, now: dict[str, Any], before: dict[str, Any], kept: Set[str]) -> list[dict[str, Any]]:
+    def begin(self, now: dict[str, Any], kept: Set[str]) -> list[dict[str, Any]]:
         """Record the environment of the rows that follow.
 
         Args:
             now: this environment, as `simulator.results.provenance.environment` returns it.
-            before: that of rows without a recorded environment; unknown values are None.
             kept: keys of rows that are not computed again.
 
         Returns:
             The other environments in which rows of `kept` were made, the newest last, with the number of them (`rows`).
         """
         with self._transaction() as connection:
-            if connection.execute("SELECT 1 FROM rows WHERE origin IS NULL LIMIT 1").fetchone():
-                connection.execute("UPDATE rows SET origin = ? WHERE origin IS NULL", (_origin(connection, before),))
             self._origin = _origin(connection, now)
             there = connection.execute("SELECT key, origin FROM rows WHERE origin != ?", (self._origin,))
             count = Counter(origin for key, origin in there if key in kept)
@@ -273,8 +270,7 @@ def _read_only(path: Path, mode: str) -> Results:
 
 
 def _read(connection: sqlite3.Connection, folder: Path) -> Results:
-    there = columns(connection)
-    names = ", ".join(f"rows.{name}" if name in there else "NULL" for name in COLUMNS)
+    names = ", ".join(f"rows.{name}" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
     outage = COLUMNS.index("outage")
     rows = [Row(*(*values[:outage], bool(values[outage]), *values[outage + 1 :])) for values in found]

@@ -184,7 +184,7 @@ def _write_provenance(
 ) -> None:
     """Record the environment of this run, and that of kept rows that another environment made."""
     now = environment()
-    earlier = store.begin(now, read_provenance(store.folder), kept)
+    earlier = store.begin(now, kept)
     written.adopt()  # files that came without a database stay until they are replaced
     written.write_provenance(meta | now | {"retried_tasks": 0, "earlier": earlier})
     if others := sum(one["rows"] for one in earlier if not same_environment(one, now, but=("machine",))):

@@ -102,28 +102,13 @@ def test_damaged_database_is_said_and_can_be_started_over(tmp_path):
     Store(tmp_path, fresh=True).close()
 
 
-def test_database_of_another_version_is_said(tmp_path):
+@pytest.mark.parametrize("layout", [2, 9])
+def test_database_of_another_version_is_said(tmp_path, layout):
     with Store(tmp_path) as store:
-        store._connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(UserError, match="has layout 9, this program reads 3"):
+        store._connection.execute(f"PRAGMA user_version = {layout}")
+    with pytest.raises(UserError, match=f"has layout {layout}, this program reads 3"):
         Store(tmp_path)
     Store(tmp_path, fresh=True).close()
-
-
-def test_rows_of_the_first_layout_are_kept_and_joined_by_new_ones(tmp_path):
-    with Store(tmp_path) as store:
-        store.set_plan(KEYS, {})
-        store.add(ROWS[:2])
-        for column in ("snr_db_realised", "fault"):
-            store._connection.execute(f"ALTER TABLE rows DROP COLUMN {column}")
-        store._connection.execute("PRAGMA user_version = 1")
-    old = [replace(one, snr_db_realised=None) for one in ROWS[:2]]
-    assert load_results(tmp_path).rows == old
-    with Store(tmp_path) as store:
-        assert store.finished() == set(KEYS[:2])
-        store.add(ROWS[2:])
-        assert store._connection.execute("PRAGMA user_version").fetchone() == (3,)
-    assert load_results(tmp_path).rows == [*old, ROWS[2]]
 
 
 def test_folder_that_is_a_file(tmp_path):

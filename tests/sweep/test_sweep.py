@@ -14,7 +14,7 @@ from simulator.analysis.outputs import SUMMARY, SUMMARY_AND_FIGURES
 from simulator.errors import UserError
 from simulator.metrics import LpipsUnavailable
 from simulator.results.provenance import PROVENANCE, environment
-from simulator.results.store import Store, load_results
+from simulator.results.store import load_results
 from simulator.results.written import written_in
 from simulator.sweep import inputs, plan, tasks
 from simulator.sweep.inputs import SweepConfig, load_inputs
@@ -179,19 +179,6 @@ def test_rows_from_elsewhere_are_told_as_long_as_they_are_there(config, tmp_path
     assert grow(channels=("awgn",))[1] == [("first", "2.0", 24)]  # and are found again
     run_sweep(replace(config, schemes=("toy",)), tmp_path, fresh=True, notify=quietly)
     assert json.loads((tmp_path / PROVENANCE).read_text())["earlier"] == []
-
-
-def test_rows_of_an_older_program_come_from_where_its_provenance_says(config, tmp_path, elsewhere):
-    elsewhere("first")
-    smaller = replace(config, schemes=("toy",), channels=("awgn",))
-    run_sweep(smaller, tmp_path, notify=quietly)
-    with Store(tmp_path) as store:
-        store._connection.execute("DROP TABLE origins")
-        store._connection.execute("ALTER TABLE rows DROP COLUMN origin")
-    elsewhere("second")
-    run_sweep(replace(smaller, realisations=3), tmp_path, notify=quietly)
-    (earlier,) = json.loads((tmp_path / PROVENANCE).read_text())["earlier"]
-    assert (earlier["commit"]["id"], earlier["rows"]) == ("first", 24)
 
 
 def test_outages_bills_and_timings_are_in_the_rows(config, tmp_path):
