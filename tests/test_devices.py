@@ -1,5 +1,8 @@
 """Which arithmetic learned schemes compute in, and that rows know it."""
 
+import platform
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -96,3 +99,24 @@ def test_command_line(capsys, tmp_path: Path, photographs):
     assert exact != coarse
     with pytest.raises(SystemExit):
         main([*command, "fp16"])
+
+
+REPEATED = """
+import resource, torch
+from simulator.devices import keep_freed_memory
+def touched():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(40):
+        torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = touched()
+keep_freed_memory()
+print(first, touched())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_large_blocks_are_reused():
+    run = subprocess.run([sys.executable, "-c", REPEATED], capture_output=True, text=True, check=True, timeout=300)
+    returned, kept = map(int, run.stdout.split())
+    assert kept < returned / 3

@@ -14,6 +14,7 @@ from simulator.baselines.published.ntscc import Ntscc, NtsccConfig
 from simulator.baselines.published.scheme import EXACT
 from simulator.baselines.published.swinjscc import SwinConfig, SwinJscc
 from simulator.bench.table import Figure, one_thread, smaller, take_turns
+from simulator.devices import keep_freed_memory
 
 SIZE, QUICK_SIZE = (512, 768), (128, 128)
 RATE, SNR_DB, ETA = 96, 10.0, 0.2
@@ -22,6 +23,7 @@ RATE, SNR_DB, ETA = 96, 10.0, 0.2
 def measure(quick: bool) -> Iterator[Figure]:
     """Seconds for a Kodak picture through encoder and decoder: bfloat16 and fused attention, and float32 without."""
     size, repeats = (QUICK_SIZE, 1) if quick else (SIZE, 3)
+    keep_freed_memory()  # as the schemes do
     trips = {"SwinJSCC base": _swinjscc(size), "NTSCC": _ntscc(size)}
     for name, (network, trip) in trips.items():
         exact, low = network.eval().requires_grad_(False), swin.lowered(network, EXACT)

@@ -19,6 +19,7 @@ from simulator.baselines.published.frame import REVISION, received_snr_db, told_
 from simulator.baselines.published.library import find, imported, there_are
 from simulator.baselines.published.swin import lowered
 from simulator.channels import Received
+from simulator.devices import keep_freed_memory
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.pretrained import build_network
@@ -76,6 +77,7 @@ class PublishedScheme(Named, ABC):
         self._told = self.options["snr"] if self.options["snr"] is not None else card.get("snr_db")
         self._identity = json.dumps([card["sha256"], card.get("model"), card.get("snr_db")])
         self.device, self.precision = torch.device("cpu"), "fp32"
+        keep_freed_memory()
 
     def to(self, device: str) -> Self:
         """Compute on another torch device; returns the scheme."""
