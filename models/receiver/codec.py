@@ -11,14 +11,14 @@ import torch
 from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
 from simulator.models.pretrained import build_network, find_weights
-from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverConfig, ReceiverNet, restore
+from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig, restore
 from simulator.randomness import derive_key
 from simulator.source import QuantisedCodec, SourceCodec
 from simulator.spec.options import Choice, Number, Option, Text
 
 WEIGHTS = "bpg-receiver"
 GAMMA, STEPS, MAX_STEPS = 0.4, 1, 100
-_REVISION = 1  # of how pictures enter and leave the network
+_REVISION = 2  # of how pictures enter and leave the network
 
 # The options that put the learned receiver behind a codec.
 RECEIVER_OPTIONS: Mapping[str, Option] = {
@@ -52,7 +52,7 @@ class RestoringCodec(SourceCodec):
         state, card = find_weights(weights, "receiver").load()
         sizes = ReceiverConfig.from_mapping(_card_model(card, weights))
         self.name = codec.name
-        self.net = build_network(lambda: ReceiverNet(sizes), state, weights)
+        self.net = build_network(lambda: Receiver(sizes), state, weights)
         self.net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._codec, self._gamma, self._steps = codec, float(chosen["gamma"]), int(chosen["steps"])
         self._digest = card["sha256"]

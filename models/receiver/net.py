@@ -1,4 +1,4 @@
-"""The denoiser of the learned receiver: LRISC's U-Net, conditioned on a decoded picture and its QP.
+"""The denoisers of the learned receiver: LRISC's U-Net, conditioned on a decoded picture and its QP.
 
 x_0 is predicted as the decoded picture plus what the network and a linear filter add. Their last layers start at zero,
 so that an untrained receiver returns the decoded picture.
@@ -86,20 +86,32 @@ class ReceiverNet(DenoisingUNet):
         return decoded + spread * added
 
 
+class Receiver(nn.Module):
+    """A denoiser for each end: one for the least squared error, one for all gammas above 0."""
+
+    def __init__(self, config: ReceiverConfig) -> None:
+        super().__init__()
+        self.faithful, self.lively = ReceiverNet(config), ReceiverNet(config)
+
+    def end(self, gamma: float) -> ReceiverNet:
+        """The denoiser that serves a gamma."""
+        return self.lively if gamma else self.faithful
+
+
 @torch.no_grad()
 def restore(
-    net: ReceiverNet, decoded: Tensor, qp: Tensor, gamma: float, steps: int, generator: torch.Generator
+    receiver: Receiver, decoded: Tensor, qp: Tensor, gamma: float, steps: int, generator: torch.Generator
 ) -> Tensor:
     """Sample pictures by DDIM; arguments and result as for `ReceiverNet`, of any size, not clipped.
 
     Args:
-        net: the denoiser.
-        decoded, qp: as it takes them.
+        receiver: the denoisers.
+        decoded, qp: as they take them.
         gamma: 0 for the least squared error, up to `PERCEPTION_GAMMA`.
         steps: of the sampler.
         generator: draws x_N, on the CPU.
     """
-    height, width = decoded.shape[2:]
+    net, (height, width) = receiver.end(gamma), decoded.shape[2:]
     side = net.patch
     padded = F.pad(decoded, (0, -width % side, 0, -height % side), mode="replicate")
     noise = torch.randn(padded.shape, generator=generator).to(decoded) if gamma else torch.zeros_like(padded)

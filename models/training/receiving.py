@@ -11,7 +11,7 @@ import torch
 from simulator.baselines.bpg.codec import identity as bpg_identity
 from simulator.errors import UserError
 from simulator.models.receiver.codec import GAMMA
-from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverConfig, ReceiverNet
+from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig
 from simulator.models.training.data import ImageStore
 from simulator.models.training.entries import Start, check_system, stage_loop, stage_start
 from simulator.models.training.fitting import crops, fit_last_layers
@@ -80,8 +80,10 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
         | start.identity
     )
     return Stage(
-        title="learned receiver, " + ("both ends" if loss.perception else "PSNR end"),
-        make=partial(_make, sizes, loss, gamma, start, loop.crop),
+        title="learned receiver, " + ("perception end" if loss.perception else "PSNR end"),
+        make=partial(
+            _make, sizes, loss, gamma, start, loop.crop, loss.perception > 0 and _trained_psnr_end(config, start.stage)
+        ),
         loop=loop,
         identity=identity,
         start=start,
@@ -99,24 +101,32 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
     )
 
 
+def _trained_psnr_end(config: Mapping[str, Any], stage: int | None) -> bool:
+    """Whether a stage trained the PSNR end, so that the other end is still untrained after it."""
+    return stage is not None and (config["stages"][stage - 1].get("loss") or {}).get("perception") == 0
+
+
 def _make(
     sizes: ReceiverConfig,
     loss: RestoringConfig,
     gamma: float,
     start: Start,
     crop: int,
+    copied: bool,
     store: ImageStore,
     weights: State | None,
 ) -> ReceiverTrainee:
-    """Build a stage's trainee from the weights that it starts from."""
+    """Build a stage's trainee from the weights that it starts from; copied: both ends begin as the PSNR end."""
     torch.manual_seed(derive_key("receiver", "initial weights"))
-    model = ReceiverNet(sizes)
+    model = Receiver(sizes)
     if start.weights is not None:
         weights, _ = start.weights.load()
     if weights is None:
-        fit_last_layers(model, crops(store, crop))
+        fit_last_layers(model.faithful, crops(store, crop))
     elif {name: one.shape for name, one in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
         raise UserError(f"'model' is not that of the weights of '{start.said}'; leave out 'start' or change 'model'")
     else:
         model.load_state_dict(weights)
+    if copied or weights is None:
+        model.lively.load_state_dict(model.faithful.state_dict())
     return ReceiverTrainee(model, loss, gamma)

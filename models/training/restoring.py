@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simulator.errors import UserError
 from simulator.models.lrisc.diffusion import add_noise
-from simulator.models.receiver.net import PERCEPTION_GAMMA, ReceiverNet, restore
+from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, restore
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.pairs import apart
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
@@ -29,20 +29,19 @@ class RestoringConfig(PerceptualConfig):
 
     Attributes:
         perception: weight of the perceptual distance at the largest gamma, per unit of the logarithm of the squared
-            error; in proportion to gamma below. 0 trains the PSNR end alone, without noise.
-        psnr_share: share of the images that learn the PSNR end (gamma = 0).
-        gamma: lowest and highest gamma of the others, drawn uniformly.
+            error; in proportion to gamma below. 0 trains the denoiser of the PSNR end (gamma = 0), without noise;
+            anything else trains the other one.
+        gamma: lowest and highest gamma, drawn uniformly.
         later_share: share of the images that see x_n of a later step, made of their own first reconstruction.
     """
 
     perception: float = 16.0
-    psnr_share: float = 0.5
     gamma: tuple[float, float] = (0.1, PERCEPTION_GAMMA)
     later_share: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_shares("psnr_share", "later_share")
+        self.check_shares("later_share")
         self.check_weights("perception")
         if not 0 < self.gamma[0] <= self.gamma[1] <= PERCEPTION_GAMMA:
             raise UserError(
@@ -51,22 +50,21 @@ class RestoringConfig(PerceptualConfig):
 
 
 class ReceiverTrainee:
-    """Trains every parameter of a `ReceiverNet` on pairs (`pairs.py`)."""
+    """Trains the denoiser of one end of a `Receiver` on pairs (`pairs.py`)."""
 
-    def __init__(
-        self, model: ReceiverNet, config: RestoringConfig, gamma: float, nets: Sequence[LpipsBatch] = ()
-    ) -> None:
+    def __init__(self, model: Receiver, config: RestoringConfig, gamma: float, nets: Sequence[LpipsBatch] = ()) -> None:
         """Args:
-        model: the net.
+        model: the denoisers.
         config: what is optimised.
         gamma: at which validation measures the perception end.
         nets: those of `config.nets`, or AlexNet alone; loaded when not given.
         """
         self.model, self.config, self.gamma = model, config, gamma
+        self.net = model.lively if config.perception else model.faithful
         self.perceptual = PerceptualLoss(config, nets)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        return parameter_groups(self.model.named_parameters(), LAST_LAYERS, OUTER_LAYERS, LAST_LR_SCALE)
+        return parameter_groups(self.net.named_parameters(), LAST_LAYERS, OUTER_LAYERS, LAST_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Logarithm of the squared error + gamma / `PERCEPTION_GAMMA` * perception * perceptual distance."""
@@ -75,28 +73,23 @@ class ReceiverTrainee:
         gamma, time, later = self._draw(len(x), generator)
         noise = gamma[:, None, None, None] * torch.randn(x.shape, generator=generator, device=x.device)
         start = self._later(noise, decoded, qp, gamma, time, later)
-        estimate = self.model(start, decoded, qp, gamma, time).float()
+        estimate = self.net(start, decoded, qp, gamma, time).float()
         mse = (estimate - x).square().mean(dim=(1, 2, 3)) / 4
         before = (decoded - x).square().mean(dim=(1, 2, 3)) / 4
         loss = (mse + EASY_MSE).log()
         gain_db = 10 * (before.clamp_min(1e-8) / mse.detach().clamp_min(1e-8)).log10()
-        figures = _means({"gain_db": gain_db[gamma == 0], "perception_gain_db": gain_db[gamma > 0]})
-        chosen = (gamma > 0).nonzero()[:, 0]
-        if self.config.perception and len(chosen):
-            distance = self.perceptual.distance(x[chosen], estimate[chosen], generator)
-            weight = self.config.perception * gamma[chosen] / PERCEPTION_GAMMA
-            loss = loss.index_add(0, chosen, (weight * distance).to(loss.dtype))
+        figures = {"gain_db": float(gain_db.mean())}
+        if self.config.perception:
+            distance = self.perceptual.distance(x, estimate, generator)
+            loss = loss + self.config.perception * gamma / PERCEPTION_GAMMA * distance
             figures["distance"] = float(distance.detach().mean())
         return loss.mean(), figures
 
     def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Gamma and n/N of every image, and whether n is a later step than the first."""
-        share, place, time, late = torch.rand(4, count, generator=generator, device=generator.device)
-        low, high = self.config.gamma
-        spread = (torch.arange(count, device=share.device) / count + share[0]) % 1  # even, from a random place on
-        own = spread < (self.config.psnr_share if self.config.perception else 1.0)
-        gamma = torch.where(own, 0.0, low + (high - low) * place)
-        later = late < self.config.later_share
+        place, time, late = torch.rand(3, count, generator=generator, device=generator.device)
+        low, high = self.config.gamma if self.config.perception else (0.0, 0.0)
+        gamma, later = low + (high - low) * place, late < self.config.later_share
         return gamma, torch.where(later, 1 - time, 1.0), later
 
     @torch.no_grad()
@@ -106,18 +99,20 @@ class ReceiverTrainee:
         if not len(some):
             return noise
         first = torch.ones(len(some), device=noise.device)
-        shown = self.model(noise[some], decoded[some], qp[some], gamma[some], first)
+        shown = self.net(noise[some], decoded[some], qp[some], gamma[some], first)
         return noise.index_copy(0, some, add_noise(shown.to(noise.dtype), noise[some], time[some]))
 
     @property
     def measure(self) -> str:
         """What the score of `validate` is."""
-        return f"PSNR at gamma 0 - {SCORE_PER_LPIPS} LPIPS at gamma {self.gamma:g} of held-out pictures"
+        if not self.config.perception:
+            return "PSNR at gamma 0 of held-out pictures"
+        return f"PSNR - {SCORE_PER_LPIPS} LPIPS at gamma {self.gamma:g} of held-out pictures"
 
     @torch.no_grad()
     def validate(self, model: torch.nn.Module, images: Tensor) -> dict[str, float]:
         """Quality at both ends, and the gain over the decoded pictures."""
-        assert isinstance(model, ReceiverNet)
+        assert isinstance(model, Receiver)
         found: dict[str, list[Tensor]] = {}
         for index in range(len(images)):
             picture, decoded, qp = apart(images[index : index + 1])
@@ -131,12 +126,13 @@ class ReceiverTrainee:
                 found.setdefault(name, []).append(value)
         means = {name: float(torch.cat(values).mean()) for name, values in found.items()}
         worst = {"least_gain_db": float(torch.cat(found["gain_db"]).min())}
-        return {"score": means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"], **means, **worst}
+        sharp_score = means["psnr_db_perceptual"] - SCORE_PER_LPIPS * means["lpips"]
+        return {"score": sharp_score if self.config.perception else means["psnr_db"], **means, **worst}
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:
         """Four pictures: original, decoded, and restored at both ends, one under the other."""
-        assert isinstance(model, ReceiverNet)
+        assert isinstance(model, Receiver)
         picture, decoded, qp = apart(images[:4])
         ends = [
             restore(model, decoded * 2 - 1, qp, gamma, 1, torch.Generator().manual_seed(0)).clamp(-1, 1) / 2 + 0.5
@@ -148,7 +144,3 @@ class ReceiverTrainee:
 def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
     """Of each image in [-1, 1], [B]."""
     return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()
-
-
-def _means(figures: dict[str, Tensor]) -> dict[str, float]:
-    return {name: float(values.mean()) for name, values in figures.items() if len(values)}

@@ -14,7 +14,7 @@ from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import load_scheme, outage_image, transmit
 from simulator.models.pretrained import release
-from simulator.models.receiver.net import ReceiverConfig, ReceiverNet
+from simulator.models.receiver.net import Receiver, ReceiverConfig
 
 TINY = ReceiverConfig(patch=2, channels=(8, 12), blocks=(1, 1))
 CBR, AWGN = Fraction(1, 8), load_channel("awgn")
@@ -33,7 +33,7 @@ def cache(tmp_path_factory, monkeypatch) -> None:
 def _release(folder: Path, awake: float, card: dict | None = None) -> str:
     """Weights of which every one is off its start by about `awake`; returns the option."""
     torch.manual_seed(0)
-    net = ReceiverNet(TINY)
+    net = Receiver(TINY)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(awake * torch.randn(parameter.shape))
@@ -104,7 +104,7 @@ def test_names_are_canonical(weights) -> None:
 
 
 def test_its_network_is_found_and_counted(weights) -> None:
-    assert [type(net) for net in networks(bpg_ldpc("receiver=diffusion", weights))] == [ReceiverNet]
+    assert [type(net) for net in networks(bpg_ldpc("receiver=diffusion", weights))] == [Receiver]
     assert not list(networks(bpg_ldpc()))
 
 
@@ -136,7 +136,7 @@ def test_the_picture_is_that_of_the_files_own_qp(images, weights) -> None:
     """The receiver reads the QP of every file: the same picture, coded otherwise, is restored otherwise."""
     codec = bpg_ldpc("receiver=diffusion", weights, "gamma=0")._codec
     seen: list[float] = []
-    codec.net.register_forward_pre_hook(lambda net, given: seen.extend(given[2].tolist()))
+    codec.net.faithful.register_forward_pre_hook(lambda net, given: seen.extend(given[2].tolist()))
     rgb = (images[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     for allowed in (500, 4000):
         codec.decode(codec.encode(rgb, allowed), (96, 96))

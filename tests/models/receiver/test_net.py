@@ -1,10 +1,10 @@
-"""The denoiser of the learned receiver: where it starts, what guides it, which pictures it takes."""
+"""The denoisers of the learned receiver: where it starts, what guides it, which pictures it takes."""
 
 import pytest
 import torch
 
 from simulator.errors import UserError
-from simulator.models.receiver.net import ReceiverConfig, ReceiverNet, expected_error, restore
+from simulator.models.receiver.net import Receiver, ReceiverConfig, expected_error, restore
 
 TINY = ReceiverConfig(patch=2, channels=(8, 12), blocks=(1, 1))
 
@@ -14,17 +14,17 @@ def decoded() -> torch.Tensor:
     return torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def awake() -> ReceiverNet:
+def awake() -> Receiver:
     """A network in which every branch adds something, as after training."""
     torch.manual_seed(0)
-    net = ReceiverNet(TINY).eval()
+    net = Receiver(TINY).eval()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
     return net
 
 
-def shown(net: ReceiverNet, decoded: torch.Tensor, qp: float = 30.0, gamma: float = 0.4, steps: int = 1, seed: int = 0):
+def shown(net: Receiver, decoded: torch.Tensor, qp: float = 30.0, gamma: float = 0.4, steps: int = 1, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     return restore(net, decoded, torch.full((len(decoded),), qp), gamma, steps, generator)
 
@@ -32,7 +32,7 @@ def shown(net: ReceiverNet, decoded: torch.Tensor, qp: float = 30.0, gamma: floa
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("gamma", [0.0, 0.8])
 def test_an_untrained_network_shows_the_decoded_picture(decoded: torch.Tensor, gamma: float, steps: int) -> None:
-    assert torch.allclose(shown(ReceiverNet(TINY), decoded, gamma=gamma, steps=steps), decoded, atol=1e-6)
+    assert torch.allclose(shown(Receiver(TINY), decoded, gamma=gamma, steps=steps), decoded, atol=1e-6)
 
 
 def test_all_that_the_receiver_knows_guides_it(decoded: torch.Tensor) -> None:
@@ -41,6 +41,17 @@ def test_all_that_the_receiver_knows_guides_it(decoded: torch.Tensor) -> None:
     for other in ({"qp": 31.0}, {"gamma": 0.0}, {"gamma": 0.8}, {"steps": 2}, {"seed": 1}):
         assert not torch.allclose(shown(net, decoded, **other), usual, atol=1e-4)
     assert torch.equal(shown(net, decoded), usual)
+
+
+def test_each_end_has_its_own_denoiser(decoded: torch.Tensor) -> None:
+    net = awake()
+    ends = [shown(net, decoded, gamma=gamma) for gamma in (0.0, 0.4)]
+    with torch.no_grad():
+        for parameter in net.faithful.parameters():
+            parameter.zero_()
+    assert torch.equal(shown(net, decoded, gamma=0.4), ends[1])
+    assert torch.allclose(shown(net, decoded, gamma=0.0), decoded)
+    assert not torch.allclose(ends[0], decoded, atol=1e-4)
 
 
 def test_the_psnr_end_has_no_noise(decoded: torch.Tensor) -> None:
