@@ -65,7 +65,7 @@ class OwnCodec(SourceCodec):
         self.project = project
         self._codec, self._spec, self._version = codec, spec, version
         codec.version = lambda: version  # type: ignore[method-assign]
-        codec.can_be_kept = lambda: not project.late  # type: ignore[method-assign]
+        codec.can_be_kept = lambda: not project.late  # type: ignore[attr-defined]
 
     def version(self) -> str:
         """Of the file, what it imports, its weights, and what the codec says itself."""

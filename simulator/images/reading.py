@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from simulator.errors import UserError, hindrance
 from simulator.images.pixels import MIN_SIDE
@@ -134,7 +135,8 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
     if raw in _SCALES and isinstance(transparent, int):  # the file counts in its own levels
         image.info["transparency"] = transparent * _SCALES[raw]
     if raw == "BGR;15" and _alpha_mask(image) == 1 << 15:  # which Pillow passes over
-        image._mode, image.tile = "RGBA", [tile[0]._replace(args=("BGRA;15", *arguments[1:]))]
+        assert isinstance(image, ImageFile.ImageFile)
+        image._mode, image.tile = "RGBA", [image.tile[0]._replace(args=("BGRA;15", *arguments[1:]))]
     image.load()
     if image.format in {"BMP", "DIB", "TGA"} and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
         image = image.convert("RGB")
@@ -149,9 +151,9 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
 
 def _alpha_mask(image: Image.Image) -> int:
     """Which bits of a pixel are alpha in a BMP with colour masks; 0 if its header is too short to say so."""
-    assert image.fp is not None
-    image.fp.seek(14)
-    header = image.fp.read(56)
+    file: IO[bytes] = image.fp  # type: ignore[attr-defined]
+    file.seek(14)
+    header = file.read(56)
     return int.from_bytes(header[52:56], "little") if int.from_bytes(header[:4], "little") >= 56 else 0
 
 

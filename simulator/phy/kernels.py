@@ -13,11 +13,10 @@ _limit = 1024
 
 def kernel(function: Callable) -> Any:
     """Compile with Numba, without the GIL, and keep the machine code on disk if possible."""
-    options = {"nogil": True, "error_model": "numpy"}
     with suppress(RuntimeError):  # neither the package's folder nor the user's cache is writable
         if os.path.isabs(os.path.expanduser("~")):  # without a home folder Numba makes one called "~" in the current
-            return numba.njit(cache=True, **options)(function)
-    return numba.njit(**options)(function)
+            return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def num_threads() -> int:
