@@ -37,7 +37,7 @@ RELEASED_LATTICES: dict[str, float | None] = {
     "deepjscc": None,
     "pdjscc": None,
     "lrisc": None,
-    "lrisc:gamma=0": None,
+    "lrisc:gamma=0": 2.5,
     "bpg-ldpc:receiver=diffusion": None,
     "bpg-ldpc:receiver=diffusion:gamma=0": 2.7,
 }
