@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 HASHED = ("#332288", "#AA4499", "#44AA99", "#882255", "#999933", "#88CCEE", "#117733", "#CC6677", "#DDCC77")
+CONDITIONS = ("#332288", "#44AA99", "#DDCC77", "#CC6677", "#88CCEE")  # of the same scheme, far apart
 HASHED_BOUNDS = ("#7F7F7F", "#4D4D4D", "#A6A6A6")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
@@ -64,4 +65,4 @@ def looks_of(schemes: Iterable[tuple[str, bool]]) -> dict[str, Look]:
 
 def look_of_condition(number: int) -> Look:
     """The look of a condition, such as a channel, in a figure whose schemes are told apart by panels."""
-    return Look(HASHED[number % len(HASHED)], MARKERS[number % len(MARKERS)])
+    return Look(CONDITIONS[number % len(CONDITIONS)], MARKERS[number % len(MARKERS)])
