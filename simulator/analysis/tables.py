@@ -38,6 +38,7 @@ _FORMATS |= {"snr_db_realised": ".4f"}
 _FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
 
 WIDE = 1000  # characters, for files and pipes
+NARROWEST = 40  # columns; COLUMNS=0 would show nothing
 
 QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)
 
@@ -242,7 +243,7 @@ def _table(*numbers: str, names: Sequence[str], left: Sequence[str], spare: Sequ
 
 
 def print_table(table: "RenderableType") -> None:
-    """Print to stdout; files and pipes get the whole width of the table."""
+    """Print to stdout; files and pipes get the whole width of the table, and a terminal of no width some."""
     from rich.console import Console
 
     class Output(Console):
@@ -251,4 +252,4 @@ def print_table(table: "RenderableType") -> None:
             raise  # the error that is being handled
 
     console = Output()
-    console.print(table) if console.is_terminal else Output(width=WIDE).print(table)
+    Output(width=max(console.width, NARROWEST) if console.is_terminal else WIDE).print(table)

@@ -56,3 +56,11 @@ def test_bench_scale(printed) -> None:
     record = asdict(Growth(*(12345.678 for _ in fields(Growth))))
     bench_sweep._print(False, [record, record], "a scheme that computes nothing")
     assert sum("1.235e+04" in line for line in printed()) >= 2
+
+
+@pytest.mark.parametrize("columns", ["0", "12"])
+def test_a_terminal_of_no_width_shows_a_table(kept_results, monkeypatch, capsys, columns) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["show", str(kept_results)]) == 0
+    assert "PSNR" in capsys.readouterr().out
