@@ -175,13 +175,15 @@ READS = {
 }
 
 
-@pytest.mark.parametrize(("where", "workers"), [*((where, 1) for where in READS), ("where the object is made", 2)])
-def test_data_that_is_read_while_the_object_is_made_is_known(here, config, where, workers):
+@pytest.mark.parametrize(
+    ("where", "limit"), [*((where, HERE) for where in READS), ("where the object is made", ELSEWHERE)]
+)
+def test_data_that_is_read_while_the_object_is_made_is_known(here, config, where, limit):
     start, inside, method = READS[where]
     (here / "codecs" / "mine.py").write_text(start + CODEC.format(inside=inside) + method)
     (here / "data").mkdir()
     (here / "data" / "level.txt").write_text("0.5")
-    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), timeout_s=limit)
     before, notes = run(config, here / "out")
     assert not any("only while it runs" in note for note in notes)
     again, notes = run(config, here / "out")
@@ -193,12 +195,12 @@ def test_data_that_is_read_while_the_object_is_made_is_known(here, config, where
     assert not any("finished already" in note for note in notes)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_rows_of_data_that_only_methods_read_are_not_reused(here, config, workers):
+@pytest.mark.parametrize("limit", [HERE, ELSEWHERE])
+def test_rows_of_data_that_only_methods_read_are_not_reused(here, config, limit):
     (here / "codecs" / "mine.py").write_text(CODEC.format(inside=READ))
     (here / "data").mkdir()
     (here / "data" / "level.txt").write_text("0.5")
-    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), workers=workers)
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",), timeout_s=limit)
     before, notes = run(config, here / "out")
     assert any("uses level.txt only while it runs" in note for note in notes)
     (here / "data" / "level.txt").write_text("0.25")
