@@ -14,6 +14,10 @@ HASHED = ("#332288", "#AA4499", "#44AA99", "#882255", "#999933", "#88CCEE", "#11
 CONDITIONS = ("#332288", "#44AA99", "#DDCC77", "#CC6677", "#88CCEE")  # of the same scheme, far apart
 HASHED_BOUNDS = ("#7F7F7F", "#4D4D4D", "#A6A6A6")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+PLOTLY_SYMBOLS = {  # of Matplotlib's markers
+    **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
+    **{"X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon"},
+}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from simulator.analysis.looks import looks_of
+from simulator.analysis.looks import PLOTLY_SYMBOLS, looks_of
 from simulator.app.session import Outcome, Settings, find_scheme
 from simulator.app.views import AXIS, INK, LAYOUT
 from simulator.link import Bound
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
 
 SNRS_DB = (0.0, 5.0, 10.0, 15.0, 20.0)
 METRICS = (("PSNR (dB)", "psnr_db"), ("LPIPS (less is better)", "lpips"))
-SYMBOLS = {
-    "o": "circle",
-    "s": "square",
-    "D": "diamond",
-    "^": "triangle-up",
-    "v": "triangle-down",
-    "P": "cross",
-    "X": "x",
-}
 
 
 def snrs_of(settings: Settings) -> list[float]:
@@ -61,7 +52,7 @@ def draw(curves: Sequence[Sequence[Outcome]], chosen_db: float) -> "Figure":
                     showlegend=column == 1,
                     mode="lines+markers",
                     line={"color": INK if look.colour == "#000000" else look.colour, "dash": dash},
-                    marker={"symbol": SYMBOLS.get(look.marker, "circle"), "size": 8 if look.marker else 1},
+                    marker={"symbol": PLOTLY_SYMBOLS.get(look.marker, "circle"), "size": 8 if look.marker else 1},
                     text=["outage" if point.record["outage"] else "" for point in curve],
                     hovertemplate=f"%{{x:g}} dB: %{{y:.4g}} %{{text}}<extra>{label}</extra>",
                 ),

@@ -10,6 +10,7 @@ from simulator.analysis.comparison import differences
 from simulator.analysis.curves import make_curves
 from simulator.analysis.drawings import Curve
 from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.looks import PLOTLY_SYMBOLS
 from simulator.analysis.missing import missing_metrics
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, further_names, value_of
 from simulator.analysis.words import BACKBONES, cbr_label
@@ -21,10 +22,6 @@ from simulator.results.store import Results
 Value = Callable[[Row], float | None]  # of a metric
 
 DIGITS = {"psnr_db": 4, "ms_ssim": 6, "lpips": 6}
-SYMBOLS = {
-    **{"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"},
-    **{"X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon", "": "circle"},
-}
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def numbers(results: Sequence[Results], series: Sequence[Series], axes: Axes) ->
     return {
         "series": [
             {"name": one.name, "label": one.curve.label, "bound": one.curve.bound, "colour": one.curve.colour}
-            | {"symbol": SYMBOLS[one.curve.marker], "plain": not one.curve.marker}
+            | {"symbol": PLOTLY_SYMBOLS.get(one.curve.marker, "circle"), "plain": not one.curve.marker}
             for one in series
         ],
         "channels": axes.channels,

@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from operator import attrgetter
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from simulator.analysis.comparison import differences
 from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.looks import MARKERS, PLOTLY_SYMBOLS
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, bills, summarise
 from simulator.errors import UserError
 from simulator.report.data import make_series
@@ -287,3 +289,10 @@ def test_a_damaged_picture_is_named(results, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=path.name):
         build_page([load_results(broken)], None, 10.0)
+
+
+def test_every_marker_has_a_symbol_and_a_swatch() -> None:
+    script = (files("simulator.report") / "page" / "start.js").read_text()
+    swatches = script[script.index("SWATCHES") : script.index("};")]
+    for marker in MARKERS:
+        assert re.search(rf'"?{PLOTLY_SYMBOLS[marker]}"?: "M', swatches)

@@ -2,6 +2,7 @@
 const SWATCHES = {
   circle: "M5 0a5 5 0 1 0 -10 0a5 5 0 1 0 10 0", square: "M-4.5-4.5h9v9h-9z", "triangle-up": "M0-5.5L5 4H-5z", "triangle-down": "M0 5.5L5-4H-5z",
   diamond: "M0-5.8L5.8 0 0 5.8-5.8 0z", cross: "M-1.8-5h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z",
+  "triangle-left": "M-5.5 0L4-5V5z", "triangle-right": "M5.5 0L-4-5V5z", pentagon: "M0-5.5L5.2-1.7 3.2 4.5H-3.2L-5.2-1.7z",
   x: "M-5-2.6L-2.6-5 0-2.4 2.6-5 5-2.6 2.4 0 5 2.6 2.6 5 0 2.4-2.6 5-5 2.6-2.4 0z",
 };
 
