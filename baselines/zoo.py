@@ -10,6 +10,7 @@ arXiv:2011.03029, 2020.
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class ZooCodec(SourceCodec):
     def version(self) -> str:
         """CompressAI's version, and the hashes of the weights."""
         weights = {quality: _digest(path) for quality, path in self._files.items()} or self._urls
-        return f"CompressAI {self._zoo.version} {self._model} {sorted(weights.items())}"
+        return f"CompressAI {metadata.version('compressai')} {self._model} {sorted(weights.items())}"
 
     @torch.inference_mode()
     def encode(self, rgb: npt.NDArray[np.uint8], max_bytes: int) -> bytes:
@@ -166,14 +167,12 @@ class ZooCodec(SourceCodec):
 def _zoo() -> Any:
     """The module `compressai.zoo`."""
     try:
-        zoo = import_with_torchvision("compressai.zoo")
-        zoo.version = import_with_torchvision("compressai").__version__
+        return import_with_torchvision("compressai.zoo")
     except ImportError as error:
         raise UserError(
             f"CompressAI cannot be imported ({error}); pip install 'wireless-image-simulator[compressai]' && "
             "pip install --no-deps compressai"
         ) from None
-    return zoo
 
 
 def _local(folder: Path, model: str) -> dict[int, Path]:
