@@ -103,7 +103,7 @@ def _figure(value: Any, read: Callable[[Any], FigureEntry]) -> Any:
 
 
 def _one_or_several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else value or ()
 
 
 class ExperimentFile(Section):
@@ -125,4 +125,4 @@ class ExperimentFile(Section):
     x: Literal["snr", "cbr"] = "snr"
     figures: tuple[Annotated[FigureEntry, WrapValidator(_figure)], ...] = ()
     crops: dict[Annotated[str, BeforeValidator(str)], tuple[Pixel, Pixel]] = Field(default_factory=dict)
-    reference: Annotated[Texts, BeforeValidator(_one_or_several)] = ()
+    reference: Annotated[tuple[Text, ...], BeforeValidator(_one_or_several)] = ()

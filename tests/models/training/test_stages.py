@@ -271,7 +271,7 @@ def test_mistakes_in_the_file_are_explained(override, match):
 def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
     assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig(own_denoiser=True)
-    assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.8}
+    assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.4}
     assert card["config"]["snr_db"] == [-1.0, 16.0]
 
 
