@@ -27,6 +27,7 @@ from simulator.models.training.trainee import TRAINED_MODULES, LriscTrainee, Sta
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
+ALONE = {"psnr": "PSNR end", "perception": "perception end", "denoisers": "denoisers"}  # by what a stage trains
 # Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
 SMALLEST_BF16_CROP = 64
 
@@ -124,14 +125,8 @@ def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Se
     if loss.qam:
         channel += f", {loss.qam:.0%} of the images over QAM of {', '.join(map(str, loss.qam_points))} points,"
     trained = f"trained {channel} at {loss.snr_db[0]:g} to {loss.snr_db[1]:g} dB and CBR {cbrs}"
-    if loss.psnr_end_only and before:
-        alone = f"its PSNR end went on alone, {trained}"
-        return [*(limit for limit in before if limit != alone), alone]
-    if loss.perception_end_only and before:
-        alone = f"its perception end went on alone, {trained}"
-        return [*(limit for limit in before if limit != alone), alone]
-    if loss.denoisers_only and before:
-        alone = f"its denoisers went on alone, {trained}"
+    if loss.end in ALONE and before:
+        alone = f"its {ALONE[loss.end]} went on alone, {trained}"
         return [*(limit for limit in before if limit != alone), alone]
     limits = [
         "trained without a channel: f_e and f_d are not"
