@@ -103,7 +103,9 @@ def _figure(value: Any, read: Callable[[Any], FigureEntry]) -> Any:
 
 
 def _one_or_several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value or ()
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
 
 
 class ExperimentFile(Section):

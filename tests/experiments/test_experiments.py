@@ -77,6 +77,8 @@ def test_several_references(read):
     assert read().references == ()
     with pytest.raises(UserError, match=r"'reference' .* is 'other'; it must be among its schemes"):
         read(schemes=both, reference=["toy", "other"])
+    with pytest.raises(UserError, match="reference"):
+        read(reference=False)
 
 
 def test_a_cbr_may_have_snrs_of_its_own(read):
