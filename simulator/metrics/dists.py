@@ -14,7 +14,6 @@ from torch.nn.functional import conv2d, relu
 
 from simulator.disk import cache_dir
 from simulator.errors import UserError
-from simulator.images.pixels import image_digest
 from simulator.metrics.backbones import (
     FOLDER,
     LpipsUnavailable,
@@ -25,6 +24,7 @@ from simulator.metrics.backbones import (
     places,
 )
 from simulator.metrics.package_index import PackageFile
+from simulator.metrics.remembered import Remembered
 from simulator.spec.options import Declaration
 
 WEIGHTS_FILE = "dists_weights.safetensors"
@@ -63,7 +63,7 @@ class Dists:
             for stage in STAGES
             for layer in stage
         }
-        self._reference: tuple[str, list[torch.Tensor]] = ("", [])
+        self._of_reference = Remembered(self._stages)
         total = weights["alpha"].sum() + weights["beta"].sum()
         self._alpha, self._beta = ((weights[name] / total).flatten().split(CHANNELS) for name in ("alpha", "beta"))
 
@@ -77,10 +77,7 @@ class Dists:
         if min(reference.shape[-2:]) < MIN_SIDE:
             return None
         with torch.inference_mode():
-            digest = image_digest(reference)
-            if self._reference[0] != digest:  # a sweep measures the same source many times in a row
-                self._reference = (digest, self._stages(reference))
-            pairs = zip(self._reference[1], self._stages(shown), self._alpha, self._beta, strict=True)
+            pairs = zip(self._of_reference(reference), self._stages(shown), self._alpha, self._beta, strict=True)
             return 1 - float(sum(_similarity(first, second, alpha, beta) for first, second, alpha, beta in pairs))
 
     def _stages(self, image: torch.Tensor) -> list[torch.Tensor]:

@@ -37,7 +37,7 @@ class LpipsVariant:
         option = self.declaration.read(options)["of"]
         self.name = f"lpips_{option}"
         self._phases = PHASES if option == "shifted" else 1
-        self._net = LpipsNet("alex" if option == "shifted" else option)
+        self._net = LpipsNet("alex" if option == "shifted" else option, remembered=self._phases**2)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all weights."""
