@@ -25,7 +25,7 @@ from simulator.disk import user_path
 from simulator.errors import UserError, did_you_mean
 from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.torchvision import import_with_torchvision
-from simulator.separation import LINK_OPTIONS, CodecCapacity, DigitalChain
+from simulator.separation import CodecCapacity, DigitalChain, declare_pair
 from simulator.source import DamagedFile, EncodeStore, Ladder, SourceCodec, finest_that_fits
 from simulator.spec.options import Choice, Declaration, Option, Text, declares
 
@@ -38,11 +38,7 @@ _OPTIONS: dict[str, Option] = {
     ),
     "metric": Choice(("mse", "ms-ssim"), "what CompressAI trained the downloaded weights on"),
 }
-_LINK: dict[str, Option] = {"mcs": LINK_OPTIONS["mcs"], **_OPTIONS, **LINK_OPTIONS}
-_CHAIN = Declaration("compressai-ldpc", "a learned codec of CompressAI, NR LDPC code and QAM", _LINK, "mcs", "MODEL")
-_BOUND = Declaration(
-    "compressai-capacity", "a learned codec of CompressAI at Shannon's capacity: a bound", _OPTIONS, form="MODEL"
-)
+_CHAIN, _BOUND = declare_pair("compressai", "a learned codec of CompressAI", _OPTIONS, "MODEL")
 
 
 @declares(_CHAIN)

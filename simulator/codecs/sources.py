@@ -14,13 +14,11 @@ from simulator.codecs.held import own_parts
 from simulator.codecs.project import Project
 from simulator.codecs.symbol import explained
 from simulator.errors import SchemeError, UserError
-from simulator.separation import LINK_OPTIONS, CodecCapacity, DigitalChain
+from simulator.separation import LINK_OPTIONS, CodecCapacity, DigitalChain, declare_pair
 from simulator.source import SourceCodec
-from simulator.spec.options import Declaration, declares
+from simulator.spec.options import declares
 
-_FORM = "FILE.py:CLASS[:OPTION...]"
-_CHAIN = Declaration("codec-ldpc", "an image codec in a Python file, NR LDPC code and QAM", LINK_OPTIONS, "mcs", _FORM)
-_BOUND = Declaration("codec-capacity", "an image codec in a Python file at Shannon's capacity: a bound", form=_FORM)
+_CHAIN, _BOUND = declare_pair("codec", "an image codec in a Python file", form="FILE.py:CLASS[:OPTION...]")
 
 
 @declares(_CHAIN)

@@ -2,6 +2,6 @@
 
 from simulator.separation.bound import CodecCapacity
 from simulator.separation.chain import LINK_OPTIONS, DigitalChain
-from simulator.separation.pair import chain_and_bound
+from simulator.separation.pair import chain_and_bound, declare_pair
 
-__all__ = ["LINK_OPTIONS", "CodecCapacity", "DigitalChain", "chain_and_bound"]
+__all__ = ["LINK_OPTIONS", "CodecCapacity", "DigitalChain", "chain_and_bound", "declare_pair"]

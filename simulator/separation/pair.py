@@ -22,6 +22,33 @@ class Places:
     opening: int | None = None
 
 
+def declare_pair(
+    name: str, title: str, options: Mapping[str, Option] = {}, form: str = "", places: Places = Places()
+) -> tuple[Declaration, Declaration]:
+    """Declarations of `NAME-ldpc` and `NAME-capacity`: the one place that says which options a chain has.
+
+    Canonical names spell the MCS first, then the codec's options, then the rest of the link's.
+
+    Args:
+        name: such as "jpeg".
+        title: of the codec, for readers.
+        options: of the codec.
+        form: as `Declaration.form`, what follows both names.
+        places: in lists of schemes.
+    """
+    chain = Declaration(
+        f"{name}-ldpc",
+        f"{title}, NR LDPC code and QAM with the best MCS for the link, or a fixed one",
+        {"mcs": LINK_OPTIONS["mcs"], **options, **LINK_OPTIONS},
+        bare="mcs",
+        form=form,
+        standard=places.chain,
+        opening=places.opening,
+    )
+    summary = f"{title} at Shannon's capacity of every realisation: a bound"
+    return chain, Declaration(f"{name}-capacity", summary, options, form=form, standard=places.bound)
+
+
 def chain_and_bound(
     name: str,
     title: str,
@@ -32,28 +59,10 @@ def chain_and_bound(
     """Factories for the entry points `NAME-ldpc` and `NAME-capacity`.
 
     Args:
-        name: such as "jpeg".
-        title: of the codec, for readers.
+        name, title, options, places: as for `declare_pair`.
         codec: makes it from the values of `options`.
-        options: of the codec.
-        places: in lists of schemes.
     """
-    link = {"mcs": LINK_OPTIONS["mcs"], **options, **LINK_OPTIONS}
-
-    chain_says = Declaration(
-        f"{name}-ldpc",
-        f"{title}, NR LDPC code and QAM with the best MCS for the link, or a fixed one",
-        link,
-        bare="mcs",
-        standard=places.chain,
-        opening=places.opening,
-    )
-    bound_says = Declaration(
-        f"{name}-capacity",
-        f"{title} at Shannon's capacity of every realisation: a bound",
-        options,
-        standard=places.bound,
-    )
+    chain_says, bound_says = declare_pair(name, title, options, places=places)
 
     @declares(chain_says)
     def chain(*given: str) -> DigitalChain:
