@@ -65,8 +65,8 @@ def _actors():
 
 @pytest.fixture
 def foreign_folder(tmp_path, monkeypatch):
-    """The current folder is somebody's project, whose packages have the names of ours; Ray looks there first."""
-    for name in ("models", "baselines", "experiments"):
+    """The current folder is somebody's project; packages have the names of ours, of libraries, and of Python's own."""
+    for name in ("models", "baselines", "experiments", "numpy", "torch", "ray", "random", "argparse", "sionna"):
         package = tmp_path / "project" / name
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("raise SystemExit('a foreign package was imported')\n")

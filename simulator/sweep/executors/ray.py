@@ -10,12 +10,14 @@ import logging
 import os
 import pickle
 import re
+import site
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from simulator.errors import UserError
@@ -25,6 +27,8 @@ from simulator.version import __version__
 
 SECONDS_UNTIL_COMPLAINT = 30
 SECONDS_TO_ANSWER = 10
+HOME = str(Path(__file__).absolute().parents[3])  # what this package was found in
+IS_CHECKOUT = HOME not in {*site.getsitepackages(), site.getusersitepackages()}
 
 
 class RayCluster:
@@ -104,7 +108,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[None]:
                 _start_here(workers, folder)
             else:
                 _knock(address)
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address, job_config=_job(), log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             what_to_do = "start one with 'ray start --head', or leave the address out"
@@ -135,12 +139,29 @@ def _start_here(workers: int | None, folder: str) -> None:
     options = {"num_cpus": workers, "include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     for last in (False, True):
         try:
-            ray.init("local", _temp_dir=folder, **options)
+            ray.init("local", _temp_dir=folder, job_config=_job(), **options)
             return
         except Exception as error:  # of exactly this type, after 30 s on a busy machine
             ray.shutdown()
             if last or "timed out" not in str(error):
                 raise RuntimeError(str(error)) from error
+
+
+def _job() -> Any:
+    """The configuration of a job whose workers do not look for modules in the driver's current folder.
+
+    Ray would put that folder first on their module path, so that a folder `numpy` in it breaks Ray itself before the
+    actor begins. It does not do so for jobs that come through its client. They need only the folder of this package,
+    unless it is one of installed packages, where they look anyway.
+    """
+    from ray.job_config import JobConfig
+
+    return JobConfig(_client_job=True, _py_driver_sys_path=[HOME] if IS_CHECKOUT else [])
+
+
+def _module_path() -> list[str]:
+    """The driver's module path, without relative parts."""
+    return [os.path.abspath(one) for one in sys.path]
 
 
 def _room(gpus_per_worker: float) -> int:
@@ -179,7 +200,7 @@ class _Actors:
     def start(self) -> int:
         handle = next(self._numbers)
         self._actors[handle] = actor = self._new()
-        self._waiting[actor.prepare.remote(self._parcel, __version__, os.getcwd())] = _Waiting(handle, start=True)
+        self._waiting[actor.prepare.remote(self._parcel, __version__, _module_path())] = _Waiting(handle, start=True)
         return handle
 
     def send(self, handle: int, task: Task) -> None:
@@ -233,9 +254,10 @@ def _cause(error: Exception) -> str:
 class _Actor:
     """One worker in a separate process."""
 
-    def prepare(self, parcel: bytes, version: str, folder: str) -> Answer:
-        """Make the worker; `folder` is the driver's current one, which Ray puts first on the module path."""
-        sys.path.sort(key=lambda one: os.path.abspath(one) == folder)
+    def prepare(self, parcel: bytes, version: str, path: Sequence[str]) -> Answer:
+        """Make the worker; it looks for modules where its node does, then where the driver does (`path`)."""
+        own = [one for one in sys.path if not (IS_CHECKOUT and one == HOME)]
+        sys.path[:] = dict.fromkeys((*own, *path))
         single_threaded()
         return attempt(self._prepare, parcel, version)
 
