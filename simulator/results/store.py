@@ -10,16 +10,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from operator import attrgetter
 from pathlib import Path
-from shutil import copyfile
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from simulator.errors import UserError
 from simulator.results.database import ORIGIN, create, remove
+from simulator.results.looking import look
 from simulator.results.provenance import ENVIRONMENT, same_environment
 from simulator.results.rows import COLUMNS, Row, public_record
 from simulator.results.soundness import check_content, check_further, check_ours, read_meta
@@ -228,10 +227,7 @@ def load_results(folder: Path) -> Results:
         raise UserError(f"no results in '{folder}' (it has no {DATABASE}); give a folder that a sweep wrote")
     with explained(folder):
         check_ours(path)
-        try:
-            return _read_only(path, "mode=ro")
-        except sqlite3.OperationalError:
-            return _read_without_log(path)
+        return look(path, lambda connection: _read(connection, folder))
 
 
 def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
@@ -249,27 +245,8 @@ def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
     return int(connection.execute("INSERT INTO origins (record) VALUES (?)", (entry,)).lastrowid or 0)
 
 
-def _read_without_log(path: Path) -> Results:
-    """Read where a write-ahead log cannot be used: in a read-only folder, or without shared memory."""
-    log = path.with_name(f"{DATABASE}-wal")
-    if not log.is_file() or log.stat().st_size == 0:
-        return _read_only(path, "immutable=1")
-    with TemporaryDirectory() as folder:  # the log of a killed sweep has rows that the database lacks
-        for one in (path, log):
-            copyfile(one, Path(folder, one.name))
-        return replace(_read_only(Path(folder, DATABASE), "mode=rw"), folder=path.parent)
-
-
-def _read_only(path: Path, mode: str) -> Results:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)
-    try:
-        check_content(connection)
-        return _read(connection, path.parent)
-    finally:
-        connection.close()
-
-
 def _read(connection: sqlite3.Connection, folder: Path) -> Results:
+    check_content(connection)
     names = ", ".join(f"rows.{name}" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")
     outage = COLUMNS.index("outage")

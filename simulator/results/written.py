@@ -9,12 +9,13 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from simulator.disk import is_stream, set_aside, write_atomically
+from simulator.results.looking import look
 from simulator.results.provenance import PROVENANCE, read_provenance
 from simulator.results.seal import proven, sealed
 
@@ -132,14 +133,16 @@ def listed_files(folder: Path) -> dict[str, set[str]]:
 
 
 def _listed_in_database(path: Path) -> dict[str, set[str]]:
-    for mode in ("mode=ro", "immutable=1") if path.is_file() else ():  # the second for a folder that is read-only
-        with suppress(sqlite3.Error, OSError):
-            listed: dict[str, set[str]] = {}
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as connection:
-                for name, digest in connection.execute("SELECT path, sha256 FROM files"):
-                    listed.setdefault(str(name), set()).add(str(digest))
-            return {name: digests for name, digests in listed.items() if _stays_inside(name)}
-    return {}
+    if not path.is_file():
+        return {}
+    try:
+        entries = look(path, lambda connection: connection.execute("SELECT path, sha256 FROM files").fetchall())
+    except (sqlite3.Error, OSError):
+        return {}
+    listed: dict[str, set[str]] = {}
+    for name, digest in entries:
+        listed.setdefault(str(name), set()).add(str(digest))
+    return {name: digests for name, digests in listed.items() if _stays_inside(name)}
 
 
 def remove_listed(folder: Path) -> None:
