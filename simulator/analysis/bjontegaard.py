@@ -26,14 +26,14 @@ def bd_rate(rate_anchor: Curve, quality_anchor: Curve, rate_test: Curve, quality
     from scipy.interpolate import PchipInterpolator
 
     if (direction := _direction(rate_anchor, quality_anchor)) == 0 or direction != _direction(rate_test, quality_test):
-        raise ValueError("quality does not change steadily with rate, the same way in both curves")
+        raise ValueError("quality does not change steadily with rate, in the same direction in both curves")
     curves = []
     for rate, quality in ((rate_anchor, quality_anchor), (rate_test, quality_test)):
         order = np.argsort(quality)
         curves.append(PchipInterpolator(np.asarray(quality)[order], np.log(np.asarray(rate)[order])))
     low, high = max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
     if not low < high:
-        raise ValueError("the curves do not overlap")
+        raise ValueError("the ranges of quality do not overlap")
     first, second = (float(curve.integrate(low, high)) for curve in curves)
     return 100 * float(np.expm1((second - first) / (high - low)))
 

@@ -54,7 +54,8 @@ class BdRate:
     """How much more rate (billed CBR) a scheme needs for the reference's quality, in percent.
 
     Attributes:
-        bd_rate_percent: None where the curves share no range of quality, or quality does not change steadily with rate.
+        bd_rate_percent: None where there is none.
+        reason: why there is none; empty where there is one.
     """
 
     scheme: str
@@ -63,9 +64,10 @@ class BdRate:
     snr_db: float
     metric: str
     bd_rate_percent: float | None
+    reason: str = ""
 
     def record(self) -> dict[str, Any]:
-        """A flat record with the public columns of `bd_rate.csv`."""
+        """A flat record with the public columns of `bd_rate.csv`, and the reason."""
         return asdict(self)
 
 
@@ -118,7 +120,7 @@ def bd_rates(
     metrics: Sequence[str] = (),
     directions: Mapping[str, bool] | None = None,
 ) -> list[BdRate]:
-    """BD-rate of every scheme against the reference, per channel, SNR and metric; none where there is a single CBR.
+    """BD-rate of every scheme against the reference, per channel, SNR and metric, where both have several CBRs.
 
     Args:
         rows, reference, metrics: as for `differences`.
@@ -134,22 +136,22 @@ def bd_rates(
         for metric in metrics if scheme != reference else ():
             anchor, test = (curve_over_cbr(cells, (one, channel, snr), metric) for one in (reference, scheme))
             if len(anchor) > 1 and len(test) > 1:
-                percent = _bd_rate(anchor, test, scale_of(metric, directions).improves)
-                found.append(BdRate(scheme, reference, channel, snr, metric, percent))
+                percent, reason = _bd_rate(anchor, test, scale_of(metric, directions).improves)
+                found.append(BdRate(scheme, reference, channel, snr, metric, percent, reason))
     return found
 
 
 def _bd_rate(
     anchor: list[tuple[float, float]], test: list[tuple[float, float]], improves: Callable[[float], bool]
-) -> float | None:
-    """The BD-rate of two curves of (rate, quality); None unless quality gets better with rate in both."""
-    for curve in (sorted(anchor), sorted(test)):
+) -> tuple[float | None, str]:
+    """The BD-rate of two curves of (rate, quality), or why there is none."""
+    for curve, whose in ((sorted(anchor), "the reference's"), (sorted(test), "the scheme's")):
         if not all(improves(after - before) for (_, before), (_, after) in pairwise(curve)):
-            return None
+            return None, f"{whose} quality does not improve with every step of CBR"
     try:
-        return bd_rate(*zip(*anchor, strict=True), *zip(*test, strict=True))
-    except ValueError:
-        return None
+        return bd_rate(*zip(*anchor, strict=True), *zip(*test, strict=True)), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def cells_with(rows: Iterable[Row], reference: str) -> dict[Identity, list[Row]]:

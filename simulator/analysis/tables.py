@@ -205,6 +205,19 @@ def bd_rates_table(found: Iterable[BdRate]) -> FittedTable:
     return table
 
 
+def bd_rates_note(found: Iterable[BdRate]) -> str:
+    """One line for people: why BD-rates are missing; empty where none is."""
+    found = list(found)
+    if not found:
+        return "No BD-rates: they need two CBRs or more at one SNR, of the reference and of another scheme."
+    reasons: dict[str, dict[str, None]] = {}
+    for one in found:
+        if one.bd_rate_percent is None:
+            reasons.setdefault(one.reason, {})[f"{one.scheme} ({one.metric})"] = None
+    said = "; ".join(f"{reason}: {', '.join(who)}" for reason, who in reasons.items())
+    return f"No BD-rate where {said}." if said else ""
+
+
 def bills_table(found: Iterable[Bill]) -> FittedTable:
     """Bills for people, in percent of all channel uses."""
     heads = ("Es/N0 dB", "billed CBR", *(item.replace("_", " ") for item in LEDGER_ITEMS))

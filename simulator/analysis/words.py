@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import PurePath
 
-from simulator.metrics.scales import scale_of
+from simulator.metrics.scales import SCALES, scale_of
 
 BACKBONES = {"alex": "AlexNet", "vgg": "VGG", "squeeze": "SqueezeNet"}
 _SCHEMES = {
@@ -112,7 +112,8 @@ def column_words(column: str, backbones: Iterable[str] = (), directions: Mapping
         return _COSTS[column]
     scale = scale_of(column, directions)
     nets = ", ".join(BACKBONES.get(name, name) for name in sorted(backbones)) if column == "lpips" else ""
-    return scale.label + f" ({nets})" * bool(nets) + f", {scale.better}" * (not scale.higher_is_better)
+    knows_direction = column in SCALES or column in (directions or {})
+    return scale.label + f" ({nets})" * bool(nets) + f", {scale.better}" * knows_direction
 
 
 def value_words(dimension: str, value: object) -> str:

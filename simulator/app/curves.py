@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 SNRS_DB = (0.0, 5.0, 10.0, 15.0, 20.0)
-METRICS = (("PSNR (dB)", "psnr_db"), ("LPIPS (less is better)", "lpips"))
+METRICS = (("PSNR (dB), higher is better", "psnr_db"), ("LPIPS, lower is better", "lpips"))
 
 
 def snrs_of(settings: Settings) -> list[float]:

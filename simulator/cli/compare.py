@@ -31,7 +31,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the differences, and the BD-rates if there are any."""
+    """Print the differences, and the BD-rates or why there are none."""
     from simulator.analysis import tables
     from simulator.analysis.comparison import bd_rates, differences
     from simulator.analysis.statistics import metric_names
@@ -53,4 +53,6 @@ def run(args: argparse.Namespace) -> int:
     tables.print_table(tables.differences_table(found, directions))
     if deltas:
         tables.print_table(tables.bd_rates_table(deltas))
+    if note := tables.bd_rates_note(deltas):
+        print(note)
     return 0

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
 from simulator.analysis.statistics import BILL_COLUMNS, bills, paired_difference
-from simulator.analysis.tables import bd_rates_csv, bills_csv, differences_csv, differences_table
+from simulator.analysis.tables import bd_rates_csv, bd_rates_note, bills_csv, differences_csv, differences_table
 from simulator.errors import UserError
 from tests.rows import row
 
@@ -63,7 +63,7 @@ def test_bd_rate_of_half_the_rate_for_the_same_quality():
     psnr, lpips = bd_rates([*old, *new], "old", ("psnr_db", "lpips"))
     assert psnr.bd_rate_percent == pytest.approx(-50.0)
     assert lpips.bd_rate_percent is None  # it does not change with rate
-    assert tuple(psnr.record()) == BD_RATE_COLUMNS
+    assert tuple(psnr.record()) == (*BD_RATE_COLUMNS, "reason")
     assert bd_rates_csv([lpips]).splitlines()[1] == "new,old,awgn,10,lpips,"
     assert bd_rates(sent("old", 0.0, 0.0) + sent("new", 0.0, 0.0), "old") == []
 
@@ -77,6 +77,31 @@ def test_no_bd_rate_to_a_curve_that_turns():
     )
     assert [one.bd_rate_percent for one in bd_rates([*old, *new], "old", ("psnr_db",))] == [None]
     assert [one.bd_rate_percent for one in bd_rates([*old, *new], "new", ("psnr_db",))] == [None]
+
+
+def test_a_bd_rate_that_is_missing_has_its_reason():
+    rates = (1 / 48, 1 / 24, 1 / 12)
+    gains = {"old": (5.0, 6.0, 7.0), "turns": (5.0, 6.0, 5.5), "far": (15.0, 16.0, 17.0), "near": (5.5, 6.5, 7.5)}
+    rows = [
+        one
+        for name, own in gains.items()
+        for cbr, gain in zip(rates, own, strict=True)
+        for one in sent(name, 10.0, gain, cbr=cbr)
+    ]
+    found = bd_rates(rows, "old", ("psnr_db",))
+    assert {one.scheme: (one.bd_rate_percent is None, one.reason) for one in found} == {
+        "turns": (True, "the scheme's quality does not improve with every step of CBR"),
+        "far": (True, "the ranges of quality do not overlap"),
+        "near": (False, ""),
+    }
+    assert bd_rates_note(found) == (
+        "No BD-rate where the scheme's quality does not improve with every step of CBR: turns (psnr_db); "
+        "the ranges of quality do not overlap: far (psnr_db)."
+    )
+    assert bd_rates_note([one for one in found if one.scheme == "near"]) == ""
+    (turned,) = (one for one in bd_rates(rows, "turns", ("psnr_db",)) if one.scheme == "near")
+    assert turned.reason == "the reference's quality does not improve with every step of CBR"
+    assert bd_rates_note([]).startswith("No BD-rates: they need two CBRs or more at one SNR")
 
 
 def test_nothing_to_compare_with():

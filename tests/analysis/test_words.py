@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.analysis.words import billed_words, channel_words, file_words, scheme_words
+from simulator.analysis.words import billed_words, channel_words, column_words, file_words, scheme_words
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,15 @@ def test_what_pilots_cost_is_said_where_there_are_pilots():
     assert billed_words([(0.084, 0.0625), (0.0841, 0.0625)]) == " (billed 0.084 with pilots)"
     assert billed_words([(0.073, 0.0625), (0.084, 0.0625)]) == " (billed 0.073 to 0.084 with pilots)"
     assert billed_words([(0.0625, 0.0625), (0.084, 0.0625)]) == " (billed up to 0.084 with pilots)"
+
+
+def test_an_axis_names_the_direction_that_is_better_where_it_is_known():
+    assert column_words("psnr_db") == "PSNR (dB), higher is better"
+    assert column_words("ssimulacra2") == "SSIMULACRA2, higher is better"
+    assert column_words("lpips", ["alex"]) == "LPIPS (AlexNet), lower is better"
+    assert [column_words("mine", directions={"mine": up}) for up in (True, False)] == [
+        "mine, higher is better",
+        "mine, lower is better",
+    ]
+    assert column_words("payload") == "payload"
+    assert column_words("encode_s") == "Encoding time per image (s)"

@@ -4,6 +4,7 @@ import os
 import re
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from plotly.offline import get_plotlyjs
@@ -69,7 +70,7 @@ def test_schemes_go_and_come_in_every_chart(opened):
     page = opened()
     draw_all(page)
     metrics = len(page.query_selector_all("#difference-charts .chart"))
-    assert shown_in(page, "DeepJSCC") == [True] * (metrics + 1 + metrics)  # curves, outage, differences
+    assert shown_in(page, "DeepJSCC") == [True] * (metrics + metrics)  # curves and differences; nothing was lost
     chip = page.get_by_label("DeepJSCC", exact=True)
     page.locator(".chip", has_text="DeepJSCC").click()
     assert not chip.is_checked()
@@ -80,6 +81,19 @@ def test_schemes_go_and_come_in_every_chart(opened):
     page.keyboard.press("Space")
     assert chip.is_checked()
     assert set(shown_in(page, "DeepJSCC")) == {True}
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_outages_have_a_chart_where_there_are_some(open_page, kept_results, tmp_path, lost):
+    results = load_results(kept_results)
+    rows = [replace(row, outage=place < lost) for place, row in enumerate(results.rows)]
+    write_report([replace(results, rows=rows)], tmp_path / "report.html")
+    page = open_page((tmp_path / "report.html").as_uri())
+    page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
+    metrics = len(page.query_selector_all("#difference-charts .chart"))
+    assert len(page.query_selector_all("#curve-charts .chart")) == metrics + lost
+    said = page.inner_text("#curves-lead")
+    assert ("hollow markers" in said, "no trip ended in outage" in said) == (bool(lost), not lost)
 
 
 def test_curves_read_back_are_those_of_the_database(opened, kept_results):

@@ -114,9 +114,13 @@ function addBands() {
   $("curve-charts").before(element("label", { class: "chip" }, box, "95 % intervals as bands"));
 }
 
+function anyOutage() {
+  return data.points.outage_rate.some((value) => value > 0);
+}
+
 function addCurves() {
   addBands();
-  for (const metric of [...data.metrics, "outage_rate"]) {
+  for (const metric of anyOutage() ? [...data.metrics, "outage_rate"] : data.metrics) {
     const { name, better } = METRICS[metric];
     const alt = `${name} of ${data.series.map((one) => one.label).join(", ")}; the table below has the same numbers`;
     addChart($("curve-charts"), name, better, curveChart(metric), alt);
@@ -128,10 +132,9 @@ function addCurves() {
 
 function tellCurves() {
   const bands = data.points.psnr_db_lo.some((value) => value !== null);
-  const hollow = data.points.outage_rate.some((value) => value > 0);
   $("curves-lead").textContent = "Means over images"
     + (bands ? `, with 95 % bootstrap intervals over images ${state.bands ? "as bands" : "in the table and at the pointer"}` : "")
-    + (hollow ? "; hollow markers where some trips ended in outage" : "")
+    + (anyOutage() ? "; hollow markers where some trips ended in outage" : "; no trip ended in outage")
     + (data.series.some((one) => one.bound) ? "; dashed lines are bounds, not schemes" : "")
     + ".";
   if ($("points").closest("details").open) pointsTable();
