@@ -65,6 +65,7 @@ _COSTS = {
     "cbr_payload": "CBR of the payload alone",
     "encode_s": "Encoding time per image (s)",
     "decode_s": "Decoding time per image (s)",
+    "amplifier_db": SCALES["amplifier_db"].label,  # where an amplifier is operated: neither good nor bad by itself
 }
 
 

@@ -58,4 +58,5 @@ def test_an_axis_names_the_direction_that_is_better_where_it_is_known():
         "mine, lower is better",
     ]
     assert column_words("payload") == "payload"
+    assert column_words("amplifier_db") == "Amplifier's mean output power (dB of saturation)"
     assert column_words("encode_s") == "Encoding time per image (s)"
