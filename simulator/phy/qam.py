@@ -104,20 +104,20 @@ def _demap(symbols, channel, variance, levels, llrs):
                 if min(one, zero) > 1e-290:
                     llr = np.log(one) - np.log(zero)
                 else:
-                    llr = _log_sum(metric, mask, True) - _log_sum(metric, mask, False)
+                    llr = _log_sum(metric, mask, mask) - _log_sum(metric, mask, mask ^ mask)
                 llrs[n, 2 * bit + quadrature] = llr
 
 
 @kernel
-def _log_sum(metric, mask, ones):
-    """log of the sum of exp(metric) over the labels whose bit is 1 (or 0): safe where the sum underflows."""
+def _log_sum(metric, mask, wanted):
+    """log of the sum of exp(metric) over the labels whose bit is ``wanted`` (``mask`` or 0), safe from underflow."""
     best = -np.inf
     for i in range(metric.size):
-        if ((i & mask) != 0) == ones:
+        if i & mask == wanted:
             best = max(best, metric[i])
     total = 0.0
     for i in range(metric.size):
-        if ((i & mask) != 0) == ones:
+        if i & mask == wanted:
             total += np.exp(metric[i] - best)
     return best + np.log(total)
 
