@@ -7,6 +7,7 @@ then holds these tensors alone.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -55,7 +56,7 @@ def find_weights(text: str, system: str) -> Weights:
     path = Path(text)
     if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
         raise UserError(f"no weights '{text}'; no file has so long a name")
-    if (files(__name__) / f"{text}.json").is_file() and len(path.parts) == 1 and not text.startswith("."):
+    if _ships(text):
         found = Weights(text)
     elif path.is_dir():
         cards = sorted(card.stem for card in path.glob("*.json") if card.with_suffix(".safetensors").is_file())
@@ -75,6 +76,11 @@ def find_weights(text: str, system: str) -> Weights:
     if kind != system:
         raise UserError(f"the weights '{text}' are of '{kind}', not of '{system}'; name others")
     return found
+
+
+def _ships(name: str) -> bool:
+    """Whether weights of this name ship with the program."""
+    return len(Path(name).parts) == 1 and not name.startswith(".") and (files(__name__) / f"{name}.json").is_file()
 
 
 def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -133,16 +139,20 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
     """Make the network that a model card describes, and give it its weights.
 
     Args:
-        make: builds it from the card; called first without memory, so that a card cannot ask for more than its weights.
+        make: builds it from the card; called first without memory unless the weights ship with the program, so that a
+            card cannot ask for more than its weights.
         state: as `load_pretrained` returns it.
         name: of the weights, for errors.
 
     Raises:
         UserError: the card describes no network, or not the network of its weights.
     """
+    # The meta device takes seconds of imports, which the cards that ship need not wait for.
+    first_on = nullcontext() if _ships(name) else torch.device("meta")
     try:
-        with torch.device("meta"):
-            expected = {key: tensor.shape for key, tensor in make().state_dict().items()}
+        with first_on:
+            network = make()
+            expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
     except UserError:
         raise
     except Exception as error:  # layers reject sizes with many types of errors
@@ -155,7 +165,7 @@ def build_network(make: Callable[[], N], state: Mapping[str, torch.Tensor], name
             f"the weights '{name}' are not of the network that their card describes in this version of the program "
             f"('{differing[0]}' differs); train or export them again, or take released ones"
         )
-    network = make()
+    network = network if _ships(name) else make()
     network.load_state_dict(state)
     return network
 
