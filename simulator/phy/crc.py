@@ -31,7 +31,7 @@ def crc(blocks: np.ndarray, kind: str) -> np.ndarray:
     """CRC remainder of each row of bytes ``[B, n]``, zero initial state, most significant bit first: uint32 ``[B]``."""
     length, polynomial = _POLYNOMIALS[kind]
     # Read-only arrays are a type of their own to Numba, which would compile the kernel twice.
-    return _remainders(np.require(blocks, requirements="CW"), _table(length, polynomial), length)
+    return _remainders(np.require(blocks, requirements=["C", "W"]), _table(length, polynomial), length)
 
 
 @cache
