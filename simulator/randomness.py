@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 def derive_key(*parts: object) -> int:
     """Hash named parts into a 63-bit seed.
@@ -28,6 +26,8 @@ def sionna_seeded(key: int) -> Iterator[None]:
     Sionna blocks draw from one process-wide generator; importing sionna.phy and setting `config.seed` both
     reseed torch's global generator, which must not surprise the caller.
     """
+    import torch  # here, because tables and figures need keys alone
+
     global_state = torch.get_rng_state()
     try:
         from sionna.phy import config

@@ -9,9 +9,9 @@ import numpy as np
 
 from simulator.analysis.bjontegaard import bd_rate
 from simulator.analysis.grouping import Identity, group_by_point, image_means
+from simulator.analysis.scales import scale_of
 from simulator.analysis.statistics import Estimate, metric_names, paired_difference, value_of
 from simulator.errors import UserError
-from simulator.metrics.scales import scale_of
 from simulator.randomness import derive_key
 from simulator.results.rows import Row
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from simulator.analysis.comparison import cells_with, curve_over_cbr
+from simulator.analysis.scales import scale_of
 from simulator.analysis.statistics import metric_names
-from simulator.metrics.scales import scale_of
 from simulator.results.rows import Row
 
 CROSSING_COLUMNS = ("scheme", "reference", "channel", "snr_db", "metric", "reference_cbr", "relation", "cbr", "share")

@@ -1,7 +1,7 @@
 """What many rows say together: means with bootstrap intervals over images, bills, differences, Bjontegaard deltas."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
 from statistics import NormalDist
 
@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.analysis.grouping import ByImage, Identity, group_by_point, mean
-from simulator.link import SymbolLedger
 from simulator.randomness import derive_key
-from simulator.results.rows import METRICS, SUMMARY_COLUMNS, Row, further_metrics
+from simulator.results.rows import LEDGER_ITEMS, METRICS, SUMMARY_COLUMNS, Row, further_metrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
 CHUNK = 2**20  # numbers that resampling holds at a time
-LEDGER_ITEMS = tuple(item.name for item in fields(SymbolLedger))
 BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEMS)
 
 

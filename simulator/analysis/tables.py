@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
 from simulator.analysis.crossing import CROSSING_COLUMNS, Crossing
 from simulator.analysis.fitting import Column, FittedTable
+from simulator.analysis.scales import Scale, scale_of
 from simulator.analysis.statistics import (
     BILL_COLUMNS,
     LEDGER_ITEMS,
@@ -20,7 +21,6 @@ from simulator.analysis.statistics import (
     further_names,
 )
 from simulator.analysis.words import cbr_label
-from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_record
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import PurePath
 
-from simulator.metrics.scales import SCALES, scale_of
+from simulator.analysis.scales import SCALES, scale_of
 
 BACKBONES = {"alex": "AlexNet", "vgg": "VGG", "squeeze": "SqueezeNet"}
 _SCHEMES = {

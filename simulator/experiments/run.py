@@ -12,6 +12,7 @@ from simulator.analysis.curves import COSTS, source_of
 from simulator.analysis.drawings import Source
 from simulator.analysis.outputs import FIGURES, SUMMARY
 from simulator.analysis.plots import Write, draw_panels, spared
+from simulator.analysis.scales import MEASURED
 from simulator.analysis.sources import load_source
 from simulator.analysis.statistics import METRICS, bills, summarise
 from simulator.analysis.tables import (
@@ -32,7 +33,6 @@ from simulator.experiments.peaks import draw_peaks
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
 from simulator.experiments.swept import Swept, names_of
-from simulator.metrics.scales import MEASURED
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written, written_in

@@ -12,10 +12,10 @@ from simulator.analysis.drawings import Curve
 from simulator.analysis.grouping import group_by_point, image_means
 from simulator.analysis.looks import PLOTLY_SYMBOLS
 from simulator.analysis.missing import missing_metrics
+from simulator.analysis.scales import Scale, scale_of
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, Bill, Point, bills, further_names, value_of
 from simulator.analysis.words import BACKBONES, cbr_label
 from simulator.errors import UserError
-from simulator.metrics.scales import Scale, scale_of
 from simulator.results.rows import Row
 from simulator.results.store import Results
 

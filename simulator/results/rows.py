@@ -56,6 +56,7 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 PUBLIC_COLUMNS = (*(name for name in COLUMNS if name not in ("key", "further")), "key")
 METRICS = ("psnr_db", "ms_ssim", "lpips")
+LEDGER_ITEMS = ("payload", "side_information", "header", "crc", "padding", "pilots")  # of `simulator.link.SymbolLedger`
 SUMMARY_COLUMNS = (
     *("scheme", "channel", "snr_db", "cbr_target", "images", "realisations"),
     *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_lo", "_hi")),

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from simulator.analysis.scales import SCALES
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.images.pixels import to_uint8
 from simulator.metrics import LpipsNet, load_metric
 from simulator.metrics.backbones import LpipsUnavailable
 from simulator.metrics.dists import WEIGHTS_FILE
-from simulator.metrics.scales import SCALES
 from simulator.metrics.torchvision import import_with_torchvision
 
 
