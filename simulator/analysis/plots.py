@@ -90,7 +90,12 @@ def draw(
 
 
 def draw_panels(
-    results: Results | Source, folder: Path, name: str, choice: Choice, write: Write = write_atomically
+    results: Results | Source,
+    folder: Path,
+    name: str,
+    choice: Choice,
+    write: Write = write_atomically,
+    say_axis: bool = False,
 ) -> list[Path]:
     """Draw several columns side by side, one figure per value of every dimension that has no other role.
 
@@ -100,6 +105,7 @@ def draw_panels(
         name: what the files' names begin with.
         choice: what to draw; its `y` are the panels, and those that the results lack are left out.
         write: writes a file.
+        say_axis: whether names tell SNR from CBR as the axis; they always name any other column there.
 
     Returns:
         The files written.
@@ -115,7 +121,7 @@ def draw_panels(
     for drawing in drawings:
         figure = figure_of(drawing, there, _title(drawing, [source]), _words([source]))
         said = [value_words(key, drawing.fixed[key]) for key in several]
-        against = ("vs", _short(drawing.x)) if drawing.x not in AXES else ()
+        against = ("vs", _short(drawing.x)) if say_axis or drawing.x not in AXES else ()
         along = ("along", drawing.along) if choice.along else ()
         stem = file_words(name, *map(_short, there), *against, *along, *said)
         written += save(figure, folder, stem, write=write)

@@ -121,11 +121,12 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
 def _draw_curves(
     experiment: Experiment, source: Source, folder: Path, labels: Mapping[str, str], write: Write
 ) -> list[Path]:
-    return [
-        path
-        for choice in experiment.figures
-        for path in draw_panels(source, folder / FIGURES, experiment.name, replace(choice, labels=labels), write)
-    ]
+    drawn = []
+    for choice in experiment.figures:
+        alike = {one.x for one in experiment.figures if one.y == choice.y}  # their files must not replace each other
+        labelled = replace(choice, labels=labels)
+        drawn += draw_panels(source, folder / FIGURES, experiment.name, labelled, write, say_axis=len(alike) > 1)
+    return drawn
 
 
 def redraw(experiment: Experiment, folder: Path, notify: Callable[[str], None] = print) -> list[Path]:

@@ -47,6 +47,14 @@ def reproduce(photographs, tmp_path):
     return run
 
 
+def test_two_figures_that_differ_by_their_axis_are_two_files(reproduce, tmp_path):
+    figures = [{"y": ["psnr_db"], "cbr": ["1/16"]}, {"x": "cbr", "y": ["psnr_db"], "snr": [2]}, ["ms_ssim", "psnr_db"]]
+    assert reproduce("--limit", "1", figures=figures, cbr=["1/16", "1/8"], snr=[2, 4]) == 0
+    drawn = {path.stem for path in (tmp_path / "out" / "toys" / "figures").iterdir()}
+    assert drawn >= {"toys-psnr-vs-snr", "toys-psnr-vs-cbr"}
+    assert not any("vs" in one for one in drawn - {"toys-psnr-vs-snr", "toys-psnr-vs-cbr"})
+
+
 def test_an_experiment_leaves_all_that_it_promises(reproduce, tmp_path, capsys):
     assert reproduce("--limit", "1") == 0
     folder = tmp_path / "out" / "toys"
