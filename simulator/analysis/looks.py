@@ -44,6 +44,11 @@ LOOKS = {
     "bpg-ldpc:16qam-1/2": Look("#A3DCCB", "^"),
     "bpg-ldpc:adaptation=genie": Look("#66C5AB", "X"),
     "bpg-capacity": Look("#000000", ""),
+    # In the colours that their names hash to; three of these names hash to one marker.
+    "jpeg-ldpc": Look("#117733", "v"),
+    "jpeg2000-ldpc": Look("#332288", "<"),
+    "webp-ldpc": Look("#999933", "^"),
+    "avif-ldpc": Look("#AA4499", "X"),
 }
 
 
