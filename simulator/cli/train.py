@@ -25,11 +25,12 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "train",
-        help="train lrisc or deepjscc; rerun the same command to resume",
+        help="train a learned scheme; rerun the same command to resume",
         description="Train a learned scheme on one CPU, one GPU or (under accelerate launch or torchrun) several. "
         "If interrupted, rerun the same command to resume.",
     )
-    parser.add_argument("system", metavar="SYSTEM", help="lrisc, deepjscc, pdjscc, swinjscc, witt, ntscc or adjscc")
+    text = "lrisc, receiver, deepjscc, pdjscc, swinjscc, witt, ntscc or adjscc"
+    parser.add_argument("system", metavar="SYSTEM", help=text)
     text = "YAML file, or the name of one that ships, such as experiments/train/deepjscc.yaml"
     parser.add_argument("--config", type=arguments.path, required=True, metavar="FILE", help=text)
     text = "folders of images or of .tar shards, shards or images"

@@ -20,6 +20,7 @@ from simulator.phy.kernels import for_chunks, kernel
 POINTS = (4, 16, 64, 256, 1024, 4096)
 _PROBE = 64  # symbols that suffice to distinguish almost every analog transmission from a digital one
 _LARGEST_SCALE_DOWN = 0.8  # a digital scheme scales its symbols down when chance gives them more than unit power
+NEGLIGIBLE = 1e-8  # probability relative to that of the levels so far: below what a float32 mean resolves
 _TOLERANCE = 1e-4  # of a level: float32 symbols after a division
 
 
@@ -209,8 +210,10 @@ def _posterior(received, gain, noise_variance, prior, step, mean, variance):
             for way in (-1, 1):
                 ratio = base * lean if way > 0 else base / lean
                 likelihood, i, distance = ratio, here + way, float(way)
-                while 0 <= i < count and likelihood > 1e-12:
+                while 0 <= i < count:
                     weight = prior[i] * likelihood
+                    if weight < NEGLIGIBLE * total:
+                        break
                     total += weight
                     first += weight * distance
                     second += weight * distance * distance

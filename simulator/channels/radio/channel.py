@@ -23,7 +23,7 @@ from simulator.spec.shown import Named
 
 # Of an OFDM waveform over a channel that has no resource grid: 24 resource blocks of NR, without pilots.
 _FLAT_GRID = ResourceGrid(288, 30e3, "none")
-_REVISION = 2  # of how symbols are restricted to a grid, and link adaptation keeps to it
+_REVISION = 3  # of how symbols are restricted to a grid, and link adaptation keeps to it
 
 
 @dataclass(frozen=True, repr=False)
