@@ -39,7 +39,7 @@ RELEASED_LATTICES: dict[str, float | None] = {
     "lrisc": None,
     "lrisc:gamma=0": 2.5,
     "bpg-ldpc:receiver=diffusion": None,
-    "bpg-ldpc:receiver=diffusion:gamma=0": 2.7,
+    "bpg-ldpc:receiver=diffusion:gamma=0": None,
 }
 LATTICE_CBRS = (Fraction(1, 48), Fraction(1, 24), Fraction(1, 16), Fraction(1, 12))
 LATTICE_SNR_DB = 0.0  # where patterns are strongest

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +26,7 @@ from simulator.spec.options import Declaration, Number, Text
 from simulator.spec.shown import Named
 
 WEIGHTS = "lrisc-compact"
+Worth = Callable[[Latent, Aim], Tensor]
 _REVISION = 6  # of the signal format of this file and airframe.py
 
 
@@ -116,13 +118,25 @@ class LriscScheme(Named):
     @torch.inference_mode()
     def encode(self, images: Tensor, budget: int, state: LinkState) -> Transmission:
         """Send float32 images [B, 3, H, W] in at most `budget` symbols each, chosen by beta per image."""
-        sent = [self._encode_one(image, budget, state) for image in images]
+        sent = [self.send_image(image, budget, state) for image in images]
         return Transmission([symbols for symbols, _ in sent], [ledger for _, ledger in sent])
 
-    def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
-        aim = self._aim(state)
+    def send_image(
+        self, image: Tensor, budget: int, state: LinkState, worth: Worth | None = None, margin_db: float = 0.0
+    ) -> tuple[Tensor, SymbolLedger]:
+        """The `budget` symbols of an image [3, H, W] and their bill.
+
+        Args:
+            image: pixels in [0, 1].
+            budget: channel uses.
+            state: of the link.
+            worth: bits of every latent vector, [1, h, w], from its latent and aim; None takes the entropy model's.
+            margin_db: header and map are protected for an SNR that is so much lower.
+        """
+        aim, state = self._aim(state), _lowered(state, margin_db)
         latent = self._analyse(image, aim)
-        plan = self._frame.plan(self.model, latent.bits[0].cpu(), budget, state)
+        bits = latent.bits if worth is None else worth(latent, aim)
+        plan = self._frame.plan(self.model, bits[0].cpu(), budget, state)
         if plan is None:  # not even the coarsest map fits
             return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
         sent = self.model.send(latent.z, plan.levels[None].to(self.device), aim)
@@ -139,10 +153,13 @@ class LriscScheme(Named):
     def decode(self, reception: Reception) -> Decoded:
         """Rebuild each image; one whose header or map is lost is an outage."""
         size = reception.image_size
-        return Decoded.of([self._decode_one(one, size, reception.state) for one in reception.received], size)
+        return Decoded.of([self.show_image(one, size, reception.state) for one in reception.received], size)
 
-    def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        estimate = self._receive(received, size, state)
+    def show_image(
+        self, received: Received, size: tuple[int, int], state: LinkState, margin_db: float = 0.0
+    ) -> Tensor | None:
+        """Rebuild the image [3, H, W] that `send_image` sent, or None when its header or map is lost."""
+        estimate = self._receive(received, size, state, margin_db)
         if estimate is None:
             return None
         shape = (1, 3, estimate.z.shape[-2] * STRIDE, estimate.z.shape[-1] * STRIDE)
@@ -177,12 +194,18 @@ class LriscScheme(Named):
     def _analyse(self, image: Tensor, aim: Aim) -> Latent:
         return self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1), aim)
 
-    def _receive(self, received: Received, size: tuple[int, int], state: LinkState) -> LatentEstimate | None:
+    def _receive(
+        self, received: Received, size: tuple[int, int], state: LinkState, margin_db: float = 0.0
+    ) -> LatentEstimate | None:
         """The received latent, or None when header, map or symbols are lost."""
         shape, values = (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), self.model.levels.cpu()
-        head = self._frame.read(received, shape, values, state)
+        head = self._frame.read(received, shape, values, _lowered(state, margin_db))
         equalised = None if head is None else equalise(received, head, values)
         return None if equalised is None else self.model.receive(equalised.to(self.device), self._aim(state))
+
+
+def _lowered(state: LinkState, margin_db: float) -> LinkState:
+    return replace(state, snr_db=state.snr_db - margin_db)
 
 
 def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:

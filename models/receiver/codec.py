@@ -13,7 +13,7 @@ from simulator.images.pixels import to_float, to_uint8
 from simulator.models.pretrained import build_network, find_weights
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig, restore
 from simulator.randomness import derive_key
-from simulator.source import QuantisedCodec, SourceCodec
+from simulator.source import DamagedFile, QuantisedCodec, SourceCodec
 from simulator.spec.options import Choice, Number, Option, Text
 
 WEIGHTS = "bpg-receiver"
@@ -66,15 +66,41 @@ class RestoringCodec(SourceCodec):
         """The codec's own file."""
         return self._codec.encode(rgb, max_bytes)
 
-    @torch.inference_mode()
+    def plain(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The codec's own picture."""
+        return self._codec.decode(data, size)
+
     def decode(self, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The codec's picture, restored. x_N depends on the size alone."""
-        decoded = to_float(self._codec.decode(data, size))[None] * 2 - 1
+        """The codec's picture, restored."""
+        return self.restored(data, size, None)
+
+    @torch.inference_mode()
+    def restored(self, data: bytes, size: tuple[int, int], beside: torch.Tensor | None) -> npt.NDArray[np.uint8]:
+        """The codec's picture, restored with the help of another estimate of it. x_N depends on the size alone.
+
+        Args:
+            data: the codec's file.
+            size: (H, W) of the picture.
+            beside: float32 [3, H, W] in [0, 1], or None.
+
+        Raises:
+            DamagedFile: `data` is no file of the codec, or of a picture of another size.
+        """
+        decoded = self._codec.decode(data, size)
+        if decoded.shape[:2] != size:
+            raise DamagedFile(
+                f"the file shows {decoded.shape[1]} x {decoded.shape[0]} pixels, not {size[1]} x {size[0]}"
+            )
         generator = torch.Generator().manual_seed(derive_key("x_N of the receiver", *size))
         qp = torch.tensor([float(self._codec.qp(data))])
-        decoded = decoded.contiguous(memory_format=torch.channels_last)
-        shown = restore(self.net, decoded, qp, self._gamma, self._steps, generator)
+        other = None if beside is None else _for_network(beside)
+        shown = restore(self.net, _for_network(to_float(decoded)), qp, self._gamma, self._steps, generator, other)
         return to_uint8((shown[0] / 2 + 0.5).clamp(0, 1))
+
+
+def _for_network(image: torch.Tensor) -> torch.Tensor:
+    """float32 [3, H, W] in [0, 1] -> a batch of one in [-1, 1]."""
+    return (image[None] * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def behind(codec: QuantisedCodec, chosen: Mapping[str, Any]) -> SourceCodec:

@@ -63,8 +63,11 @@ class ReceiverNet(DenoisingUNet):
         super().__init__(shape, inputs=9, scalars=3, adapters=True)
         folded = 3 * config.patch**2
         self.linear = zeroed(nn.Conv2d(folded, folded, 3, padding=1))
+        self.beside = zeroed(nn.Conv2d(folded, config.channels[0] + folded, 3, padding=1, bias=False))
 
-    def forward(self, x: Tensor, decoded: Tensor, qp: Tensor, gamma: Tensor, time: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, decoded: Tensor, qp: Tensor, gamma: Tensor, time: Tensor, beside: Tensor | None = None
+    ) -> Tensor:
         """Predict x_0.
 
         Args:
@@ -73,6 +76,7 @@ class ReceiverNet(DenoisingUNet):
             qp: of each picture's file, [B].
             gamma: size of the noise that x_N is, [B]; 0 asks for the least squared error.
             time: n / N in (0, 1], [B].
+            beside: another estimate of the picture, [B, 3, H, W], as in `lrisc-hybrid`; None is the same as `decoded`.
 
         Returns:
             Estimate of the picture, [B, 3, H, W].
@@ -81,8 +85,12 @@ class ReceiverNet(DenoisingUNet):
         detail = F.pixel_unshuffle((decoded - _blurred(decoded)) / (4 * spread), self.patch)
         scalars = torch.cat([time_features(time), time_features(qp / 256), time_features(gamma / 8)], dim=1)
         h = self.enter(torch.cat([F.pixel_unshuffle(torch.cat([x, decoded], dim=1), self.patch), detail], dim=1))
+        straight = self.linear(detail)
+        if beside is not None:
+            differs = self.beside(F.pixel_unshuffle((beside - decoded) / (4 * spread), self.patch))
+            h, straight = h + differs[:, : h.shape[1]], straight + differs[:, h.shape[1] :]
         fidelity = 1 - gamma / PERCEPTION_GAMMA
-        added = self.residual(h, self.time(scalars), fidelity) + F.pixel_shuffle(self.linear(detail), self.patch)
+        added = self.residual(h, self.time(scalars), fidelity) + F.pixel_shuffle(straight, self.patch)
         return decoded + spread * added
 
 
@@ -100,7 +108,13 @@ class Receiver(nn.Module):
 
 @torch.no_grad()
 def restore(
-    receiver: Receiver, decoded: Tensor, qp: Tensor, gamma: float, steps: int, generator: torch.Generator
+    receiver: Receiver,
+    decoded: Tensor,
+    qp: Tensor,
+    gamma: float,
+    steps: int,
+    generator: torch.Generator,
+    beside: Tensor | None = None,
 ) -> Tensor:
     """Sample pictures by DDIM; arguments and result as for `ReceiverNet`, of any size, not clipped.
 
@@ -110,13 +124,15 @@ def restore(
         gamma: 0 for the least squared error, up to `PERCEPTION_GAMMA`.
         steps: of the sampler.
         generator: draws x_N, on the CPU.
+        beside: as the denoisers take it.
     """
     net, (height, width) = receiver.end(gamma), decoded.shape[2:]
-    side = net.patch
-    padded = F.pad(decoded, (0, -width % side, 0, -height % side), mode="replicate")
+    edges = (0, -width % net.patch, 0, -height % net.patch)
+    padded = F.pad(decoded, edges, mode="replicate")
+    other = None if beside is None else F.pad(beside, edges, mode="replicate")
     noise = torch.randn(padded.shape, generator=generator).to(decoded) if gamma else torch.zeros_like(padded)
     size = torch.full_like(qp, gamma)
-    shown = sample(lambda x, time: net(x, padded, qp, size, time), gamma * noise, steps)
+    shown = sample(lambda x, time: net(x, padded, qp, size, time, other), gamma * noise, steps)
     return shown[..., :height, :width]
 
 

@@ -10,8 +10,12 @@ import torch
 
 from simulator.baselines.bpg.codec import identity as bpg_identity
 from simulator.errors import UserError
+from simulator.models.lrisc.codec import Lrisc
+from simulator.models.lrisc.config import LriscConfig
+from simulator.models.pretrained import build_network, load_pretrained
 from simulator.models.receiver.codec import GAMMA
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig
+from simulator.models.training.companion import REVISION, Companion
 from simulator.models.training.data import ImageStore
 from simulator.models.training.entries import Start, check_system, stage_loop, stage_start
 from simulator.models.training.fitting import crops, fit_last_layers
@@ -23,6 +27,7 @@ from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
 
 TOLD_EVERY = 100  # pictures
+COMPANION = "lrisc-compact"  # the weights that make LRISC's pictures beside the coded ones
 CROP_MULTIPLE = 16
 
 
@@ -77,6 +82,7 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
     start, gamma = stage_start(options, number, "receiver"), _gamma(config)
     identity = describe(
         {"loss": loss, "model": sizes, "gamma": gamma, "pictures": _pictures(config), "coder": bpg_identity()}
+        | ({"companion": (REVISION, load_pretrained(COMPANION)[1]["sha256"])} if loss.latent_share else {})
         | start.identity
     )
     return Stage(
@@ -129,4 +135,12 @@ def _make(
         model.load_state_dict(weights)
     if copied or weights is None:
         model.lively.load_state_dict(model.faithful.state_dict())
-    return ReceiverTrainee(model, loss, gamma)
+    return ReceiverTrainee(model, loss, gamma, companion=companion() if loss.latent_share else None)
+
+
+def companion() -> Companion:
+    """The released LRISC, as `lrisc-hybrid` runs it."""
+    state, card = load_pretrained(COMPANION)
+    config = card["config"]
+    model = build_network(lambda: Lrisc(LriscConfig.from_mapping(config["model"])), state, COMPANION)
+    return Companion(model, config["sent_fidelity"], config["defaults"]["gamma"])

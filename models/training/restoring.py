@@ -10,9 +10,10 @@ from torch import Tensor
 from simulator.errors import UserError
 from simulator.models.lrisc.diffusion import add_noise
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, restore
+from simulator.models.training.companion import Companion
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.pairs import apart
-from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
+from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss, lattice_energy
 
 OUTER_LAYERS = ("enter.", "time.", "modulation.")
 # Both start from a least-squares fit, of which a full step would lose more than it brings.
@@ -33,15 +34,17 @@ class RestoringConfig(PerceptualConfig):
             anything else trains the other one.
         gamma: lowest and highest gamma, drawn uniformly.
         later_share: share of the images that see x_n of a later step, made of their own first reconstruction.
+        latent_share: share of the images that come with LRISC's picture beside them, as in `lrisc-hybrid`.
     """
 
     perception: float = 16.0
     gamma: tuple[float, float] = (0.1, PERCEPTION_GAMMA)
     later_share: float = 0.1
+    latent_share: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_shares("later_share")
+        self.check_shares("later_share", "latent_share")
         self.check_weights("perception")
         if not 0 < self.gamma[0] <= self.gamma[1] <= PERCEPTION_GAMMA:
             raise UserError(
@@ -52,14 +55,22 @@ class RestoringConfig(PerceptualConfig):
 class ReceiverTrainee:
     """Trains the denoiser of one end of a `Receiver` on pairs (`pairs.py`)."""
 
-    def __init__(self, model: Receiver, config: RestoringConfig, gamma: float, nets: Sequence[LpipsBatch] = ()) -> None:
+    def __init__(
+        self,
+        model: Receiver,
+        config: RestoringConfig,
+        gamma: float,
+        nets: Sequence[LpipsBatch] = (),
+        companion: Companion | None = None,
+    ) -> None:
         """Args:
         model: the denoisers.
         config: what is optimised.
         gamma: at which validation measures the perception end.
         nets: those of `config.nets`, or AlexNet alone; loaded when not given.
+        companion: makes LRISC's pictures, where `config.latent_share` asks for some.
         """
-        self.model, self.config, self.gamma = model, config, gamma
+        self.model, self.config, self.gamma, self.companion = model, config, gamma, companion
         self.net = model.lively if config.perception else model.faithful
         self.perceptual = PerceptualLoss(config, nets)
 
@@ -67,16 +78,21 @@ class ReceiverTrainee:
         return parameter_groups(self.net.named_parameters(), LAST_LAYERS, OUTER_LAYERS, LAST_LR_SCALE)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Logarithm of the squared error + gamma / `PERCEPTION_GAMMA` * perception * perceptual distance."""
+        """Logarithm of the squared error + gamma / `PERCEPTION_GAMMA` * perception * perceptual distance.
+
+        At the PSNR end `lattice` weighs the energy of regular patterns relative to the squared error.
+        """
         picture, decoded, qp = apart(images)
         x, decoded = picture * 2 - 1, decoded * 2 - 1
         gamma, time, later = self._draw(len(x), generator)
         noise = gamma[:, None, None, None] * torch.randn(x.shape, generator=generator, device=x.device)
-        start = self._later(noise, decoded, qp, gamma, time, later)
-        estimate = self.net(start, decoded, qp, gamma, time).float()
+        beside = self._beside(x, decoded, qp, generator)
+        start = self._later(noise, decoded, qp, gamma, time, later, beside)
+        estimate = self.net(start, decoded, qp, gamma, time, beside).float()
         mse = (estimate - x).square().mean(dim=(1, 2, 3)) / 4
         before = (decoded - x).square().mean(dim=(1, 2, 3)) / 4
-        loss = (mse + EASY_MSE).log()
+        weaving = self.config.lattice * lattice_energy(estimate - x) / 4 if not self.config.perception else 0.0
+        loss = (mse + weaving + EASY_MSE).log()
         gain_db = 10 * (before.clamp_min(1e-8) / mse.detach().clamp_min(1e-8)).log10()
         figures = {"gain_db": float(gain_db.mean())}
         if self.config.perception:
@@ -92,14 +108,37 @@ class ReceiverTrainee:
         gamma, later = low + (high - low) * place, late < self.config.later_share
         return gamma, torch.where(later, 1 - time, 1.0), later
 
+    def _beside(self, x: Tensor, decoded: Tensor, qp: Tensor, generator: torch.Generator) -> Tensor | None:
+        """LRISC's picture of some images; the decoded one, which says nothing new, of the others."""
+        if self.companion is None:
+            return None
+        drawn = torch.rand(len(x), generator=generator, device=generator.device) < self.config.latent_share
+        some = drawn.nonzero()[:, 0].to(x.device)
+        if not len(some):
+            return None
+        faithful = not self.config.perception
+        return decoded.index_copy(
+            0, some, self.companion.pictures(x[some], decoded[some], qp[some], faithful, generator)
+        )
+
     @torch.no_grad()
-    def _later(self, noise: Tensor, decoded: Tensor, qp: Tensor, gamma: Tensor, time: Tensor, later: Tensor) -> Tensor:
+    def _later(
+        self,
+        noise: Tensor,
+        decoded: Tensor,
+        qp: Tensor,
+        gamma: Tensor,
+        time: Tensor,
+        later: Tensor,
+        beside: Tensor | None,
+    ) -> Tensor:
         """x_n: noise alone, or (where `later`) what the sampler would have made of it by n/N."""
         some = later.nonzero()[:, 0]
         if not len(some):
             return noise
         first = torch.ones(len(some), device=noise.device)
-        shown = self.net(noise[some], decoded[some], qp[some], gamma[some], first)
+        other = None if beside is None else beside[some]
+        shown = self.net(noise[some], decoded[some], qp[some], gamma[some], first, other)
         return noise.index_copy(0, some, add_noise(shown.to(noise.dtype), noise[some], time[some]))
 
     @property
@@ -121,13 +160,29 @@ class ReceiverTrainee:
             sharp = restore(model, decoded, qp, self.gamma, 1, torch.Generator().manual_seed(index)).clamp(-1, 1)
             before, faithful, lively = (_psnr_db(x, one) for one in (decoded, plain, sharp))
             gains = {"gain_db": faithful - before, "perception_gain_db": lively - before}
-            one = {"psnr_db": faithful, "psnr_db_perceptual": lively, **gains}
+            one = {
+                "psnr_db": faithful,
+                "psnr_db_perceptual": lively,
+                **gains,
+                **self._hybrid(model, x, decoded, qp, index),
+            }
             for name, value in (one | {"lpips": self.perceptual.measured(x, sharp)}).items():
                 found.setdefault(name, []).append(value)
         means = {name: float(torch.cat(values).mean()) for name, values in found.items()}
         worst = {"least_gain_db": float(torch.cat(found["gain_db"]).min())}
         sharp_score = means["psnr_db_perceptual"] - SCORE_PER_LPIPS * means["lpips"]
         return {"score": sharp_score if self.config.perception else means["psnr_db"], **means, **worst}
+
+    def _hybrid(self, model: Receiver, x: Tensor, decoded: Tensor, qp: Tensor, index: int) -> dict[str, Tensor]:
+        """Quality with LRISC's picture beside the coded one, at the end that is trained."""
+        if self.companion is None:
+            return {}
+        generator, lively = torch.Generator().manual_seed(index), self.config.perception > 0
+        beside = self.companion.pictures(x, decoded, qp, not lively, generator)
+        gamma = self.gamma if lively else 0.0
+        shown = restore(model, decoded, qp, gamma, 1, generator, beside).clamp(-1, 1)
+        found = {"hybrid_gain_db": _psnr_db(x, shown) - _psnr_db(x, decoded)}
+        return found | ({"hybrid_lpips": self.perceptual.measured(x, shown)} if lively else {})
 
     @torch.no_grad()
     def pictures(self, model: torch.nn.Module, images: Tensor) -> Tensor:

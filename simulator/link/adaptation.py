@@ -22,6 +22,7 @@ from simulator.randomness import derive_key
 REVISION = 1  # of the selection rule; part of the fingerprint of every scheme that uses it
 # The operating point of LTE and NR links. Fewer outages would cost more quality in all other images than they save.
 OUTAGE_TARGET = 0.1
+_AWGN_OUTAGE_TARGET = 0.001  # where only noise decides, safety costs a fraction of a decibel
 FIRST_DRAWS = 32  # enough where every transmission sees the whole channel
 DRAWS = 200
 FLAT_DRAWS = 2000  # of a channel with one gain per transmission, where a draw costs a single symbol
@@ -85,17 +86,25 @@ class Outlook:
 
 
 @lru_cache(maxsize=1024)
-def choose_mcs(channel: str, snr_db: float, num_symbols: int) -> Mcs:
+def choose_mcs(channel: str, snr_db: float, num_symbols: int, analog: bool = False) -> Mcs:
     """The MCS for a transport block of `num_symbols` uses of a channel at average Es/N0 `snr_db`.
 
     Over AWGN the SNR alone decides. Any other channel is loaded by its name.
 
+    Args:
+        channel: its name.
+        snr_db: average Es/N0.
+        num_symbols: uses.
+        analog: as for `outlook`.
+
     Raises:
         UserError: no channel has that name.
     """
-    if (most := _most_over_awgn(channel)) is not None:
+    most = _most_over_awgn(channel)
+    if most is not None and not (analog and channel != "awgn"):
         return select_mcs(snr_db, num_symbols, most)
-    return outlook(channel, snr_db, max(1, num_symbols)).choose(max(1, num_symbols))
+    target = OUTAGE_TARGET if most is None else _AWGN_OUTAGE_TARGET
+    return outlook(channel, snr_db, max(1, num_symbols), analog).choose(max(1, num_symbols), target)
 
 
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:

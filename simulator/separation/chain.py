@@ -45,20 +45,21 @@ class DigitalChain(Named):
     the realisation of each image: the bound for a link that measures the channel before it sends.
     """
 
-    def __init__(self, codec: SourceCodec, name: str, chosen: Mapping[str, Any]) -> None:
+    def __init__(self, codec: SourceCodec, name: str, chosen: Mapping[str, Any], among_analog: bool = False) -> None:
         """Put a codec behind the link.
 
         Args:
             codec: writes and reads the files.
             name: full specification.
             chosen: value of each of `LINK_OPTIONS`; other keys are ignored.
+            among_analog: analog symbols follow, so that a radio with a grid or amplifier spreads all symbols.
 
         Raises:
             UserError: a fixed MCS together with adaptation=genie.
         """
         self.name = name
         self.genie = chosen["adaptation"] == "genie"
-        self._codec = codec
+        self._codec, self._among_analog = codec, among_analog
         self._mcs = {mcs.name: mcs for mcs in MCS_TABLE}.get(chosen["mcs"])
         if self._mcs and self.genie:
             raise UserError(f"scheme '{name}': adaptation=genie chooses the MCS itself; leave out '{self._mcs.name}'")
@@ -89,16 +90,36 @@ class DigitalChain(Named):
         form = format_of(budget, mcs)
         if form is None:
             return [torch.zeros(0, dtype=torch.complex64)] * len(images), [SymbolLedger()] * len(images)
-        room = form.payload_bytes - header_bytes(form)
-        files = [compress(self._codec, to_uint8(image), room, self.name) for image in images]
-        bits = encode_transport_blocks([frame(file, form) for file in files], form)
-        symbols = torch.from_numpy(map_bits(bits, form.bits_per_symbol))
-        return [limit_power(one) for one in symbols], [bill(file, form) for file in files]
+        return _modulate([self._compress(image, form) for image in images], form)
+
+    def send_file(self, image: torch.Tensor, budget: int, state: LinkState) -> tuple[bytes, torch.Tensor, SymbolLedger]:
+        """The file of float32 [3, H, W] (empty if none fits), the symbols that carry it, and their bill.
+
+        There are `budget` symbols, or none where no transport block is so short.
+
+        For schemes whose transmitter needs the file. `read_files` is its inverse; adaptation is always "average".
+
+        Raises:
+            SchemeError: the codec breaks its contract.
+        """
+        form = format_of(budget, self._choose(budget, state))
+        if form is None:
+            return b"", torch.zeros(0, dtype=torch.complex64), SymbolLedger()
+        file = self._compress(image, form)
+        [symbols], [ledger] = _modulate([file], form)
+        return file, symbols, ledger
+
+    def _compress(self, image: torch.Tensor, form: TransportFormat) -> bytes:
+        return compress(self._codec, to_uint8(image), form.payload_bytes - header_bytes(form), self.name)
 
     def decode(self, reception: Reception) -> Decoded:
         """Decode each image's transport block; its CRCs decide whether there is an image."""
-        size, received = reception.image_size, reception.received
-        shown: list[torch.Tensor | None] = [None] * len(received)
+        size, files = reception.image_size, self.read_files(reception)
+        return Decoded.of([show(self._codec, file, size, self.name) if file else None for file in files], size)
+
+    def read_files(self, reception: Reception) -> list[bytes]:
+        """The file in each image's transport block; empty if a CRC fails, or if none was sent."""
+        received, files = reception.received, [b""] * len(reception.received)
         alike: dict[tuple[int, int], list[int]] = {}
         for index, one in enumerate(received):
             signalled = reception.control[index] if self.genie else -1
@@ -109,13 +130,19 @@ class DigitalChain(Named):
                 continue
             llrs = _demap([received[index] for index in indices], form)
             for index, result in zip(indices, decode_transport_blocks(llrs, form, self._decoder), strict=True):
-                file = unframe(result.payload, form) if result.ok else b""
-                shown[index] = show(self._codec, file, size, self.name) if file else None
-        return Decoded.of(shown, size)
+                files[index] = unframe(result.payload, form) if result.ok else b""
+        return files
 
     def _choose(self, num_symbols: int, state: LinkState) -> Mcs:
         """The MCS that both ends derive without signalling."""
-        return self._mcs or adaptation.choose_mcs(state.channel, state.snr_db, num_symbols)
+        return self._mcs or adaptation.choose_mcs(state.channel, state.snr_db, num_symbols, self._among_analog)
+
+
+def _modulate(files: list[bytes], form: TransportFormat) -> tuple[list[torch.Tensor], list[SymbolLedger]]:
+    """Symbols complex64 [K] and bill of each file in a transport block of its own."""
+    bits = encode_transport_blocks([frame(file, form) for file in files], form)
+    symbols = torch.from_numpy(map_bits(bits, form.bits_per_symbol))
+    return [limit_power(one) for one in symbols], [bill(file, form) for file in files]
 
 
 def _demap(received: list[Received], form: TransportFormat) -> np.ndarray:

@@ -45,6 +45,7 @@ PARSED = [
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
     (r"^train receiver", "codes 2,400 pictures; tests/models/receiver trains and exports in miniature"),
     (r"receiver=diffusion:weights=weights", "needs the weights of that training"),
+    (r"lrisc-hybrid:share=0[,:]", "an hour; tests/models/hybrid makes the table in miniature"),
     (r"compressai-ldpc", "CompressAI is installed apart; .ci/run then runs tests/baselines/test_zoo.py"),
     (r"--executor ray", "a cluster takes half a minute to start; tests/sweep/test_ray.py starts one"),
     (r"^app", "serves until it is stopped; tests/browser opens it"),
@@ -52,6 +53,7 @@ PARSED = [
 
 # Commands of other programs: (pattern, why it need not run here).
 ELSEWHERE = [
+    (r"^python -m simulator\.models\.hybrid\.measured ", "needs those sweeps; tests/models/hybrid makes a table"),
     (r"^pytest( |$)", "this is it; .ci/run starts it"),
     (r"^wis completion bash", "tests/cli/test_completion.py runs what it prints"),
     (r"^python docs/site/screenshots\.py ", "a minute of a browser; tests/browser opens the same pages"),

@@ -16,13 +16,14 @@ from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import load_scheme, transmit
+from simulator.models.pretrained import load_pretrained
 from simulator.models.receiver.net import Receiver, ReceiverConfig
 from simulator.models.training import fitting
 from simulator.models.training.data import ImageStore, training_batch, validation_batch
 from simulator.models.training.entries import read_config
 from simulator.models.training.fitting import crops, fit_last_layers
 from simulator.models.training.pairs import HIGHEST_QP, LOWEST_QP, PLANES, apart, pair, pair_up, qp_of
-from simulator.models.training.receiving import ReceiverSystem
+from simulator.models.training.receiving import ReceiverSystem, companion
 from simulator.models.training.restoring import ReceiverTrainee, RestoringConfig
 
 SHIPPED = Path("experiments/train/receiver.yaml")
@@ -156,18 +157,62 @@ def test_gamma_weighs_perception(pairs) -> None:
     assert terms == pytest.approx([2, 8], rel=1e-3)
 
 
+class Shifted:
+    """In place of LRISC's pictures: the true ones, a little brighter."""
+
+    def pictures(self, x: torch.Tensor, base: torch.Tensor, *_: object) -> torch.Tensor:
+        return x + 0.1
+
+
 @pytest.mark.parametrize(("perception", "end"), [(0, "faithful"), (8, "lively")])
-def test_a_stage_trains_all_of_its_end_and_nothing_else(pairs, perception: float, end: str) -> None:
-    one = trainee(perception=perception)
+@pytest.mark.parametrize("latent_share", [0.0, 0.5])
+def test_a_stage_trains_all_of_its_end_and_nothing_else(pairs, perception, end, latent_share) -> None:
+    one = trainee(perception=perception, latent_share=latent_share)
+    one.companion = Shifted() if latent_share else None
     with torch.no_grad():
         for parameter in one.model.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape))
     one.loss(training_batch(pairs, 0, 0, 8, 64), 0.5, torch.Generator().manual_seed(0))[0].backward()
-    own = {name for name, one in one.model.named_parameters() if name.startswith(end)}
-    moved = {name for name, one in one.model.named_parameters() if one.grad is not None and one.grad.any()}
-    assert moved == own
+    own = {name for name, _ in one.model.named_parameters() if name.startswith(end)}
+    moved = {name for name, value in one.model.named_parameters() if value.grad is not None and value.grad.any()}
+    assert moved == own - (set() if latent_share else {f"{end}.beside.weight"})
     grouped = [parameter for group in one.parameter_groups() for parameter in group["params"]]
     assert len(grouped) == len(own)
+
+
+def test_the_psnr_end_pays_for_lattices(pairs) -> None:
+    batch = training_batch(pairs, 0, 0, 8, 64)
+    losses = [
+        float(trainee(perception=0, lattice=weight).loss(batch, 0.0, torch.Generator().manual_seed(0))[0].detach())
+        for weight in (0.0, 3.0)
+    ]
+    assert losses[1] > losses[0] + 0.1
+
+
+def test_the_latents_picture_is_seen_beside_some_images_only(pairs) -> None:
+    batch = training_batch(pairs, 0, 0, 8, 64)
+    losses = {}
+    for share in (0.0, 0.5, 1.0):
+        one = trainee(perception=0, latent_share=share)
+        one.companion = Shifted()
+        torch.manual_seed(1)
+        torch.nn.init.normal_(one.net.beside.weight, std=0.01)
+        losses[share] = float(one.loss(batch, 0.0, torch.Generator().manual_seed(0))[0].detach())
+    assert len(set(losses.values())) == 3
+    one.companion = None
+    assert float(one.loss(batch, 0.0, torch.Generator().manual_seed(0))[0].detach()) == losses[0.0]
+
+
+def test_lrisc_makes_pictures_beside_a_base(pairs) -> None:
+    picture, decoded, qp = apart(training_batch(pairs, 0, 0, 4, 64))
+    made = {}
+    for faithful in (False, True):
+        generator = torch.Generator().manual_seed(0)
+        made[faithful] = companion().pictures(picture * 2 - 1, decoded * 2 - 1, qp, faithful, generator)
+    flat = (picture * 2 - 1).mean(dim=(2, 3), keepdim=True)
+    for one in made.values():
+        assert (one - (picture * 2 - 1)).square().mean() < 0.2 * (flat - (picture * 2 - 1)).square().mean()
+    assert not torch.equal(made[False], made[True])
 
 
 def test_validation_measures_both_ends(pairs) -> None:
@@ -209,10 +254,12 @@ def test_training_codes_resumes_and_exports_what_the_scheme_loads(pictures, tmp_
 
 def test_the_shipped_configuration_ends_in_the_released_weights() -> None:
     stages = ReceiverSystem().stages(read_config(SHIPPED))
-    assert [(stage.start.stage, stage.release) for stage in stages] == [(None, None), (1, "bpg-receiver")]
-    assert stages[0].title != stages[1].title
-    assert stages[1].card is not None
-    assert stages[1].card["config"]["model"] == ReceiverConfig.from_mapping(read_config(SHIPPED)["model"]).to_mapping()
+    assert [stage.start.stage for stage in stages] == [None, 1, 2, 3, 4]
+    assert [stage.release for stage in stages] == [None, None, None, None, "bpg-receiver"]
+    released = load_pretrained("bpg-receiver")[1]
+    assert [one["stage"] for one in released["training"]] == [stage.title for stage in stages]
+    assert [one["loop"]["minutes"] for one in released["training"]] == [stage.loop.minutes for stage in stages]
+    assert released["config"]["model"] == ReceiverConfig.from_mapping(read_config(SHIPPED)["model"]).to_mapping()
 
 
 @pytest.mark.parametrize(
