@@ -21,6 +21,14 @@ class Remembered:
         self._kept: OrderedDict[str, Features] = OrderedDict()
         self._lock = Lock()
 
+    def __getstate__(self) -> tuple[Callable[[torch.Tensor], Features], int]:
+        """A copy starts without memories: locks cannot be copied."""
+        return self._compute, self._images
+
+    def __setstate__(self, state: tuple[Callable[[torch.Tensor], Features], int]) -> None:
+        self._compute, self._images = state
+        self._kept, self._lock = OrderedDict(), Lock()
+
     def __call__(self, image: torch.Tensor) -> Features:
         """The features of a float image [3, H, W]; nobody may change them."""
         pixels = image.detach().cpu().contiguous().numpy()

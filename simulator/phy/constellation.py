@@ -212,7 +212,7 @@ def _posterior(received, gain, noise_variance, prior, step, mean, variance):
                 likelihood, i, distance = ratio, here + way, float(way)
                 while 0 <= i < count:
                     weight = prior[i] * likelihood
-                    if weight < NEGLIGIBLE * total:
+                    if not weight > NEGLIGIBLE * total:  # or not a number, where no noise is left
                         break
                     total += weight
                     first += weight * distance

@@ -45,7 +45,7 @@ def _completed(scripts: dict[str, Path], line: str, folder: Path | None = None) 
     [
         ("tra", ["transmit", "train"]),
         ("sweep --sn", ["--snr"]),
-        ("sweep --scheme lri", ["lrisc"]),
+        ("sweep --scheme lri", ["lrisc", "lrisc-hybrid"]),
         ("sweep --scheme lrisc,deep", ["lrisc,deepjscc"]),
         ("transmit --channel rician", ["rician", "rician-fast"]),
         ("sweep --metric ssim", ["ssimulacra2"]),

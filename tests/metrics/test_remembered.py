@@ -1,5 +1,6 @@
 """Features of reference images are computed once, and never taken for those of another image."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,12 @@ def test_lpips_is_the_packages_to_the_last_bit(lpips_backbone_dir: Path) -> None
         with torch.inference_mode():
             expected = float(net.batch_distance(first[None] * 2 - 1, second[None] * 2 - 1))
         assert net.distance(first, second) == net.distance(first, second) == expected
+
+
+def test_a_copy_computes_for_itself() -> None:
+    of_reference = Remembered(lambda image: [image * 2])
+    image = torch.rand(3, 4, 4)
+    first = of_reference(image)
+    again = copy.deepcopy(of_reference)(image)
+    assert torch.equal(first[0], again[0])
+    assert again[0] is not first[0]
