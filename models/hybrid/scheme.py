@@ -95,7 +95,7 @@ class HybridScheme(Named):
         uses = self._base_uses(budget, size, state)
         if uses == 0:
             return self._latents.send_image(image, budget, state, None, self._margin)
-        file, base, bill = self._chain.send_file(image, uses, self._careful(state))
+        file, base, bill = self._chain.send_file(image, uses, state.lowered(self._margin))
         if uses == budget:
             return base, bill
         unused = uses - len(base)  # all of them where no transport block is so short
@@ -123,7 +123,7 @@ class HybridScheme(Named):
         beside = self._latents.show_image(latents, size, state, self._margin) if len(latents.symbols) else None
         file = b""
         if uses:
-            [file] = self._chain.read_files(Reception([base], size, self._careful(state)))
+            [file] = self._chain.read_files(Reception([base], size, state.lowered(self._margin)))
         if not file:
             return beside
         try:
@@ -140,10 +140,6 @@ class HybridScheme(Named):
             if share < 1 and self._latents.supports(Fraction((1 - share) * cbr)):
                 share = 1.0
         return round((share or 0) * count)
-
-    def _careful(self, state: LinkState) -> LinkState:
-        """The state for which digital parts are coded."""
-        return replace(state, snr_db=state.snr_db - self._margin)
 
 
 def part(received: Received, symbols: slice) -> Received:

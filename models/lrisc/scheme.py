@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -133,7 +132,7 @@ class LriscScheme(Named):
             worth: bits of every latent vector, [1, h, w], from its latent and aim; None takes the entropy model's.
             margin_db: header and map are protected for an SNR that is so much lower.
         """
-        aim, state = self._aim(state), _lowered(state, margin_db)
+        aim, state = self._aim(state), state.lowered(margin_db)
         latent = self._analyse(image, aim)
         bits = latent.bits if worth is None else worth(latent, aim)
         plan = self._frame.plan(self.model, bits[0].cpu(), budget, state)
@@ -199,13 +198,9 @@ class LriscScheme(Named):
     ) -> LatentEstimate | None:
         """The received latent, or None when header, map or symbols are lost."""
         shape, values = (-(-size[0] // STRIDE), -(-size[1] // STRIDE)), self.model.levels.cpu()
-        head = self._frame.read(received, shape, values, _lowered(state, margin_db))
+        head = self._frame.read(received, shape, values, state.lowered(margin_db))
         equalised = None if head is None else equalise(received, head, values)
         return None if equalised is None else self.model.receive(equalised.to(self.device), self._aim(state))
-
-
-def _lowered(state: LinkState, margin_db: float) -> LinkState:
-    return replace(state, snr_db=state.snr_db - margin_db)
 
 
 def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:

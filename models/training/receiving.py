@@ -12,7 +12,7 @@ from simulator.baselines.bpg.codec import identity as bpg_identity
 from simulator.errors import UserError
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import LriscConfig
-from simulator.models.pretrained import build_network, load_pretrained
+from simulator.models.pretrained import build_network, load_pretrained, read_card
 from simulator.models.receiver.codec import GAMMA
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig
 from simulator.models.training.companion import REVISION, Companion
@@ -82,7 +82,7 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
     start, gamma = stage_start(options, number, "receiver"), _gamma(config)
     identity = describe(
         {"loss": loss, "model": sizes, "gamma": gamma, "pictures": _pictures(config), "coder": bpg_identity()}
-        | ({"companion": (REVISION, load_pretrained(COMPANION)[1]["sha256"])} if loss.latent_share else {})
+        | ({"companion": (REVISION, read_card(COMPANION)["sha256"])} if loss.latent_share else {})
         | start.identity
     )
     return Stage(

@@ -5,7 +5,7 @@ The decoder gets a `Reception` and nothing else.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -39,6 +39,10 @@ class LinkState:
     channel: str
     snr_db: float
     realisations: tuple[Realisation, ...] = field(default=(), compare=False, repr=False)
+
+    def lowered(self, margin_db: float) -> "LinkState":
+        """The same with an SNR that is lower by a margin in dB."""
+        return replace(self, snr_db=self.snr_db - margin_db)
 
 
 @dataclass(frozen=True, repr=False)
