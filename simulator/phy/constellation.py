@@ -13,7 +13,6 @@ from functools import cache
 from math import erf, exp, isqrt, pi, sqrt
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from simulator.phy.kernels import for_chunks, kernel
 
@@ -66,6 +65,8 @@ class Quantiser:
 @cache
 def gaussian_quantiser(levels: int) -> Quantiser:
     """The best uniform quantiser of `levels` values for Gaussian symbols."""
+    from scipy.optimize import minimize_scalar  # loads slowly, and most links need none of it
+
     best = minimize_scalar(_distortion, bounds=(1e-4, 3.0), args=(levels,), method="bounded", options={"xatol": 1e-7})
     return Quantiser(levels, float(best.x) * sqrt(0.5), float(best.fun))
 

@@ -8,7 +8,6 @@ DFT, makes every symbol a sum of all: nearly Gaussian, at the same total power. 
 from functools import lru_cache
 
 import numpy as np
-from scipy.fft import fft, ifft
 
 from simulator.randomness import derive_key
 
@@ -17,11 +16,15 @@ _LARGEST_ERROR = 0.999  # of a unit-power symbol: one of which nothing is known
 
 def spread(symbols: np.ndarray) -> np.ndarray:
     """Sums over all symbols, complex64 [K] -> complex64 [K] of the same energy."""
+    from scipy.fft import fft  # loads slowly, and most links need none of it
+
     return fft(symbols * signs(len(symbols)), norm="ortho")
 
 
 def despread(symbols: np.ndarray) -> np.ndarray:
     """The inverse of `spread`."""
+    from scipy.fft import ifft
+
     return ifft(symbols, norm="ortho") * signs(len(symbols))
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 
 from simulator.channels.grid import SLOT_SYMBOLS, ResourceGrid
 from simulator.randomness import derive_key, sionna_seeded
@@ -23,6 +22,8 @@ class Waveform:
     """
 
     def __init__(self, grid: ResourceGrid, oversampling: int = OVERSAMPLING) -> None:
+        from scipy.fft import next_fast_len  # loads slowly, and most channels need none of it
+
         self.grid = grid
         self.size = next_fast_len(oversampling * grid.fft_size)
         self._first = self.size // 2 - grid.subcarriers // 2
