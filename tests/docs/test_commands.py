@@ -40,7 +40,7 @@ SMALLER = [
 PARSED = [
     (r"^data get ", "needs the network"),
     (r"^reproduce all", "hours; each experiment has its own tests"),
-    (r"keras:encoder", "tests/codecs/test_bring_your_own.py, which makes the models first"),
+    (r"keras:encoder", "tests/codecs/test_keras.py, which makes the models first"),
     (r"^(train|reproduce) .*ablations", "minutes; tests/models/training trains every variant"),
     (r"^train .*lrisc-compact.*--export", "needs all four stages; the page's own mine.yaml is trained and exported"),
     (r"^train receiver", "codes 2,400 pictures; tests/models/receiver trains and exports in miniature"),
@@ -176,11 +176,12 @@ def _run(arguments: list[str]) -> int | str | None:
 
 
 def _quick_self_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`check` on two channels; tests/test_selftest.py runs more of it."""
+    """`check` on two channels and one network; tests/test_selftest.py runs more of it, and all networks."""
     from simulator import selftest
 
     monkeypatch.setattr(selftest, "plugin_names", lambda group: ["awgn", "rayleigh"])
     monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
+    monkeypatch.setattr(selftest, "RELEASED_LATTICES", {"deepjscc": None})
 
 
 def _check_pip(words: list[str]) -> None:
