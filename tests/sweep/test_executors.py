@@ -70,6 +70,7 @@ def test_processes_answer_every_task_with_one_thread_each():
     assert len(alone) >= 2
 
 
+@pytest.mark.usefixtures("quick_start")
 @pytest.mark.parametrize(
     ("make_worker", "job", "error", "message"),
     [
@@ -83,6 +84,7 @@ def test_what_goes_wrong_in_a_process_arrives(make_worker, job, error, message):
         list(LocalProcesses(1).run(make_worker, [job]))
 
 
+@pytest.mark.usefixtures("quick_start")
 @pytest.mark.parametrize(
     ("number", "what"),
     [(-2, "a worker process died (killed by signal 9); it"), (-3, "a task did not end within 2 s; it")],
@@ -96,6 +98,7 @@ def test_a_task_whose_worker_dies_or_hangs_is_tried_again_and_counted(tmp_path, 
     assert notes == [f"{what} is tried again: {Job(0, 2)}"]
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_a_task_that_hangs_twice_ends_the_run(tmp_path):
     executor = LocalProcesses(2, timeout_s=1)
     with pytest.raises(UserError, match=r"number=-3\) did not end within 1 s, twice; finished rows are kept"):
@@ -103,12 +106,14 @@ def test_a_task_that_hangs_twice_ends_the_run(tmp_path):
     assert executor.retried == 1
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_traceback_of_the_process_is_kept():
     with pytest.raises(ZeroDivisionError) as caught:
         list(LocalProcesses(1).run(Reporter, [Job(0, -1)]))
     assert any("in __call__" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_processes_end_with_the_consumer():
     arriving = LocalProcesses(2).run(Reporter, JOBS)
     _, process, _ = next(arriving)
@@ -153,7 +158,8 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     """Its worker processes run the whole script again and end at their start."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from simulator.sweep.executors import LocalProcesses\n"
+        "from simulator.sweep.executors import LocalProcesses, crew\n"
+        "crew.MAX_FAILED_STARTS = 1\n"
         "class Job:\n    group = 0\n"
         "def work(): return print\n"
         "try:\n    list(LocalProcesses(1).run(work, [Job()]))\n"

@@ -211,8 +211,9 @@ def test_tasks_keep_pictures_of_one_size_together(config):
     assert {(unit.group, unit.images[0].size) for unit in units} == {(0, (32, 48)), (1, (40, 40))}
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_a_dying_worker_is_one_line_and_rows_are_kept(config, tmp_path):
-    dying = replace(config, schemes=("toy-dying",), channels=("awgn",), workers=2)
+    dying = replace(config, schemes=("toy-dying",), channels=("awgn",), timeout_s=600)  # one worker, in a process
     with pytest.raises(UserError, match="a worker process died"):
         run_sweep(dying, tmp_path, notify=quietly)
     assert not (tmp_path / SUMMARY).exists()
