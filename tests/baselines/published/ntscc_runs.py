@@ -54,11 +54,9 @@ def ntscc_points(side_info: bool, run: Mapping[str, Any], dtype: torch.dtype) ->
     """All points of a run."""
     net, record = copy.deepcopy(ntscc_network(side_info)).to(dtype), Recorder()
     images = record("input", formulas.images(run["batch"], run["height"], run["width"])).to(dtype)
-    latent = net.analyse(images)
-    quantised = torch.round(latent.y - latent.means) + latent.means
-    ntc = net.gs(quantised)
     watch_ntscc(record, net)
     latent = net.analyse(images)
+    ntc = net.gs(torch.round(latent.y - latent.means) + latent.means)  # `decode` below records these points anew
     inputs = run["eta"] * net.wanted(latent)
     index = net.index(inputs)
     s, active = net.encode(latent, index)

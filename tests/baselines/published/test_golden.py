@@ -9,10 +9,17 @@ import torch
 
 from simulator.baselines.published.hyperprior import bits, rate_probability
 from simulator.baselines.published.legacy_sort import index_order, legacy_order
+from simulator.devices import keep_freed_memory
 from tests.baselines.published import formulas
 from tests.baselines.published.golden import GOLDEN, check
 from tests.baselines.published.runs import run_by_name
 from tests.baselines.published.swin_runs import swin_config, swin_network, swin_points
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    """As the schemes do: a third of the time of the largest networks would go into blocks that the system zeroes."""
+    keep_freed_memory()
 
 
 def _runs(name: str) -> list:
