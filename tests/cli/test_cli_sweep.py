@@ -53,6 +53,7 @@ def test_sweep_leaves_numbers_figures_and_provenance(sweep, tmp_path, capsys):
     assert "summary.csv" in printed.out
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_show_prints_what_the_summary_holds(sweep, tmp_path, capsys):
     sweep()
     folder = str(tmp_path / "results")
@@ -77,6 +78,7 @@ def test_json_goes_to_stdout_alone(sweep, capsys):
     assert tuple(points[0]) == SUMMARY_COLUMNS
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_plot_puts_several_results_into_one_figure(sweep, tmp_path, capsys):
     sweep(out=tmp_path / "one")
     sweep("--seed", "1", out=tmp_path / "two")
@@ -86,6 +88,7 @@ def test_plot_puts_several_results_into_one_figure(sweep, tmp_path, capsys):
     assert all(Path(path).stat().st_size for path in json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_fresh_computes_again(sweep, tmp_path, monkeypatch):
     assert sweep() == 0
     calls = []
@@ -169,6 +172,7 @@ def test_foreign_database(sweep, tmp_path, assert_one_line):
     assert (tmp_path / "results" / DATABASE).read_text() == "mine"
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_plot_draws_what_is_chosen(sweep, tmp_path, capfd, assert_one_line):
     assert sweep() == 0
     capfd.readouterr()
@@ -228,6 +232,7 @@ def heed_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path):
     arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "2")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
@@ -245,6 +250,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path
     assert finish(photographs, stopped, *arguments) == finish(photographs, whole, *arguments)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, assert_one_line):
     with Store(tmp_path / "results"):
         assert sweep() == 2
@@ -285,6 +291,7 @@ def test_killed_ten_times_and_resumed_gives_the_same_bytes(photographs, tmp_path
         assert (killed / "figures" / name).read_bytes() == (whole / "figures" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_killed_with_its_processes_and_resumed_gives_the_same_bytes(photographs, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ["--snr", "0:10", "--scheme", "toy-slow", "--workers", "2"]
