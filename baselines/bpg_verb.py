@@ -7,7 +7,7 @@ import json
 from simulator.cli import arguments
 from simulator.cli.arguments import add_json, positive_int
 from simulator.cli.examples import add_examples
-from simulator.disk import check_not_source, write_file
+from simulator.disk import check_not_source, is_stream, write_file
 from simulator.errors import UserError
 
 DEFAULT_QP = 29  # as bpgenc
@@ -59,6 +59,8 @@ def _encode(args: argparse.Namespace) -> dict[str, object]:
     from simulator.baselines import bpg
     from simulator.images import load_image
 
+    if args.target.suffix.lower() != ".bpg" and not is_stream(args.target):  # `bpg encode *.png` names two pictures
+        raise UserError(f"{args.target}: BPG files have names that end in .bpg")
     rgb = load_image(args.source)
     if args.max_bytes is None:
         encoded = bpg.Encoded(bpg.encode(rgb, args.qp, args.chroma), args.qp)

@@ -87,8 +87,10 @@ def write_file(path: Path, data: bytes, advice: str, write: Callable[[Path, byte
         write: the writer, such as that of a results folder.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or its owner made it read-only.
     """
+    if path.exists() and not os.access(path, os.W_OK):  # a rename would replace it all the same
+        raise UserError(f"cannot write '{path}' (it is read-only); {advice}")
     try:
         write(path, data)
     except OSError as error:

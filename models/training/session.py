@@ -4,6 +4,7 @@ A `System` (entry point group `simulator.trainers`) turns a configuration into `
 `RUN/stage-N`, starts from the best weights of an earlier one, and may be released under a name.
 """
 
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -133,6 +134,7 @@ class System(ABC):
         for number, stage in enumerate(stages, 1):
             if stage.release is not None and (run_dir / f"stage-{number}" / BEST).exists():
                 card = dict(stage.card or {}) | training_record(stages, number, run_dir)
+                _make_room(folder / f"{stage.release}.safetensors")
                 written.append(release(folder, stage.release, best_weights(run_dir, number).part("ema"), card))
         if not written:
             raise UserError(f"'{run_dir}' holds no validated stage that is released; train first")
@@ -140,6 +142,17 @@ class System(ABC):
             card = json.loads(weights.with_suffix(".json").read_text())
             _add_cost(weights, card, *self.runs_as(weights, card))
         return written
+
+
+def _make_room(weights: Path) -> None:
+    """Rename weights and a card of the user; those of an earlier export, as the card's hash proves, are replaced."""
+    card = weights.with_suffix(".json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(card.read_text())["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest():
+            return
+    for path in (weights, card):
+        if os.path.lexists(path):
+            tell(f"'{path}' is not as an export wrote it; it is kept as '{set_aside(path).name}'")
 
 
 def _add_cost(weights: Path, card: Mapping[str, Any], spec: str, cbr: Fraction) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from simulator.analysis.statistics import METRICS
 from simulator.citation import PAPER, PROGRAM
-from simulator.disk import write_atomically, write_file
+from simulator.disk import is_stream, write_atomically, write_file
 from simulator.errors import UserError
 from simulator.report.album import Album, find_shots, make_album
 from simulator.report.data import axes_of, check_comparable, make_series, numbers
@@ -24,6 +24,7 @@ from simulator.report.origin import origins
 from simulator.results.store import Results
 
 SCRIPTS = ("core.js", "charts.js", "differences.js", "viewer.js", "table.js", "start.js")
+SUFFIXES = (".html", ".htm")
 MEGABYTE = 1_000_000
 
 
@@ -53,6 +54,8 @@ def write_report(
     """
     if out.is_dir():
         raise UserError(f"'{out}' is a folder; give --out a file such as report.html")
+    if out.suffix.lower() not in SUFFIXES and not is_stream(out):  # such as a results folder's own database
+        raise UserError(f"cannot write '{out}': its name must end in {' or '.join(SUFFIXES)}")
     page = build_page(results, title, max_mb, notify).encode()
     write_file(out, page, "choose another --out", write)
     return len(page)

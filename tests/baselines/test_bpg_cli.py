@@ -88,3 +88,14 @@ def test_configuring_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_encoding_two_pictures_replaces_none() -> None:
+    """`bpg encode *.png` names two pictures where there are two."""
+    Image.new("RGB", (32, 32)).save("other.png")
+    before = Path("other.png").read_bytes()
+    code = "import sys; from simulator.__main__ import main; sys.exit(main(['bpg', 'encode', 'in.png', 'other.png']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "end in .bpg" in done.stderr
+    assert Path("other.png").read_bytes() == before

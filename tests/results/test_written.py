@@ -16,7 +16,7 @@ from PIL import Image
 from simulator import sweep
 from simulator.__main__ import main
 from simulator.analysis.outputs import SUMMARY_AND_FIGURES
-from simulator.disk import is_stream
+from simulator.disk import is_stream, write_file
 from simulator.errors import UserError
 from simulator.results.gallery import Gallery
 from simulator.results.store import DATABASE, Store, load_results
@@ -154,6 +154,25 @@ def test_a_pipe_receives_a_report_and_stays_a_pipe(kept_results, tmp_path):
     reader.join(timeout=60)
     assert received[0].startswith(b"<!doctype html>")
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["results.sqlite", "summary.csv", "provenance.json", ".lock"])
+def test_a_report_takes_no_name_of_another_output(kept_results, tmp_path, capsys, name):
+    shutil.copytree(kept_results, folder := tmp_path / "results")
+    before = contents(folder)
+    assert main(["report", str(folder), "--out", str(folder / name)]) == 2
+    assert "its name must end in .html or .htm" in capsys.readouterr().err
+    assert {path: data for path, data in contents(folder).items() if path in before} == before
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path, monkeypatch):
+    """A rename asks for no permission to write; root has all permissions, so the system's answer is imitated."""
+    target = tmp_path / "mine.png"
+    target.write_bytes(b"mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != target)
+    with pytest.raises(UserError, match=r"mine.png. .it is read-only.; choose another"):
+        write_file(target, b"new", "choose another")
+    assert target.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(

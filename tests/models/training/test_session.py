@@ -195,6 +195,19 @@ def test_run_of_another_format_is_neither_continued_nor_released(inputs, run_dir
         DeepJsccSystem().train(config, [images], tmp_path / "run", ["stages.2.loop.steps=11"], stage=2)
 
 
+def test_an_export_replaces_only_exports(inputs, run_dir, tmp_path, capsys):
+    config, _ = inputs
+    weights, card = tmp_path / "deepjscc-1-48.safetensors", tmp_path / "deepjscc-1-48.json"
+    weights.write_bytes(b"mine")
+    for _ in range(2):
+        DeepJsccSystem().export(config, run_dir, tmp_path)
+    assert capsys.readouterr().out.count("is kept as") == 1
+    assert [path.read_bytes() for path in tmp_path.glob("*.earlier-*")] == [b"mine"]
+    card.write_text("my notes")
+    DeepJsccSystem().export(config, run_dir, tmp_path)
+    assert (tmp_path / "deepjscc-1-48.earlier-1.json").read_text() == "my notes"
+
+
 def test_weights_that_took_the_name_of_the_start_must_have_gone_on_from_it(inputs, run_dir, tmp_path):
     config, images = inputs
     DeepJsccSystem().export(config, run_dir, tmp_path)
