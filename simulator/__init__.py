@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from simulator.surroundings import drop_lost_backend
+from simulator.surroundings import drop_lost_settings
 from simulator.version import __version__
 
 if TYPE_CHECKING:
     from simulator.front import load_channel, load_image, load_results, load_scheme, send
 
-drop_lost_backend()
+drop_lost_settings()
 
 # `sweep` is a folder as well, which is callable: `simulator.sweep("0:15", out="run")`.
 __all__ = ["__version__", "load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]

@@ -136,7 +136,7 @@ def test_a_figure_that_fails_costs_no_results(config, tmp_path, monkeypatch):
 
 
 def test_a_backend_that_is_not_there_is_forgotten_and_others_stay(monkeypatch):
-    from simulator.surroundings import drop_lost_backend
+    from simulator.surroundings import drop_lost_settings
 
     for given, kept in [
         ("module://nonesuch.backend", None),
@@ -144,8 +144,35 @@ def test_a_backend_that_is_not_there_is_forgotten_and_others_stay(monkeypatch):
         ("module://json.tool", "module://json.tool"),
     ]:
         monkeypatch.setenv("MPLBACKEND", given)
-        drop_lost_backend()
+        drop_lost_settings()
         assert os.environ.get("MPLBACKEND") == kept
+
+
+@pytest.mark.parametrize("place", ["matplotlibrc", "conf/matplotlibrc", "conf/stylelib/mine.mplstyle"])
+def test_settings_that_matplotlib_cannot_read_are_ignored(tmp_path, place):
+    """Such as a comment in Latin-1: matplotlib, and with it Sionna, could not be imported."""
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_bytes("# größer\nfont.size: 40\n".encode("latin-1"))
+    code = "import simulator, sionna.phy, matplotlib; print(matplotlib.rcParams['font.size'])"
+    settings = {"PYTHONPATH": str(CHECKOUT), "MPLCONFIGDIR": str(tmp_path / "conf"), "NUMBA_NUM_THREADS": "0"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "10.0\n"), done.stderr
+
+
+def test_settings_that_matplotlib_complains_of_are_no_output(hostile_folder, photographs):
+    (hostile_folder / "matplotlibrc").write_text("no.such.key: 1\nfont.size: banana\n")
+    done = program(hostile_folder, "transmit", str(photographs / "p0.png"), "--cbr", "1/3", "--lpips", "none")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("threads", "kept"), [("0", None), ("banana", None), ("", None), ("3", "3")])
+def test_a_number_of_threads_that_is_none_is_forgotten(monkeypatch, threads, kept):
+    from simulator.surroundings import drop_lost_settings
+
+    monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+    drop_lost_settings()
+    assert os.environ.get("NUMBA_NUM_THREADS") == kept
 
 
 @pytest.fixture

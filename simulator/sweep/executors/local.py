@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from simulator.surroundings import SAFE_PATH, variables
+from simulator.surroundings import SAFE_PATH, quiet_matplotlib, variables
 from simulator.sweep.executors.base import THREAD_VARIABLES, Event, Lost, Ready, Task, Work, attempt, single_threaded
 from simulator.sweep.executors.crew import Crew
 
@@ -146,6 +146,7 @@ def _serve(connection: Connection, make_worker: Callable[[], Work], safe_path: b
         os.environ.pop(SAFE_PATH, None)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()
+    quiet_matplotlib()
     made = attempt(make_worker)
     connection.send(Ready() if made.succeeded else made)
     while made.succeeded:
