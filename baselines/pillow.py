@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from simulator.errors import UserError
+from simulator.images.reading import quiet_decoding
 from simulator.source import DamagedFile, Ladder, LadderCodec
 
 _BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error)
@@ -54,11 +55,11 @@ class PillowCodec(LadderCodec):
         """As `LadderCodec.read`."""
         kind = self.options(self.ladders[0].finest)["format"]
         try:
-            with Image.open(io.BytesIO(data), formats=[kind]) as image:
+            with quiet_decoding(), Image.open(io.BytesIO(data), formats=[kind]) as image:
                 if image.size != size[::-1]:
                     raise DamagedFile(f"{self.name}: {image.size[0]}x{image.size[1]} pixels, not {size[1]}x{size[0]}")
                 return np.array(image.convert("RGB"))
-        except (*_BROKEN, Image.DecompressionBombError) as error:
+        except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise DamagedFile(f"{self.name}: the file does not decode ({error})") from error
 
 

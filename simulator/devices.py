@@ -5,12 +5,17 @@ resolved value is part of the keys of rows and the provenance of results.
 """
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from simulator.errors import UserError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 PRECISIONS = ("auto", "fp32", "bf16")
 # As /proc/cpuinfo names them. Elsewhere bfloat16 is emulated, slower than float32; other devices were not measured.
 _NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
@@ -78,3 +83,35 @@ def keep_freed_memory() -> None:
     with suppress(AttributeError, OSError):
         for option in (trim_threshold, mmap_threshold):
             ctypes.CDLL(None).mallopt(option, 2**31 - 1)
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Inside the block torch has the settings that it starts with, whatever a notebook's user chose; they return after.
+
+    These are the default type and device of new tensors, the arithmetic of float32 matrix products, and no autocast.
+    """
+    with ExitStack() as stack:
+        if (before := torch.get_default_dtype()) != torch.float32:
+            stack.callback(torch.set_default_dtype, before)
+            torch.set_default_dtype(torch.float32)
+        if (products := torch.get_float32_matmul_precision()) != "highest":
+            stack.callback(torch.set_float32_matmul_precision, products)
+            torch.set_float32_matmul_precision("highest")
+        if torch.get_default_device().type != "cpu":  # only then, because this slows every call of torch a little
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def with_usual_torch(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with `usual_torch` around every call."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        with usual_torch():
+            return function(*arguments, **options)
+
+    return call

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device
+from simulator.devices import check_device, with_usual_torch
 from simulator.errors import UserError
 from simulator.images import load_image as read_image
 from simulator.images import to_float
-from simulator.images.reading import MIN_SIDE
+from simulator.images.reading import MIN_SIDE, read_opened
 from simulator.link import Bound, Scheme, check_supported, on_device
 from simulator.link import load_scheme as find_scheme
 from simulator.link.delivery import deliver
@@ -28,6 +28,7 @@ __all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", 
 Ratio = str | float | Fraction
 
 
+@with_usual_torch
 def load_image(image: Any) -> torch.Tensor:
     """Turn a picture into what the simulator works on.
 
@@ -44,10 +45,8 @@ def load_image(image: Any) -> torch.Tensor:
     if isinstance(image, str | Path):
         return to_float(read_image(image))
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # a PIL image; avoids importing PIL
-        image = np.asarray(image.convert("RGB"))
-    if not isinstance(image, np.ndarray | torch.Tensor):
-        raise UserError(f"image={type(image).__name__} is not a picture; use a path, a PIL image, an array or a tensor")
-    pixels = torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image.detach().cpu()
+        image = read_opened(image, "image")
+    pixels = _tensor(image)
     if pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255
     if not pixels.is_floating_point():
@@ -63,6 +62,20 @@ def load_image(image: Any) -> torch.Tensor:
     return pixels.float().contiguous()
 
 
+def _tensor(image: Any) -> torch.Tensor:
+    """An array or a tensor as a dense tensor of the CPU."""
+    if not isinstance(image, np.ndarray | torch.Tensor):
+        raise UserError(f"image={type(image).__name__} is not a picture; use a path, a PIL image, an array or a tensor")
+    if isinstance(image, torch.Tensor):
+        if image.is_meta or not image.numel():
+            raise UserError(f"image of shape {tuple(image.shape)} holds no values; give one with pixels")
+        return image.detach().to_dense().cpu() if image.layout != torch.strided else image.detach().cpu()
+    if image.dtype.kind not in "buifc" or not image.size:
+        raise UserError(f"image of type {image.dtype} and shape {image.shape} has no pixels; give uint8 or floats")
+    return torch.from_numpy(image.astype(image.dtype.newbyteorder("=")))
+
+
+@with_usual_torch
 def load_scheme(scheme: str, device: str = "cpu", precision: str = "auto") -> Scheme | Bound:
     """Build a scheme, such as `bpg-ldpc`, `lrisc:gamma=0` or `torch:FILE.py:CLASS`.
 
@@ -86,6 +99,7 @@ def load_results(folder: str | Path) -> Results:
     return read_results(Path(folder))
 
 
+@with_usual_torch
 def send(
     image: Any,
     scheme: str | Scheme | Bound = "bpg-ldpc",
@@ -126,6 +140,7 @@ def send(
     return received if pixels.ndim == 4 else received[0]
 
 
+@with_usual_torch
 def sweep(
     snr_db: str | float | Iterable[float],
     *,

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,9 +35,70 @@ def test_every_kind_of_picture_is_the_same_picture(tmp_path):
     assert load_image(PIXELS[..., 0]).shape == (3, 64, 48)
 
 
+def test_an_opened_picture_is_read_as_its_file_is(tmp_path):
+    """Whatever its depth, transparency and orientation; one that was made from it is taken as it is."""
+    image, level = Image.fromarray(PIXELS), PIXELS[0, 0, 0]
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    half = image.convert("RGBA")
+    half.putalpha(128)
+    half.save(tmp_path / "alpha.png")
+    image.quantize(16).save(tmp_path / "palette.png", transparency=bytes(16))
+    Image.fromarray(PIXELS[..., 0]).save(tmp_path / "level.png", transparency=int(level))
+    for path in sorted(tmp_path.glob("*.png")):
+        opened = Image.open(path)
+        for _ in range(2):
+            assert torch.equal(load_image(opened), load_image(path)), path.name
+    assert load_image(tmp_path / "palette.png").min() == 1
+    assert load_image(Image.open(tmp_path / "turned.png")).shape == (3, 48, 64)
+    assert load_image(Image.open(tmp_path / "turned.png").crop((0, 0, 48, 64))).shape == (3, 64, 48)
+    assert torch.equal(load_image(half), load_image(tmp_path / "alpha.png"))
+
+
+def test_arrays_of_any_byte_order_and_sparse_tensors_are_pictures():
+    expected = load_image(PIXELS)
+    assert torch.equal(load_image((PIXELS / np.float32(255)).astype(">f4")), expected)
+    assert torch.equal(load_image(expected.to_sparse()), expected)
+
+
+SETTINGS = {
+    "float64": lambda: torch.set_default_dtype(torch.float64),
+    "meta": lambda: torch.set_default_device("meta"),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16).__enter__(),
+    "products": lambda: torch.set_float32_matmul_precision("medium"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_of_torch_that_a_notebook_chose_change_no_number(photo, tmp_path, name):
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import torch
+from simulator import send
+from tests.test_front import SETTINGS
+def trips():
+    return [send({str(photo)!r}, scheme, cbr="1/12").psnr_db for scheme in ("bpg-ldpc", "deepjscc")]
+expected = trips()
+SETTINGS[{name!r}]()
+chosen = torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
+assert trips() == expected
+assert (torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()) == chosen
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"image": Image.new("CMYK", (32, 32))}, "image: pixel format CMYK is not supported"),
+        ({"image": Image.new("F", (32, 32))}, "image: pixel format F is not supported"),
+        ({"image": np.zeros((32, 32, 3), dtype=object)}, "image of type object and shape"),
+        ({"image": torch.zeros(3, 32, 32, device="meta")}, "image of shape .* holds no values"),
+        ({"image": torch.zeros(0, 3, 32, 32)}, "image of shape .* holds no values"),
         ({"image": 3}, "image=int is not a picture"),
         ({"image": np.zeros((4, 4, 3))}, "image has the shape"),
         ({"image": 255.0 * np.ones((32, 32, 3))}, "image has values outside"),

@@ -3,8 +3,9 @@
 12- and 16-bit grey is scaled to 8 bits and of 16-bit colour the upper 8 are taken (as Pillow does), grey is repeated to
 RGB, palettes are expanded, alpha and a transparent colour are composited on white (as a browser shows them; in BMP and
 TGA, alpha that is zero everywhere is unused), EXIF orientation is applied unless its block is broken, embedded colour
-profiles are ignored. Signed, float, 32-bit, CMYK and
-Lab pixels, a transparent colour of 16 bits per channel, animations and multi-page files are refused.
+profiles are ignored. Signed, float, 32-bit, CMYK and Lab pixels, a transparent colour of 16 bits per channel, TIFF's
+separate planes where Pillow misreads them, a fourth sample of unknown meaning, previews of raw files, animations and
+multi-page files are refused.
 """
 
 import io
@@ -26,7 +27,8 @@ STRIP = 512  # rows converted at a time
 MAX_PIXELS = 2**26  # 8192 x 8192; checked before decoding, because a small file may claim any size
 
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # TIFF 6.0
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _PLANES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 274, 284, 338, 339
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # TIFF 6.0, as those above, and Adobe's DNG 1.7
 _SCALES = {"L;2": 85, "L;4": 17}  # levels of 8 bits per level of 2 and 4
 _TURNS = {
     **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
@@ -58,11 +60,19 @@ def load_image(path: Path | str) -> np.ndarray:
 
 @contextmanager
 def quiet_decoding() -> Iterator[None]:
-    """Silence warnings for `decode_image`; use it once around several threads, which share their warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    """Settings of Pillow for `decode_image`, whatever the user's are, and no warnings.
+
+    Use it once around several threads, which share all of these.
+    """
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MAX_PIXELS, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a broken EXIF block
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def decode_image(
@@ -112,7 +122,24 @@ def decode_image(
         raise UserError(f"{name}: cannot be read as an image ({reason}); replace or remove it") from None
 
 
-def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Image:
+def read_opened(image: Image.Image, name: str) -> np.ndarray:
+    """An image that Pillow opened, or made, as uint8 [H, W, 3] RGB: as its file would be read, at the current frame.
+
+    Raises:
+        UserError: it is damaged, or of a refused kind; the message begins with `name`.
+    """
+    try:
+        with quiet_decoding():
+            is_file = isinstance(image, ImageFile.ImageFile)  # else its EXIF block may describe what it was made from
+            return _to_rgb(_upright(image, name, lenient=True, turned=is_file))
+    except UserError:
+        raise
+    except Exception as error:  # as in `decode_image`
+        reason = hindrance(error) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(f"{name}: cannot be read as an image ({reason})") from None
+
+
+def _upright(image: Image.Image, name: str, lenient: bool = False, turned: bool = True) -> Image.Image:
     """An open image of a kind that is read, with samples of all bits and turned as its EXIF block says.
 
     Raises:
@@ -127,8 +154,8 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
     grey = image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")  # which Pillow scales to 16 bits
     if image.mode not in _EIGHT_BIT and not grey:
         raise UserError(f"{name}: pixel format {image.mode} is not supported; convert it to 8- or 16-bit RGB or grey")
-    if set(np.ravel(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))) != {1}:
-        raise UserError(f"{name}: only samples of unsigned integers are supported; convert it to 8- or 16-bit")
+    if reason := _reason_against_tiff(image):
+        raise UserError(f"{name}: {reason}")
     transparent = image.info.get("transparency")
     if ";16" in raw and isinstance(transparent, tuple):
         raise UserError(f"{name}: a transparent colour of 16 bits per channel is not supported; save it with alpha")
@@ -141,12 +168,30 @@ def _upright(image: Image.Image, name: str, lenient: bool = False) -> Image.Imag
     if image.format in {"BMP", "DIB", "TGA"} and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
         image = image.convert("RGB")
     try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1)) if turned else None
     except Exception:  # a broken block has no effect; the pixels are sound
         turn = None
     if grey:
         image = _eight_bit(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _reason_against_tiff(image: Image.Image) -> str:
+    """Why a TIFF would be read otherwise than it was meant; empty if it would not, or is another file."""
+    if not (tags := getattr(image, "tag_v2", {})):
+        return ""
+    if set(np.ravel(tags.get(_SAMPLE_FORMAT, 1))) != {1}:
+        return "only samples of unsigned integers are supported; convert it to 8- or 16-bit"
+    if tags.get(_DNG_VERSION) or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
+        return "holds a raw photograph and a preview of it; develop it and save it as 8- or 16-bit RGB"
+    if image.mode in {"LA", "RGBA"} and tags.get(_EXTRA_SAMPLES, (0,))[0] not in (1, 2):
+        return "does not say whether its last sample is alpha; save it with alpha, or without"
+    # Pillow reads such samples one byte at a time, or the first plane only.
+    tile = getattr(image, "tile", None)
+    misread = image.mode == "LA" or (tile and tile[0][0] == "raw" and max(np.ravel(tags.get(_BITS_PER_SAMPLE, 8))) > 8)
+    if tags.get(_PLANES) == 2 and image.mode in {"LA", "RGB", "RGBX", "RGBA"} and misread:
+        return "its channels lie in separate planes; save them interleaved (planar configuration 1)"
+    return ""
 
 
 def _alpha_mask(image: Image.Image) -> int:

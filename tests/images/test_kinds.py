@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from simulator.errors import UserError
 from simulator.images import load_image
@@ -181,3 +181,73 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(UserError, match=r"pipe\.png: not a regular file"):
         load_image(tmp_path / "pipe.png")
+
+
+def colour_tiff(path: Path, pixels: np.ndarray, photometric: int = 2, planar: int = 1, **tags: int) -> Path:
+    """A TIFF without compression: [16, 16, C] of uint8 or uint16, in rows or in planes; `tags` as t338=1."""
+    count, bits = pixels.shape[2], pixels.itemsize * 8
+    planes = [pixels[:, :, one] for one in range(count)] if planar == 2 else [pixels]
+    parts = [np.ascontiguousarray(one).astype(f"<u{pixels.itemsize}").tobytes() for one in planes]
+    start = 8 + sum(map(len, parts))
+    offsets = [8 + sum(map(len, parts[:index])) for index in range(len(parts))]
+    values = {258: ("H", [bits] * count), 273: ("I", offsets), 279: ("I", [*map(len, parts)])}
+    short = {256: 16, 257: 16, 259: 1, 262: photometric, 277: count, 278: 16, 284: planar}
+    values |= {tag: ("H", [value]) for tag, value in short.items()}
+    values |= {int(tag[1:]): ("H", [value]) for tag, value in tags.items()}
+    directory, beyond = b"", b""
+    for tag, (kind, numbers) in sorted(values.items()):
+        content = struct.pack(f"<{len(numbers)}{kind}", *numbers)
+        if len(content) > 4:
+            content, place = b"", start + 6 + 12 * len(values) + len(beyond)
+            beyond += struct.pack(f"<{len(numbers)}{kind}", *numbers)
+            content = struct.pack("<I", place)
+        directory += struct.pack("<HHI", tag, 3 if kind == "H" else 4, len(numbers)) + content.ljust(4, b"\0")
+    whole = b"II*\0" + struct.pack("<I", start) + b"".join(parts) + struct.pack("<H", len(values)) + directory
+    path.write_bytes(whole + bytes(4) + beyond)
+    return path
+
+
+COLOURS = np.dstack([RAMP, RAMP.T, 255 - RAMP]).astype(np.uint8)
+OPAQUE = np.dstack([COLOURS, np.full((16, 16), 255)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("planar", [1, 2])
+def test_colour_tiffs_in_rows_and_in_planes(tmp_path, planar):
+    assert (load_image(colour_tiff(tmp_path / "a.tif", COLOURS, planar=planar)) == COLOURS).all()
+    assert (load_image(colour_tiff(tmp_path / "b.tif", OPAQUE, planar=planar, t338=2)) == COLOURS).all()
+    deep = colour_tiff(tmp_path / "c.tif", COLOURS.astype(np.uint16) * 257, planar=planar)
+    if planar == 1:
+        assert (load_image(deep) == COLOURS).all()
+        return
+    with pytest.raises(UserError, match=r"c\.tif: its channels lie in separate planes"):
+        load_image(deep)
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({}, "does not say whether its last sample is alpha"),
+        ({"t338": 2, "t254": 1}, "holds a raw photograph and a preview"),
+        ({"t338": 2, "t50706": 1}, "holds a raw photograph and a preview"),
+    ],
+)
+def test_tiffs_whose_meaning_would_be_guessed_are_refused(tmp_path, tags, words):
+    with pytest.raises(UserError, match=rf"a\.tif: {words}"):
+        load_image(colour_tiff(tmp_path / "a.tif", OPAQUE, **tags))
+
+
+@pytest.mark.parametrize("setting", ["LOAD_TRUNCATED_IMAGES", "MAX_IMAGE_PIXELS"])
+def test_settings_of_pillow_that_others_chose_count_for_nothing(tmp_path, monkeypatch, setting):
+    """Notebooks often set the first, with which half a photograph is read as a whole one."""
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 64), 80).convert("RGB").save(path)
+    half = tmp_path / "half.jpg"
+    half.write_bytes(path.read_bytes()[:900])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    if setting == "MAX_IMAGE_PIXELS":
+        assert load_image(path).shape == (64, 64, 3)
+    else:
+        with pytest.raises(UserError, match=r"half\.jpg: cannot be read as an image"):
+            load_image(half)
+    assert (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS) == (True, 100)
