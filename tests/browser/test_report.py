@@ -324,14 +324,19 @@ def test_the_page_is_interactive_within_two_seconds(browser, report):
     """Processor time of the page's thread until charts can be drawn, and time on the clock if the machine is idle.
 
     plotly.js alone takes most of it. Where the machine is so slow, or so busy, that little room is left beside
-    plotly.js within two seconds, the page may take 60 % longer than plotly.js.
+    plotly.js within two seconds, the page may take 60 % longer than plotly.js. The best of three openings counts.
     """
-    spent = [(times_until_ready(browser, report), processor_time_of_plotly(browser)) for _ in range(3)]
-    (processor, clock), library = min(page for page, _ in spent), min(alone for _, alone in spent)
+    pages, alone = [], []
+    for _ in range(3):
+        pages.append(times_until_ready(browser, report))
+        alone.append(processor_time_of_plotly(browser))
+        (processor, clock), library = min(pages), min(alone)
+        idle = os.getloadavg()[0] < 0.5 * (os.cpu_count() or 1) and library < 1.3
+        if processor < max(2.0, 1.6 * library) and (clock < 2.0 or not idle):
+            break
     print(f"processor {processor:.2f} s, clock {clock:.2f} s, plotly.js alone {library:.2f} s")
     assert processor < max(2.0, 1.6 * library)
-    if os.getloadavg()[0] < 0.5 * (os.cpu_count() or 1) and library < 1.3:
-        assert clock < 2.0
+    assert clock < 2.0 or not idle
 
 
 def times_until_ready(browser, report):
