@@ -57,6 +57,17 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def light_pdfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PDFs without TrueType fonts, of which matplotlib spends half of a figure's time to find the letters it needs.
+
+    tests/analysis/test_plots.py holds figures to their fonts.
+    """
+    from simulator.analysis import styles
+
+    monkeypatch.setitem(styles._COMMON, "pdf.fonttype", 3)
+
+
+@pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with four small pictures, two of each size."""
     folder = tmp_path / "photographs"

@@ -38,6 +38,8 @@ def test_one_png_and_pdf_per_metric_there_is(tmp_path):
     assert [path.name for path in paths] == ["psnr-vs-snr-awgn-cbr-1-16.png", "psnr-vs-snr-awgn-cbr-1-16.pdf"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert paths[1].read_bytes().startswith(b"%PDF")
+    assert b"/FontFile2" in paths[1].read_bytes()  # TrueType: publishers refuse fonts of type 3
+    assert b"/Type3" not in paths[1].read_bytes()
 
 
 def test_same_results_give_same_bytes(tmp_path):

@@ -20,7 +20,7 @@ from simulator.analysis.comparison import DIFFERENCE_COLUMNS
 from simulator.analysis.statistics import BILL_COLUMNS
 from simulator.results.store import load_results
 
-pytestmark = pytest.mark.usefixtures("toys")
+pytestmark = pytest.mark.usefixtures("toys", "light_pdfs")
 
 TOY = {
     "title": "Toys against SNR",

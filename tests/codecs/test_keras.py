@@ -22,6 +22,8 @@ from simulator.link import load_scheme, transmit
 from simulator.results.store import DATABASE
 from tests.codecs.own import EXAMPLES, GUIDE, STATE, ramp, refused
 
+pytestmark = pytest.mark.usefixtures("light_pdfs")
+
 
 def build(tag, side=None, snr=False, depth=8, flat=False, decoder_side=None, halves=False):
     """A pair that turns 8 x 8 blocks into their means, six reals of which three repeat the others, negated."""

@@ -18,6 +18,8 @@ from simulator.metrics import load_metric
 from simulator.results.store import load_results
 from tests.codecs.own import EXAMPLES, ramp, refused
 
+pytestmark = pytest.mark.usefixtures("light_pdfs")
+
 
 def gmsd(first, second):
     """The definition (Xue et al. 2014, eq. 1-6) on uint8 pixels, with SciPy."""

@@ -19,7 +19,7 @@ from PIL import Image
 from simulator.__main__ import build_parser, main
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light_pdfs")]
 
 # What is added to a command so that it takes a second: (how it starts, what, why).
 SMALLER = [
@@ -147,14 +147,18 @@ _followed: dict[tuple[str, ...], Path] = {}
 
 
 def _copied(arguments: list[str], folder: Path) -> bool:
-    """Whether the same sweep was run on an earlier page; its results are then copied instead of computed again."""
+    """Whether a sweep or experiments were run on earlier pages; their results are copied instead of computed again."""
     if arguments[0] not in ("sweep", "reproduce"):
         return False
-    earlier = _followed.setdefault(tuple(arguments), folder)
-    if earlier == folder:
+    args = build_parser().parse_args(arguments)
+    names = args.experiments if arguments[0] == "reproduce" else []
+    options = tuple(one for one in arguments if one not in names)
+    out = {(*options, name): Path(args.out) / Path(name).stem for name in names} or {options: Path(args.out)}
+    earlier = {key: _followed.setdefault(key, folder) for key in out}
+    if folder in earlier.values():
         return False
-    out = build_parser().parse_args(arguments).out
-    shutil.copytree(earlier / out, folder / out, dirs_exist_ok=True)
+    for key, made in out.items():
+        shutil.copytree(earlier[key] / made, folder / made, dirs_exist_ok=True)
     return True
 
 

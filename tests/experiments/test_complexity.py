@@ -12,6 +12,8 @@ from simulator.experiments.read import read_experiment
 from simulator.experiments.run import run_experiment
 from tests.rows import row
 
+pytestmark = pytest.mark.usefixtures("light_pdfs")
+
 TEXT = """
 title: Small
 images: samples

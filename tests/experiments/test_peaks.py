@@ -11,6 +11,8 @@ from simulator.experiments.peaks import GRID, gaussian_ccdf, measure_peaks
 from simulator.experiments.read import read_experiment
 from simulator.experiments.run import run_experiment
 
+pytestmark = pytest.mark.usefixtures("light_pdfs")
+
 
 def _symbols(kind: str, slots: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
