@@ -2,9 +2,9 @@
 
 A file may import from its own and the current folder, at the top or inside a method. Every import
 that its source names is followed, so that a fingerprint covers a helper before the first row needs it. It also covers
-every file of the project that is executed or read while the file is loaded, in whatever way. What is executed or read
-only later, in a method, shows when it happens: `Project.late` names it, and its rows are not reused, unless an import
-names it or the user's `fingerprint()` reads it too.
+every file of the user that is executed or read while the file is loaded, in whatever way and wherever it lies. What is
+executed or read only later, in a method, shows when it happens: `Project.late` names it, and its rows are not reused,
+unless an import names it or the user's `fingerprint()` reads it too.
 """
 
 import ast
@@ -27,6 +27,12 @@ from simulator.errors import UserError
 
 _INSTALLED = tuple(sorted({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}))
 _OURS = "simulator"
+_CACHES = (".", "__pycache__", "torchinductor_")  # how names of folders of caches begin
+# Files there belong to the system, to programs, or to what Python is installed with (fonts, time zones ...).
+_SYSTEMS = tuple(
+    f"/{name}/" for name in ("bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr", "var")
+)
+_SYSTEMS += tuple(f"{prefix}/" for prefix in {sys.prefix, sys.base_prefix} if Path(prefix) != Path(prefix).parent)
 
 
 class _Kept:
@@ -173,14 +179,19 @@ class Project:
         )
 
     def _is_data(self, path: Path) -> bool:
-        """Whether a file that was read is the project's: below its folders, where neither programs nor caches lie."""
+        """Whether a file that was read is the user's data: not a program's, the system's, or in a cache.
+
+        Hidden folders count as caches, seen from the project's folders where the file lies in one of them; so do hidden
+        files elsewhere.
+        """
         with suppress(UserError):
             if path.is_relative_to(cache_dir()):
                 return False
         folders = {self._folder, self._here, *map(Path, self._kept.places | self._kept.later)}
         inside = [path.relative_to(one).parts for one in folders if one != one.parent and path.is_relative_to(one)]
-        hidden = [any(part.startswith(".") or part == "__pycache__" for part in parts) for parts in inside]
-        return not all(hidden) and not _is_installed(str(path))
+        folders_inside = [parts[:-1] for parts in inside] or [path.parts]
+        hidden = [any(part.startswith(_CACHES) for part in parts) for parts in folders_inside]
+        return not all(hidden) and not str(path).startswith(_SYSTEMS) and not _is_installed(str(path))
 
     def _find(self, source: bytes) -> dict[str, Path]:
         """The files of all modules that imports name, here and in those modules, by name of the module."""

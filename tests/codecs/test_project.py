@@ -1,10 +1,16 @@
 """Rows of a `torch:` file are reused only while all that it imports is the same, wherever and whenever it does."""
 
+import importlib.util
+import os
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from simulator.link import load_scheme
 from simulator.sweep import run_sweep
@@ -207,6 +213,81 @@ def test_rows_of_data_that_only_methods_read_are_not_reused(here, config, limit)
     after, notes = run(config, here / "out")
     assert after != before
     assert any("4 rows were made with level.txt, which may have changed unnoticed" in note for note in notes)
+
+
+def _torchscript(path, level):
+    (path.parent / "module.py").write_text(
+        "import torch\n\nclass Holder(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    )
+    spec = importlib.util.spec_from_file_location("module", path.parent / "module.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    holder = module.Holder()
+    holder.register_buffer("level", torch.tensor(level))
+    torch.jit.save(torch.jit.script(holder), path)
+
+
+def _database(path, level):
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("INSERT INTO t VALUES (?)", (level,))
+
+
+WEIGHTS = {
+    "safetensors": (
+        lambda path, level: save_file({"level": torch.tensor([level])}, path),
+        "from safetensors.torch import load_file; LEVEL = float(load_file('{path}')['level'])",
+    ),
+    "TorchScript": (_torchscript, "LEVEL = float(torch.jit.load('{path}').level)"),
+    "SQLite": (_database, "import sqlite3; LEVEL = sqlite3.connect('{path}').execute('SELECT x FROM t').fetchone()[0]"),
+    "torch": (lambda path, level: torch.save(level, path), "LEVEL = torch.load('{path}')"),
+    "a program": (
+        lambda path, level: path.write_text(str(level)),
+        "import subprocess; LEVEL = float(subprocess.run(['cat', '{path}'], capture_output=True).stdout)",
+    ),
+    "a shell": (
+        lambda path, level: path.write_text(str(level)),
+        "import os; LEVEL = float(os.popen('cat {path}').read())",
+    ),
+}
+
+
+@pytest.mark.parametrize("when", ["while it is made", "in methods"])
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_beside_the_project_and_whoever_opens_them_are_known(here, config, kind, when):
+    """The project is a folder below; most of these files are opened by code that is not Python."""
+    write_weights, inside = WEIGHTS[kind]
+    project = here / "project"
+    (project / "codecs").mkdir(parents=True)
+    inside = inside.format(path=here / "weights.bin")
+    made = "" if when == "in methods" else f"\n    def __init__(self):\n        {inside}; self.level = LEVEL\n"
+    (project / "codecs" / "mine.py").write_text(
+        CODEC.format(inside=inside if when == "in methods" else "LEVEL = self.level").replace(
+            "    stride = 4\n", f"    stride = 4\n{made}"
+        )
+    )
+    os.chdir(project)
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
+    write_weights(here / "weights.bin", 0.5)
+    before, _ = run(config, here / "out")
+    same, notes = run(config, here / "out")
+    assert same == before
+    assert not any("changed while" in note for note in notes)
+    write_weights(here / "weights.bin", 0.25)
+    after, _ = run(config, here / "out")
+    assert after != before
+    assert after == run(config, here / "fresh")[0]
+
+
+def test_a_hidden_file_of_the_project_is_data(here, config):
+    (here / "codecs" / "mine.py").write_text(CODEC.format(inside="LEVEL = float(open('.level').read())"))
+    config = replace(config, schemes=("torch:codecs/mine.py:Codec",))
+    found = []
+    for level in ("0.5", "0.25"):
+        (here / ".level").write_text(level)
+        found.append(run(config, here / "out")[0])
+    assert found[0] != found[1]
 
 
 SCRATCH = "open('scratch', 'w').write('0.5'); LEVEL = float(open('scratch').read())"
