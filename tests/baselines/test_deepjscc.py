@@ -128,6 +128,7 @@ def test_bad_options_and_damaged_weights_are_explained(weights, tmp_path):
 def test_demodulation_undoes_modulation(uses, height, width, kept, contrast, seed):
     generator = torch.Generator().manual_seed(seed)
     latents = contrast * torch.randn(2, 2 * uses, height, width, generator=generator)
+    latents = latents.clamp(-7, 7)  # the receiver takes no transmit amplitude for less than 1/10
     num_uses = max(2, int(kept * uses * height * width))
     symbols = modulate(latents, num_uses)
     assert torch.allclose(symbols.abs().square().mean(1), torch.ones(2), atol=1e-5)
