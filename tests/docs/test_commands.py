@@ -143,17 +143,18 @@ def test_step(block: Block, words: list[str], reader: Callable[[str], Path], mon
         _check_shape(block.output, capfd.readouterr().out, unmeasured)
 
 
-_followed: dict[tuple[str, ...], Path] = {}
+_followed: dict[str, Path] = {}
 
 
 def _copied(arguments: list[str], folder: Path) -> bool:
-    """Whether a sweep or experiments were run on earlier pages; their results are copied instead of computed again."""
-    if arguments[0] not in ("sweep", "reproduce"):
+    """Whether all that a command makes was made on earlier pages; it is then copied instead of computed again."""
+    if arguments[0] not in ("sweep", "reproduce", "train") or "--export" in arguments:
         return False
     args = build_parser().parse_args(arguments)
     names = args.experiments if arguments[0] == "reproduce" else []
-    options = tuple(one for one in arguments if one not in names)
-    out = {(*options, name): Path(args.out) / Path(name).stem for name in names} or {options: Path(args.out)}
+    options = str(sorted((name, str(value)) for name, value in vars(args).items() if name != "experiments"))
+    folder_of_all = args.out or Path("runs", args.config.stem)  # the default of `train`; the others name theirs
+    out = {f"{name} {options}": folder_of_all / Path(name).stem for name in names} or {options: folder_of_all}
     earlier = {key: _followed.setdefault(key, folder) for key in out}
     if folder in earlier.values():
         return False
