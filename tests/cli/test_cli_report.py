@@ -1,10 +1,15 @@
 """`report` from the command line: one file, or one line."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from simulator.__main__ import main
+from simulator.results.store import DATABASE
 
 
 def test_report_writes_one_file(kept_results, tmp_path, capsys):
@@ -14,6 +19,21 @@ def test_report_writes_one_file(kept_results, tmp_path, capsys):
     assert told["bytes"] == out.stat().st_size
     assert "<title>Mine</title>" in out.read_text()
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+
+
+def test_a_report_does_not_say_where_folders_lie(kept_results, tmp_path, monkeypatch):
+    """Notes name the folders, such as one with a missing row."""
+    for name in ("first", "second"):
+        shutil.copytree(kept_results, folder := tmp_path / "private place" / name)
+        with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
+            connection.execute("DELETE FROM rows WHERE key = (SELECT key FROM rows LIMIT 1)")
+    monkeypatch.chdir(tmp_path / "private place" / "second")
+    assert main(["report", str(tmp_path / "private place" / "first"), ".", "--out", "report.html"]) == 0
+    page = Path("report.html").read_text()
+    assert "'first' is unfinished" in page
+    assert "'second' is unfinished" in page
+    assert "bpg-ldpc, second" in page
+    assert "private place" not in page
 
 
 @pytest.mark.parametrize(
