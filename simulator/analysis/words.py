@@ -44,10 +44,10 @@ _OPTIONS = {
     "pilots": "{} pilots",
     "assumed_db": "{} dB assumed",
     "constellation": "{}-QAM grid",
-    "spread": "spread by {}",
-    "waveform": "waveform: {}",
+    "spread": "{}-spread",
+    "waveform": "{} waveform",
     "papr_db": "clipped at {} dB",
-    "pa": "amplifier: {}",
+    "pa": "{} amplifier",
     "backoff_db": "{} dB back-off",
     "adc_bits": "{} bit ADC",
     "model": "{}",
@@ -56,6 +56,7 @@ _OPTIONS = {
     "steps": "{} steps",
     "chroma": "{} chroma",
 }
+_NAMES = {"dft": "DFT", "ofdm": "OFDM", "rapp": "Rapp", "saleh": "Saleh"}
 _ESTIMATES = {"lmmse": "LMMSE", "ls": "LS", "perfect": "perfect CSI"}
 _COSTS = {
     "snr_db": "$E_s/N_0$ (dB)",
@@ -98,7 +99,7 @@ def _option_words(option: str) -> str:
         return _ESTIMATES.get(value, value)
     if key == "weights":
         return f"weights {PurePath(value).stem}"
-    return _OPTIONS.get(key, key + " = {}").format(value) if equals else option
+    return _OPTIONS.get(key, key + " = {}").format(_NAMES.get(value, value)) if equals else option
 
 
 def column_words(column: str, backbones: Iterable[str] = (), directions: Mapping[str, bool] | None = None) -> str:

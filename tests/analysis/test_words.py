@@ -13,6 +13,10 @@ from simulator.analysis.words import billed_words, channel_words, column_words, 
         ("tdl-c:speed_kmh=60:csi=lmmse", "TDL-C, 60 km/h, LMMSE"),
         ("rician:K=3", "Rician, K = 3 dB"),
         ("uma", "UMa"),
+        (
+            "awgn:spread=dft:waveform=ofdm:pa=rapp:backoff_db=4",
+            "AWGN, DFT-spread, OFDM waveform, Rapp amplifier, 4 dB back-off",
+        ),
         ("mine:depth=3:deep", "mine, depth = 3, deep"),
     ],
 )
