@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from decimal import Context, localcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 import simulator
 from simulator import load_channel, load_image, load_results, load_scheme, send, sweep
 from simulator.errors import UserError
+from simulator.spec.grids import parse_snr, parse_snrs
 
 PIXELS = np.random.default_rng(0).integers(60, 190, (64, 48, 3), dtype=np.uint8)
 
@@ -61,6 +63,13 @@ def test_arrays_of_any_byte_order_and_sparse_tensors_are_pictures():
     expected = load_image(PIXELS)
     assert torch.equal(load_image((PIXELS / np.float32(255)).astype(">f4")), expected)
     assert torch.equal(load_image(expected.to_sparse()), expected)
+
+
+def test_a_grid_does_not_depend_on_the_precision_of_decimals_that_others_chose():
+    expected = parse_snrs("10:11:0.125"), parse_snr("12.345678")
+    assert expected[0][1] == 10.125
+    with localcontext(Context(prec=2)):
+        assert (parse_snrs("10:11:0.125"), parse_snr("12.345678")) == expected
 
 
 SETTINGS = {

@@ -2,7 +2,7 @@
 
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 
 from simulator.errors import UserError
@@ -20,7 +20,8 @@ def parse_snr(text: str) -> float:
     Raises:
         UserError: the text is not a number in -100..100 with at most six decimals.
     """
-    return float(_decimal(text))
+    with localcontext(Context()):  # the user's own may round to fewer digits
+        return float(_decimal(text))
 
 
 def parse_snrs(text: str) -> tuple[float, ...]:
@@ -29,7 +30,8 @@ def parse_snrs(text: str) -> tuple[float, ...]:
     Raises:
         UserError: the text is not such a grid, or it has more than `MAX_GRID_POINTS`.
     """
-    values = {value for part in text.split(",") for value in _span(part)}
+    with localcontext(Context()):  # as above
+        values = {value for part in text.split(",") for value in _span(part)}
     if len(values) > MAX_GRID_POINTS:
         raise UserError(f"'{text}' has {len(values)} points; give at most {MAX_GRID_POINTS}")
     return tuple(sorted(values))
