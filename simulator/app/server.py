@@ -5,6 +5,7 @@ import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -48,7 +49,8 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
             session.find_scheme(scheme, machine)
         page = build((*session.installed_schemes(), *schemes), machine)
         page.queue(default_concurrency_limit=1)
-        threading.Thread(target=session.warm_up, args=(machine,), daemon=True).start()
+        closing = threading.Event()
+        threading.Thread(target=_warm_up, args=(lambda: session.warm_up(machine), closing), daemon=True).start()
         # Treated as Ctrl+C, so that the folder with uploads is always deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         closed: dict[str, Any] = {"share": False, "run_history": False, "mcp_server": False, "pwa": False}
@@ -74,7 +76,16 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         except KeyboardInterrupt:
             pass
         finally:
+            closing.set()
             page.close(verbose=False)
+
+
+def _warm_up(warm_up: Callable[[], None], closing: threading.Event) -> None:
+    try:
+        warm_up()
+    except Exception:  # while the program ends, whatever it uses is taken down around it
+        if not closing.is_set():
+            raise
 
 
 def _theme(gr: Any) -> Any:
