@@ -6,6 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,8 @@ from simulator.errors import UserError
 HOST = "127.0.0.1"
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
+CLOSED: dict[str, Any] = {"share": False, "run_history": False, "mcp_server": False, "pwa": False}
+CLOSED |= {"ssr_mode": False, "footer_links": []}  # what Gradio would offer besides the page
 
 
 def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, browser: bool) -> None:
@@ -50,10 +53,9 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         page = build((*session.installed_schemes(), *schemes), machine)
         page.queue(default_concurrency_limit=1)
         closing = threading.Event()
-        threading.Thread(target=_warm_up, args=(lambda: session.warm_up(machine), closing), daemon=True).start()
+        threading.Thread(target=_warm_up, args=(partial(session.warm_up, machine), closing), daemon=True).start()
         # Treated as Ctrl+C, so that the folder with uploads is always deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        closed: dict[str, Any] = {"share": False, "run_history": False, "mcp_server": False, "pwa": False}
         try:
             page.launch(
                 server_name=HOST,
@@ -65,9 +67,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
                 theme=_theme(gr),
                 css=(files("simulator.app") / "style.css").read_text(),
                 app_kwargs={"middleware": [Middleware(OwnPageOnly)]},
-                ssr_mode=False,
-                footer_links=[],
-                **closed,
+                **CLOSED,
             )
             print(f"playground on http://{HOST}:{port} (Ctrl+C ends it); pictures stay on this machine", flush=True)
             threading.Event().wait()
