@@ -29,6 +29,7 @@ VERBS = (
     "report",
     "show",
     "compare",
+    "kid",
     "check",
     "bench",
     "train",

@@ -23,6 +23,8 @@ EXCEPTIONS = {
     ("simulator/metrics/backbones.py", "imports pickle"),
     ("simulator/metrics/dists.py", "calls torch.load"),
     ("simulator/metrics/dists.py", "weights_only=True"),
+    ("simulator/metrics/inception.py", "calls torch.load"),
+    ("simulator/metrics/inception.py", "weights_only=True"),
     ("baselines/published/checkpoint.py", "imports pickle"),
     ("baselines/published/checkpoint.py", "calls torch.load"),
     ("baselines/published/checkpoint.py", "weights_only=True"),

@@ -9,10 +9,11 @@ from simulator.results.written import Written
 
 SUMMARY = "summary.csv"
 FIGURES = "figures"
+DISTANCES = ("kid.csv", "kernel-distance-*.csv")  # of the verb `kid`, which a change of the rows outdates
 
 
 def _remove_summary_and_figures(written: Written) -> None:
-    written.remove(SUMMARY, f"{FIGURES}/*-vs-snr-*", f"{FIGURES}/*-vs-cbr-*")
+    written.remove(SUMMARY, *DISTANCES, f"{FIGURES}/*-vs-snr-*", f"{FIGURES}/*-vs-cbr-*")
 
 
 def _write_summary_and_figures(results: Results, written: Written) -> None:

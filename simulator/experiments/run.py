@@ -10,7 +10,7 @@ from simulator.analysis.comparison import bd_rates, differences
 from simulator.analysis.crossing import crossings
 from simulator.analysis.curves import COSTS, source_of
 from simulator.analysis.drawings import Source
-from simulator.analysis.outputs import FIGURES, SUMMARY
+from simulator.analysis.outputs import DISTANCES, FIGURES, SUMMARY
 from simulator.analysis.plots import Write, draw_panels, spared
 from simulator.analysis.scales import MEASURED
 from simulator.analysis.sources import load_source
@@ -79,8 +79,13 @@ def run_experiment(
     Raises:
         UserError: what `run_sweep` raises.
     """
-    outputs = Outputs(partial(_remove, experiment.name), partial(_write, experiment))
+    outputs = Outputs(partial(_remove_outdated, experiment.name), partial(_write, experiment))
     return run_sweep(experiment.grid, folder, fresh, notify, progress, outputs)
+
+
+def _remove_outdated(name: str, written: Written) -> None:
+    _remove(name, written)
+    written.remove(*DISTANCES)
 
 
 def _remove(name: str, written: Written) -> None:

@@ -25,12 +25,14 @@ class Archive:
     Attributes:
         url: where it is.
         bytes: its size.
-        md5: its checksum (hex), as commonly published; it detects accidents, not attacks.
+        md5: its checksum (hex) if that is what was published; it detects accidents, not attacks.
+        sha256: its checksum (hex), which counts where it is known.
     """
 
     url: str
     bytes: int
-    md5: str
+    md5: str = ""
+    sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _append(archive, partial, progress)
-        correct = partial.stat().st_size == archive.bytes and _md5(partial) == archive.md5
+        correct = partial.stat().st_size == archive.bytes and _has_checksum(partial, archive)
         if correct:
             os.replace(partial, path)
         else:
@@ -82,7 +84,7 @@ def fetch(archive: Archive, folder: Path, progress: Callable[[int, int], None] =
         raise UserError(f"cannot download {archive.url} ({reason}); rerun the same command to resume") from None
     except OSError as error:
         raise UserError(
-            f"cannot write to '{folder}' ({error.strerror}); free some space or choose another --out"
+            f"cannot write to '{folder}' ({error.strerror}); free some space or choose another folder"
         ) from None
     if not correct:
         raise UserError(f"{archive.url} came with a wrong checksum and was removed; run the command again")
@@ -141,6 +143,8 @@ def append_chunks(
     return done
 
 
-def _md5(path: Path) -> str:
+def _has_checksum(path: Path, archive: Archive) -> bool:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if archive.sha256:
+            return hashlib.file_digest(file, "sha256").hexdigest() == archive.sha256
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == archive.md5

@@ -65,8 +65,12 @@ class LpipsNet:
 
     def _features(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Features of each layer of float [3, H, W] in [0, 1], of unit length at every place: [1, C, h, w]."""
-        layers = self._net.net(self._net.scaling_layer(image[None] * 2 - 1))
+        layers = self.layers(image[None])
         return [layer.div_(layer.square().sum(dim=1, keepdim=True).sqrt_().add_(_STABILITY)) for layer in layers]
+
+    def layers(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Activations of the backbone's layers, [B, C, h, w] each, of float images [B, 3, H, W] in [0, 1]."""
+        return list(self._net.net(self._net.scaling_layer(images * 2 - 1)))
 
     def batch_distance(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Differentiable LPIPS of float images [B, 3, H, W] in [-1, 1] -> [B]: a training loss, not a measurement."""

@@ -20,7 +20,7 @@ def import_with_torchvision(name: str) -> ModuleType:
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
-    for module in [one for one in sys.modules if one.split(".")[0] in {"torchvision", name}]:
+    for module in [one for one in sys.modules if one.split(".")[0] in {"torchvision", name.split(".")[0]}]:
         del sys.modules[module]
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):

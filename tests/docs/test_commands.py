@@ -46,6 +46,7 @@ PARSED = [
     (r"^train receiver", "codes 2,400 pictures; tests/models/receiver trains and exports in miniature"),
     (r"receiver=diffusion:weights=weights", "needs the weights of that training"),
     (r"lrisc-hybrid:share=0[,:]", "an hour; tests/models/hybrid makes the table in miniature"),
+    (r"^kid ", "needs two pictures of a patch's size; tests/cli/test_cli_kid.py runs it"),
     (r"compressai-ldpc", "CompressAI is installed apart; .ci/run then runs tests/baselines/test_zoo.py"),
     (r"--executor ray", "a cluster takes half a minute to start; tests/sweep/test_ray.py starts one"),
     (r"^app", "serves until it is stopped; tests/browser opens it"),
