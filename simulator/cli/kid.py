@@ -13,7 +13,7 @@ FEATURES = ("inception", "alex", "vgg")
 PATCH, MIN_PATCH = 256, 32
 
 EXAMPLES = (
-    ("keep every picture, then compare", "simulator sweep --keep-images all && simulator kid sweep-results"),
+    ("KID of what `sweep --keep-images all` kept", "simulator kid sweep-results"),
     ("with weights that were downloaded elsewhere", "simulator kid sweep-results --weights inception.pth"),
     ("a kernel distance on LPIPS' features", "simulator kid sweep-results --features alex --patch 128"),
 )
