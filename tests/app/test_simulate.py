@@ -12,7 +12,7 @@ from simulator.__main__ import main
 from simulator.app import session
 from simulator.app.session import LONG_SIDE, MAX_PIXELS, SHOWN_SYMBOLS, Machine, Settings, prepare, simulate
 from simulator.errors import UserError
-from simulator.images import load_image, load_image_set
+from simulator.images import load_image, load_image_set, reading
 from simulator.results.store import load_results
 
 OUTCOME = ("psnr_db", "ms_ssim", "lpips", "outage", "snr_db_realised", "cbr", "cbr_payload")
@@ -129,7 +129,7 @@ def test_what_is_no_usable_picture_is_refused_by_its_name_alone(
     if content == b"tiny":
         Image.new("RGB", (4, 4)).save(path)
     if content == b"bomb":
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+        monkeypatch.setattr(reading, "MAX_PIXELS", 1000)
         Image.new("RGB", (64, 64)).save(path)
     with pytest.raises(UserError, match=message) as refusal:
         prepare(path, scale_down=True)

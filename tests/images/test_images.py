@@ -13,7 +13,7 @@ from PIL import Image
 
 from simulator import images
 from simulator.errors import UserError
-from simulator.images import group_by_size, kodak, load_image, load_image_set
+from simulator.images import group_by_size, kodak, load_image, load_image_set, reading
 from simulator.images.pixels import image_digest, to_float
 
 
@@ -115,8 +115,8 @@ def test_refused_kinds_are_named(tmp_path: Path, photo: np.ndarray, monkeypatch:
     _refused(tmp_path, "tiny.png", "8x8 is too small")
     (tmp_path / "tiny.png").unlink()
     Image.fromarray(photo).save(tmp_path / "bomb.png")
-    for limit in (300, 100):  # Pillow warns above its limit and raises above twice its limit
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    for limit in (300, 100):  # Pillow, which has it too, warns above its limit and raises above twice its limit
+        monkeypatch.setattr(reading, "MAX_PIXELS", limit)
         _refused(tmp_path, "bomb.png", "megapixels")
 
 
