@@ -5,17 +5,13 @@ resolved value is part of the keys of rows and the provenance of results.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
 
 from simulator.errors import UserError
 
-P = ParamSpec("P")
-R = TypeVar("R")
 PRECISIONS = ("auto", "fp32", "bf16")
 # As /proc/cpuinfo names them. Elsewhere bfloat16 is emulated, slower than float32; other devices were not measured.
 _NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
@@ -90,6 +86,7 @@ def usual_torch() -> Iterator[None]:
     """Inside the block torch has the settings that it starts with, whatever a notebook's user chose; they return after.
 
     These are the default type and device of new tensors, the arithmetic of float32 matrix products, and no autocast.
+    `@usual_torch()` puts the block around every call of a function.
     """
     with ExitStack() as stack:
         if (before := torch.get_default_dtype()) != torch.float32:
@@ -104,14 +101,3 @@ def usual_torch() -> Iterator[None]:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
-
-
-def with_usual_torch(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, with `usual_torch` around every call."""
-
-    @wraps(function)
-    def call(*arguments: P.args, **options: P.kwargs) -> R:
-        with usual_torch():
-            return function(*arguments, **options)
-
-    return call

@@ -1,5 +1,6 @@
 """Files of the user, written whole or not at all, and the cache of what can be computed or downloaded again."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -24,6 +25,12 @@ def user_path(text: str) -> Path:
         reason = "there is no home folder: set HOME" if first == "~" else f"there is no user '{first[1:]}'"
         raise UserError(f"'{text}' cannot be found ({reason}); write the whole path, or ./{first} for a folder here")
     return Path(expanded)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content, without holding it in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_dir() -> Path:

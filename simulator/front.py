@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device, with_usual_torch
+from simulator.devices import check_device, usual_torch
 from simulator.errors import UserError
 from simulator.images import load_image as read_image
 from simulator.images import to_float
@@ -28,7 +28,7 @@ __all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", 
 Ratio = str | float | Fraction
 
 
-@with_usual_torch
+@usual_torch()
 def load_image(image: Any) -> torch.Tensor:
     """Turn a picture into what the simulator works on.
 
@@ -75,7 +75,7 @@ def _tensor(image: Any) -> torch.Tensor:
     return torch.from_numpy(image.astype(image.dtype.newbyteorder("=")))
 
 
-@with_usual_torch
+@usual_torch()
 def load_scheme(scheme: str, device: str = "cpu", precision: str = "auto") -> Scheme | Bound:
     """Build a scheme, such as `bpg-ldpc`, `lrisc:gamma=0` or `torch:FILE.py:CLASS`.
 
@@ -99,7 +99,7 @@ def load_results(folder: str | Path) -> Results:
     return read_results(Path(folder))
 
 
-@with_usual_torch
+@usual_torch()
 def send(
     image: Any,
     scheme: str | Scheme | Bound = "bpg-ldpc",
@@ -140,7 +140,7 @@ def send(
     return received if pixels.ndim == 4 else received[0]
 
 
-@with_usual_torch
+@usual_torch()
 def sweep(
     snr_db: str | float | Iterable[float],
     *,

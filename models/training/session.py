@@ -4,7 +4,6 @@ A `System` (entry point group `simulator.trainers`) turns a configuration into `
 `RUN/stage-N`, starts from the best weights of an earlier one, and may be released under a name.
 """
 
-import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -18,7 +17,7 @@ from typing import Any, cast
 import torch
 import yaml
 
-from simulator.disk import json_text, set_aside, write_file
+from simulator.disk import file_sha256, json_text, set_aside, write_file
 from simulator.errors import UserError
 from simulator.link import Scheme, load_scheme
 from simulator.models.pretrained import release
@@ -148,7 +147,7 @@ def _make_room(weights: Path) -> None:
     """Rename weights and a card of the user; those of an earlier export, as the card's hash proves, are replaced."""
     card = weights.with_suffix(".json")
     with suppress(OSError, ValueError, KeyError, TypeError):
-        if json.loads(card.read_text())["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest():
+        if json.loads(card.read_text())["sha256"] == file_sha256(weights):
             return
     for path in (weights, card):
         if os.path.lexists(path):

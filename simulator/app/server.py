@@ -5,12 +5,13 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable
-from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.errors import UserError
+
+if TYPE_CHECKING:
+    from simulator.app.session import Machine
 
 HOST = "127.0.0.1"
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -53,7 +54,7 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
         page = build((*session.installed_schemes(), *schemes), machine)
         page.queue(default_concurrency_limit=1)
         closing = threading.Event()
-        threading.Thread(target=_warm_up, args=(partial(session.warm_up, machine), closing), daemon=True).start()
+        threading.Thread(target=_warm_up, args=(machine, closing), daemon=True).start()
         # Treated as Ctrl+C, so that the folder with uploads is always deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -80,9 +81,11 @@ def serve(port: int, schemes: tuple[str, ...], device: str, precision: str, brow
             page.close(verbose=False)
 
 
-def _warm_up(warm_up: Callable[[], None], closing: threading.Event) -> None:
+def _warm_up(machine: "Machine", closing: threading.Event) -> None:
+    from simulator.app import session
+
     try:
-        warm_up()
+        session.warm_up(machine)
     except Exception:  # while the program ends, whatever it uses is taken down around it
         if not closing.is_set():
             raise

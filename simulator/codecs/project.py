@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from simulator.codecs.heard import HEARD
-from simulator.disk import cache_dir
+from simulator.disk import cache_dir, file_sha256
 from simulator.errors import UserError
 
 _INSTALLED = tuple(sorted({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}))
@@ -234,8 +234,8 @@ class Project:
 
 def _digest(path: Path) -> str:
     """SHA-256 (hex) of a file; empty if it is gone."""
-    with suppress(OSError), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError):
+        return file_sha256(path)
     return ""
 
 

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from simulator.disk import cache_dir
+from simulator.disk import cache_dir, file_sha256
 from simulator.errors import UserError
 
 CHUNK = 2**20
@@ -144,7 +144,7 @@ def append_chunks(
 
 
 def _has_checksum(path: Path, archive: Archive) -> bool:
+    if archive.sha256:
+        return file_sha256(path) == archive.sha256
     with path.open("rb") as file:
-        if archive.sha256:
-            return hashlib.file_digest(file, "sha256").hexdigest() == archive.sha256
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == archive.md5

@@ -118,8 +118,7 @@ def decode_image(
     except Exception as error:  # damaged files raise many types of errors in Pillow
         if (reason := hindrance(error)) is not None:
             raise UserError(f"{name}: cannot be read ({reason})") from None
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{name}: cannot be read as an image ({reason}); replace or remove it") from None
+        raise UserError(f"{name}: cannot be read as an image ({_said(error)}); replace or remove it") from None
 
 
 def read_opened(image: Image.Image, name: str) -> np.ndarray:
@@ -135,8 +134,11 @@ def read_opened(image: Image.Image, name: str) -> np.ndarray:
     except UserError:
         raise
     except Exception as error:  # as in `decode_image`
-        reason = hindrance(error) or getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{name}: cannot be read as an image ({reason})") from None
+        raise UserError(f"{name}: cannot be read as an image ({hindrance(error) or _said(error)})") from None
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _upright(image: Image.Image, name: str, lenient: bool = False, turned: bool = True) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from simulator.channels import Realisation, Received
-from simulator.devices import with_usual_torch
+from simulator.devices import usual_torch
 from simulator.errors import UserError
 from simulator.link.ledger import SymbolLedger
 from simulator.spec.plugins import load_plugin
@@ -198,7 +198,7 @@ class Bound(Protocol):
         ...
 
 
-@with_usual_torch
+@usual_torch()
 def load_scheme(spec: str) -> Scheme | Bound:
     """Build the scheme named `name[:option[:option...]]` (entry point group `simulator.schemes`).
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from simulator.channels import Channel
-from simulator.devices import with_usual_torch
+from simulator.devices import usual_torch
 from simulator.link import (
     Bound,
     Decoded,
@@ -67,7 +67,7 @@ def explain_outage(record: Mapping[str, Any]) -> str:
     return "a CRC failed: what was sent was damaged by the channel"
 
 
-@with_usual_torch
+@usual_torch()
 def deliver(
     scheme: Scheme | Bound,
     images: torch.Tensor,

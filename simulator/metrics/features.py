@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulator.devices import check_device, with_usual_torch
+from simulator.devices import check_device, usual_torch
 from simulator.metrics.inception import Inception
 from simulator.metrics.lpips import LpipsNet
 
@@ -33,7 +33,7 @@ class Features:
     _compute: Callable[[torch.Tensor], torch.Tensor]
     _device: torch.device
 
-    @with_usual_torch
+    @usual_torch()
     def __call__(self, patches: np.ndarray) -> np.ndarray:
         """Features float32 [N, D] of uint8 patches [N, h, w, 3]; their last bits depend on how many come together."""
         pixels = torch.from_numpy(patches).permute(0, 3, 1, 2)

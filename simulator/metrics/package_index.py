@@ -6,7 +6,6 @@ against a SHA-256 in this program, so it does not matter which index it came fro
 """
 
 import ast
-import hashlib
 import os
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.disk import file_sha256
 from simulator.errors import UserError
 from simulator.images.download import append_chunks
 
@@ -76,7 +76,7 @@ def fetch_package_file(
         folder.mkdir(parents=True, exist_ok=True)
         if not partial.exists() or partial.stat().st_size < wanted.bytes:
             _download(wanted, partial, progress)
-        correct = _sha256(partial) == wanted.sha256
+        correct = file_sha256(partial) == wanted.sha256
         os.replace(partial, path) if correct else partial.unlink()
     except OSError as error:
         raise UserError(f"cannot write to '{folder}' ({error.strerror or error}); free some space") from None
@@ -154,8 +154,3 @@ def configured_indexes() -> Indexes:
         trusted_hosts=tuple(values.get("trusted-host", "").split()),
         certificates=values.get("cert"),
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -75,27 +75,22 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
                     f"image '{image['name']}' is another picture in '{one.folder}' than in '{where}'; "
                     "report on them one by one"
                 )
-    notes = [f"'{_name(one)}' has {missing}" for one in results for missing in missing_metrics(one)]
+    notes = [f"'{one.name}' has {missing}" for one in results for missing in missing_metrics(one)]
     if len({frozenset(row.image for row in one.rows) for one in results}) > 1:
         notes.append("the results are of different sets of images: compare curves with care; differences are paired")
     if len({one.meta.get("lpips", {}).get("fingerprint") for one in results}) > 1:
         notes.append("the results have LPIPS of different networks: their LPIPS must not be compared")
     notes += [
-        f"'{_name(one)}' has {one.faults} rows of schemes that broke: they are scored as outages"
+        f"'{one.name}' has {one.faults} rows of schemes that broke: they are scored as outages"
         for one in results
         if one.faults
     ]
     notes += [
-        f"'{_name(one)}' is unfinished: {len(one.rows)} of {one.planned} rows are finished"
+        f"'{one.name}' is unfinished: {len(one.rows)} of {one.planned} rows are finished"
         for one in results
         if len(one.rows) < one.planned
     ]
     return notes
-
-
-def _name(one: Results) -> str:
-    """A folder's own name: a report gets sent, and where a folder lies is private."""
-    return one.folder.resolve().name
 
 
 def make_series(results: Sequence[Results]) -> list[Series]:
@@ -105,7 +100,7 @@ def make_series(results: Sequence[Results]) -> list[Series]:
     taken: Counter[str] = Counter()
     series = []
     for (one, scheme), curve in zip(origins, make_curves(results), strict=True):
-        name = scheme if counts[scheme] == 1 else f"{scheme}, {_name(one)}"
+        name = scheme if counts[scheme] == 1 else f"{scheme}, {one.name}"
         taken[name] += 1
         label = curve.label
         if taken[name] > 1:  # folders of one name in different places

@@ -17,7 +17,7 @@ def _origin(one: Results) -> dict[str, Any]:
     record = read_provenance(one.folder)
     command = record.get("command")
     return {
-        "folder": one.folder.resolve().name,
+        "folder": one.name,
         "command": shlex.join(["python", "-m", *map(str, command)]) if command else None,
         "facts": _facts(one, record),
         "versions": _versions(one, record),

@@ -45,6 +45,11 @@ class Results:
     unplanned: int = 0
 
     @property
+    def name(self) -> str:
+        """The folder's own: what gets sent to others should not tell where it lies."""
+        return self.folder.resolve().name
+
+    @property
     def faults(self) -> int:
         """Number of rows in which the scheme broke."""
         return sum(row.fault is not None for row in self.rows)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simulator.devices import resolve_precision, with_usual_torch
+from simulator.devices import resolve_precision, usual_torch
 from simulator.errors import UserError
 from simulator.images import NamedImage
 from simulator.metrics import MS_SSIM_MIN_SIDE
@@ -37,7 +37,7 @@ from simulator.sweep.trials import Outcome, Worker
 LOG = logging.getLogger(__name__)
 
 
-@with_usual_torch
+@usual_torch()
 def run_sweep(
     config: SweepConfig,
     folder: Path,
