@@ -21,6 +21,9 @@ _PROBE = 64  # symbols that suffice to distinguish almost every analog transmiss
 _LARGEST_SCALE_DOWN = 0.8  # a digital scheme scales its symbols down when chance gives them more than unit power
 NEGLIGIBLE = 1e-8  # probability relative to that of the levels so far: below what a float32 mean resolves
 _TOLERANCE = 1e-4  # of a level: float32 symbols after a division
+_BLOCK = 128  # symbols whose posteriors are summed side by side
+_FLAT = 1000.0  # curve times the square of the grid's width, below which a sum over all levels is the fastest
+_LARGEST_EXPONENT = 600.0  # what float64 likelihoods bear
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def posterior(
 
     The exact sum over the constellation: sum_q q P(q) exp(-|y - h q|^2 / no) / sum_q P(q) exp(-|y - h q|^2 / no), and
     likewise of |q|^2; I and Q apart, as grid, prior and noise are separable. P(q) is the probability of the cell of q.
+    Likelihoods of neighbouring levels form a geometric series whose ratio does, too: two exponentials a quadrature.
 
     Args:
         received, gain: complex64 [K].
@@ -186,47 +190,72 @@ def posterior(
 
 @kernel
 def _posterior(received, gain, noise_variance, prior, step, mean, variance):
-    """Likelihoods relative to the nearest level's are products of ratios, which form a geometric series either way."""
-    count = prior.size
-    middle = (count - 1) / 2
+    """Each quadrature is u steps from the middle of the grid; level d has the likelihood exp(-curve (u - d)^2)."""
+    count, middle = prior.size, (prior.size - 1) / 2
+    where = np.empty(2 * _BLOCK, np.int64)
+    likelihood, ratio, change = np.empty(2 * _BLOCK), np.empty(2 * _BLOCK), np.empty(2 * _BLOCK)
+    total, first, second = np.empty(2 * _BLOCK), np.empty(2 * _BLOCK), np.empty(2 * _BLOCK)
+    expected, spread = np.empty(2 * _BLOCK), np.empty(2 * _BLOCK)
     h, noise = np.complex64(np.nan), np.float32(np.nan)
-    width = base = 0.0
-    back = 0j
-    for n in range(received.size):
-        if gain[n] != h or noise_variance[n] != noise:  # most channels have long stretches of equal ones
-            h, noise = gain[n], noise_variance[n]
-            amplitude = abs(np.complex128(h))
-            back = np.conj(np.complex128(h)) / amplitude if amplitude > 0 else 0j
-            width = amplitude * step
-            base = np.exp(-width * width / noise)
-        rotated = received[n] * back
-        spread = real = imag = 0.0
-        for quadrature in range(2):
-            coordinate = rotated.imag if quadrature else rotated.real
-            nearest = np.floor(coordinate / width + middle + 0.5) if width > 0 else middle + 0.5
-            here = int(min(max(nearest, 0.0), count - 1.0))
-            lean = np.exp(2 * (coordinate - width * (here - middle)) * width / noise)
-            total = prior[here]
-            first = second = 0.0  # of the distance from here, in steps
-            for way in (-1, 1):
-                ratio = base * lean if way > 0 else base / lean
-                likelihood, i, distance = ratio, here + way, float(way)
-                while 0 <= i < count:
-                    weight = prior[i] * likelihood
-                    if not weight > NEGLIGIBLE * total:  # or not a number, where no noise is left
-                        break
-                    total += weight
-                    first += weight * distance
-                    second += weight * distance * distance
-                    ratio *= base * base
-                    likelihood *= ratio
-                    i += way
-                    distance += way
-            first /= total
-            spread += max(second / total - first * first, 0.0) * step * step
-            if quadrature:
-                imag = (first + here - middle) * step
+    curve = base = 0.0
+    to_steps = 0j
+    for start in range(0, received.size, _BLOCK):
+        length, scanned = min(_BLOCK, received.size - start), 0
+        for j in range(2 * length):
+            n = start + j // 2
+            if gain[n] != h or noise_variance[n] != noise:  # most channels have long stretches of equal ones
+                h, noise = gain[n], noise_variance[n]
+                width = abs(np.complex128(h)) * step
+                curve = width * width / noise
+                base = np.exp(-curve)
+                to_steps = np.conj(np.complex128(h)) * step / (width * width) if width > 0 else 0j
+            turned = received[n] * to_steps
+            u = turned.imag if j % 2 else turned.real
+            if curve * count * count < _FLAT and (2 * abs(u) + middle) * middle * curve < _LARGEST_EXPONENT:
+                where[scanned] = j
+                likelihood[scanned] = np.exp(-(2 * u + middle) * middle * curve)  # times exp(curve u^2), as all are
+                ratio[scanned], change[scanned] = np.exp((2 * u + count - 2) * curve), base * base
+                total[scanned] = first[scanned] = second[scanned] = 0.0
+                scanned += 1
             else:
-                real = (first + here - middle) * step
-        mean[n] = complex(real, imag)
-        variance[n] = spread
+                expected[j], spread[j] = _around(u, curve, base, prior)
+        for level in range(count if scanned else 0):
+            distance = level - middle
+            for j in range(scanned):  # side by side in vector registers
+                weight = likelihood[j] * prior[level]
+                total[j] += weight
+                first[j] += weight * distance
+                second[j] += weight * distance * distance
+                likelihood[j] *= ratio[j]
+                ratio[j] *= change[j]
+        for j in range(scanned):
+            expected[where[j]] = first[j] / total[j]
+            spread[where[j]] = max(second[j] / total[j] - (first[j] / total[j]) ** 2, 0.0)
+        for j in range(length):
+            mean[start + j] = complex(expected[2 * j], expected[2 * j + 1]) * step
+            variance[start + j] = (spread[2 * j] + spread[2 * j + 1]) * step * step
+
+
+@kernel
+def _around(u, curve, base, prior):
+    """Mean and variance in steps from the nearest level on, as far as levels matter, where that is not far."""
+    count, middle = prior.size, (prior.size - 1) / 2
+    here = int(min(max(np.floor(u + middle + 0.5), 0.0), count - 1.0))
+    lean = np.exp(2 * (u - here + middle) * curve)
+    total, first, second = prior[here], 0.0, 0.0  # of the distance from here
+    for way in (-1, 1):
+        likelihood = ratio = base * lean if way > 0 else base / lean
+        level, distance = here + way, float(way)
+        while 0 <= level < count:
+            weight = prior[level] * likelihood
+            if not weight > NEGLIGIBLE * total:  # or not a number, where no noise is left
+                break
+            total += weight
+            first += weight * distance
+            second += weight * distance * distance
+            ratio *= base * base
+            likelihood *= ratio
+            level += way
+            distance += way
+    first /= total
+    return first + here - middle, max(second / total - first * first, 0.0)
