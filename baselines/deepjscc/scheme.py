@@ -32,7 +32,7 @@ class DeepJscc(Named):
     declaration = Declaration(
         "deepjscc",
         "SNR-adaptive DeepJSCC: one convolutional net per bandwidth ratio",
-        {"weights": Text("FOLDER", "folder with weights of your own (default: the released ones)")},
+        {"weights": Text("FOLDER", "folder with your own weights, of one ratio or more (default: the released ones)")},
         standard=2,
         opening=3,
     )
@@ -50,7 +50,9 @@ class DeepJscc(Named):
     def _find(self, text: str | None) -> dict[Fraction, Weights]:
         """The weights of each bandwidth ratio, given the value of the option `weights`."""
         folder = Path(text) if text else None
-        return {ratio: Weights(weights_name(ratio), folder) for ratio in RATIOS}
+        every = {ratio: Weights(weights_name(ratio), folder) for ratio in RATIOS}
+        trained = {ratio: one for ratio, one in every.items() if one.exists()}
+        return trained or every  # of none, reading the first says what is missing
 
     @cached_property
     def _cards(self) -> dict[Weights, dict[str, Any]]:
@@ -69,9 +71,12 @@ class DeepJscc(Named):
 
     def supports(self, cbr: Fraction) -> str | None:
         """Why the scheme cannot run at a bandwidth ratio, or None when it can."""
-        if cbr in RATIOS:
+        if cbr in self._weights:
             return None
-        return f"{self.title} is trained for CBR {', '.join(map(str, RATIOS))} and no other; choose one of them"
+        trained = f"CBR {', '.join(map(str, self._weights))}"
+        if cbr in RATIOS:
+            return f"the weights of '{self.name}' are for {trained} alone; choose it, or train the net of {cbr} too"
+        return f"{self.title} is trained for {trained} and no other; choose one of them"
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
         """Encode float32 images [B, 3, H, W] into exactly `budget` complex symbols each, of mean power 1.
@@ -115,11 +120,11 @@ class DeepJscc(Named):
 
     def _net(self, size: tuple[int, int], num_uses: int) -> DeepJsccNet:
         """The net that spends `num_uses` on an image of this size; both ends derive the same one."""
-        fitting = [ratio for ratio in RATIOS if channel_uses(ratio, size) == num_uses]
+        fitting = [ratio for ratio in self._weights if channel_uses(ratio, size) == num_uses]
         if not fitting:
             raise UserError(
                 f"{self.title} has no model for {num_uses} channel uses at {size[1]}x{size[0]}; "
-                f"its bandwidth ratios are {', '.join(map(str, RATIOS))}"
+                f"its bandwidth ratios are {', '.join(map(str, self._weights))}"
             )
         weights = self._weights[fitting[0]]
         if weights not in self._nets:

@@ -36,6 +36,10 @@ class Weights:
         """Read weights and card, as `load_pretrained` does."""
         return load_pretrained(self.name, self.folder)
 
+    def exists(self) -> bool:
+        """Whether there is a card of this name."""
+        return (self.folder or files(__name__)).joinpath(f"{self.name}.json").is_file()
+
     def card(self) -> dict[str, Any]:
         """Read the card alone, as `read_card` does."""
         return read_card(self.name, self.folder)
@@ -80,7 +84,7 @@ def find_weights(text: str, system: str) -> Weights:
 
 def _ships(name: str) -> bool:
     """Whether weights of this name ship with the program."""
-    return len(Path(name).parts) == 1 and not name.startswith(".") and (files(__name__) / f"{name}.json").is_file()
+    return len(Path(name).parts) == 1 and not name.startswith(".") and Weights(name).exists()
 
 
 def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -103,6 +103,15 @@ def test_other_ratios_are_refused(scheme):
         transmit(scheme, smooth_images(1, 64, 64), Fraction(1, 10), load_channel("awgn"), 10.0)
 
 
+def test_a_folder_may_hold_the_net_of_one_ratio_alone(weights, tmp_path):
+    for file in weights.glob("deepjscc-1-16.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    scheme = DeepJscc(f"weights={tmp_path}")
+    assert scheme.supports(Fraction(1, 16)) is None
+    assert "CBR 1/16 alone" in scheme.supports(Fraction(1, 24))
+    transmit(scheme, smooth_images(1, 32, 32), Fraction(1, 16), load_channel("awgn"), 10.0)
+
+
 def test_bad_options_and_damaged_weights_are_explained(weights, tmp_path):
     with pytest.raises(UserError, match="weights=FOLDER"):
         DeepJscc("wide")
