@@ -30,7 +30,7 @@ class ChannelCapabilities:
         announce: from the SNR in dB, the channel's name and average SNR as both ends believe them to be, where that is
             not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
         draws_as: name whose draws the channel uses, where it is not the announced one.
-        distortion: what transmitter and receiver make of |h|^2 / no, an array, on average.
+        distortion: what transmitter and receiver make of |h|^2 / no on average, an array [..., n] of samples of a slot.
         analog: of the ratios |h|^2 / no, float64 [..., K], that channel uses have, those that the symbols of an analog
             transmission have, where they differ.
         most_points: of the largest constellation that the transmitter can send; 0 for no limit.

@@ -31,6 +31,7 @@ _ERGODIC_DEVIATION = 0.02
 _MAX_STRETCHES = 2048
 _SHORT = 1 << 14
 _ESTIMATES = 4
+_NO_SNR = 1e-30  # of streams without power
 _ESTIMATED_SYMBOLS = 8192
 
 
@@ -142,12 +143,12 @@ def _draw(name: str, snr_db: float, num_symbols: int, analog: bool) -> Outlook:
     bits, can = _bits_per_symbol(channel), capabilities(channel)
     blend = can.analog if analog else ChannelCapabilities.analog
     if (surveyed := _survey_snr(name, num_symbols, snr_db)) is not None:
-        snr, stretch = surveyed
+        snr, stretch = can.distortion(surveyed[0]), surveyed[1]
         samples = snr.shape[-1]
         if num_symbols <= _SHORT:  # a short code block may by chance get more bad samples than good ones
             pick = np.random.default_rng(derive_key("survey")).integers(samples, size=stretch)
             snr, samples, stretch = snr[:, :, pick], _stretch(num_symbols), _stretch(num_symbols)
-        met = blend(can.distortion(snr.reshape(len(snr), -1)))
+        met = blend(snr.reshape(len(snr), -1))
         return _outlook([_lost(one, samples, loss) for one in met], stretch, bits)
     if _is_flat(channel, num_symbols):
         snr = blend(can.distortion(_flat_power(name) / noise_variance(snr_db))[:, None])
@@ -203,10 +204,11 @@ def estimation_loss(name: str, snr_db: float) -> float:
 
     Found by sending known symbols s. With u = (estimated gain) s, the part a u of what arrives, where a is fitted by
     least squares, is signal to the receiver and the rest is noise. |u|^2 alone would be wrong: a noisy estimate is
-    larger than the gain.
+    larger than the gain. Both are sums over all symbols, as is what they would be with perfect knowledge: distortion
+    makes noise differ from symbol to symbol, and a mean of ratios is no ratio of means.
     """
     channel: Channel = load_channel(name)
-    signal = noise = true = 0.0
+    signal = noise = true_signal = true_noise = 0.0
     for index in range(_ESTIMATES):
         realisation = channel.realise(_ESTIMATED_SYMBOLS, snr_db, derive_key("estimation", name, index))
         generator = torch.Generator().manual_seed(derive_key("estimation symbols", index))
@@ -221,8 +223,10 @@ def estimation_loss(name: str, snr_db: float) -> float:
         scale = torch.vdot(expected, arrived) / power
         signal += float(scale.abs().square() * power)
         noise += float((arrived - scale * expected).abs().square().sum())
-        true += float(realisation.snr.mean()) / _ESTIMATES
-    return max(1.0, true * noise / signal)
+        true = torch.from_numpy(_power(realisation))
+        true_signal += float(true.sum())
+        true_noise += float((true / realisation.snr.clamp(min=_NO_SNR)).sum())
+    return max(1.0, true_signal / true_noise * noise / signal)
 
 
 def _power(realisation: Realisation) -> np.ndarray:

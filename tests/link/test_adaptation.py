@@ -137,6 +137,13 @@ def test_estimation_costs_what_known_symbols_show(strange) -> None:
     assert choose_mcs("wasteful", 13.01, 40_000) == choose_mcs("exact", 10.0, 40_000)
 
 
+def test_estimation_costs_as_much_behind_a_converter() -> None:
+    """Its noise differs from subcarrier to subcarrier, and must not be taken for a gain."""
+    plain, quantised = (estimation_loss(f"tdl-c:csi=lmmse{one}", 20.0) for one in ("", ":adc_bits=4"))
+    assert quantised == pytest.approx(plain, abs=0.02)
+    assert plain > 1.03
+
+
 @pytest.mark.parametrize("snr_db", [0.0, 10.0])
 def test_least_squares_cost_more_than_the_wiener_filter(snr_db: float) -> None:
     """Their gains are too large by the noise in them, which is no signal."""

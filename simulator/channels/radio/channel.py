@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from simulator.spec.shown import Named
 # Of an OFDM waveform over a channel that has no resource grid: 24 resource blocks of NR, without pilots.
 _FLAT_GRID = ResourceGrid(288, 30e3, "none")
 _REVISION = 3  # of how symbols are restricted to a grid, and link adaptation keeps to it
+_OUTLOOK_REVISION = 1  # of what bounds and link adaptation expect of distortion, and of quantised waveforms
+
+Level = float | torch.Tensor  # of all channel uses, or of each
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,44 +37,66 @@ class RadioRealisation(Realisation):
     Attributes:
         link: what the channel between them drew.
         distortion: what they make of its |h|^2 / no.
-        points: of the grid that symbols are restricted to.
+        most_bits: that cross in one use: those of the points that are sent, or of the quantiser's levels.
     """
 
     link: Realisation
     distortion: "Distortion"
-    points: int = 0
+    most_bits: float = math.inf
 
     @property
     def snr(self) -> torch.Tensor:
-        return self.distortion(self.link.snr)
+        return self.distortion.along(self.link.snr)
 
     @property
     def capacity_bits(self) -> float:
-        """Distortion counts as noise, and no more than log2(points) bits cross in one use."""
-        bits = torch.log2(1 + self.snr)
-        return float((bits.clamp(max=self.points.bit_length() - 1) if self.points else bits).sum())
+        """Distortion of a waveform counts as noise, as for every receiver here.
+
+        Where a symbol is a sample, distortion depends on the constellation, and an invertible one costs no information:
+        there the bound is the capacity without it.
+        """
+        bits = torch.log2(1 + (self.snr if self.distortion.slot else self.link.snr))
+        return float(bits.clamp(max=self.most_bits).sum())
 
     def without_noise(self) -> "RadioRealisation":
         return replace(self, link=self.link.without_noise(), noise_key=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distortion:
     """What transmitter and receiver make of a signal-to-noise ratio.
 
     Attributes:
-        signal: |Bussgang gain|^2 of the transmitter.
-        transmitted: variance of its distortion, relative to its input.
-        quantised: variance of the receiver's quantisation noise, relative to all that arrives.
+        signal: |Bussgang gain|^2 of the transmitter, float32 [14], by OFDM symbol of a slot.
+        transmitted: variance of its distortion relative to its input, float32 [14].
+        quantised: variance of the receiver's quantisation noise, relative to the mean power that arrives.
+        slot: data symbols of a slot, over which that mean goes; 0 where each symbol is a sample with a gain control.
+        index: OFDM symbol of each data symbol of a slot, int64 [slot]; None where all OFDM symbols are alike.
     """
 
-    signal: float
-    transmitted: float
+    signal: torch.Tensor
+    transmitted: torch.Tensor
     quantised: float
+    slot: int = 0
+    index: torch.Tensor | None = None
 
-    def __call__(self, snr: torch.Tensor) -> torch.Tensor:
-        arrived = snr * (self.signal + self.transmitted) + 1
-        return snr * self.signal / (1 + snr * self.transmitted + self.quantised * arrived)
+    def __call__(self, snr: Any) -> Any:
+        """On average over a slot: of ratios [..., n] that n of its channel uses have, an array or a tensor."""
+        return self._of(snr, float(self.signal.mean()), float(self.transmitted.mean()))
+
+    def along(self, snr: torch.Tensor) -> torch.Tensor:
+        """Of each channel use of a transmission, float64 [K]."""
+        slots = snr.split(self.slot) if self.slot else (snr,)
+        if self.index is None:
+            return torch.cat([self(one) for one in slots])
+        signal, transmitted = self.signal[self.index], self.transmitted[self.index]
+        return torch.cat([self._of(one, signal[: len(one)], transmitted[: len(one)]) for one in slots])
+
+    def _of(self, snr: Any, signal: Level, transmitted: Level) -> Any:
+        arrived = snr * (signal + transmitted) + 1
+        if self.slot:
+            arrived = arrived.mean(-1, keepdims=True)
+        return snr * signal / (1 + snr * transmitted + self.quantised * arrived)
 
 
 class RadioChannel(Named):
@@ -110,9 +136,14 @@ class RadioChannel(Named):
         self.survey, self.survey_snr, self.streams = self._can.survey, self._can.survey_snr, self._can.streams
 
     def fingerprint(self) -> str:
-        """That of the channel, and how symbols are brought on a grid."""
+        """That of the channel, how symbols are brought on a grid, and what is expected of distortion."""
         parts = [self._can.fingerprint()] if self._can.fingerprint else []
-        return " ".join(parts + [f"grid {_REVISION}"] * bool(self._radio.points))
+        distorts = self._converter is not None or not self._radio.transmits_ideally
+        # Distortion of a waveform over AWGN is the same for all channel uses, and was so in every revision.
+        alike = self._channel.name == "awgn" and self._transmitter.waveform is not None and self._converter is None
+        expected = distorts and not alike
+        revisions = [f"grid {_REVISION}"] * bool(self._radio.points) + [f"outlook {_OUTLOOK_REVISION}"] * expected
+        return " ".join(parts + revisions)
 
     def announce(self, snr_db: float) -> tuple[str, float]:
         """What both ends believe of the channel, and their own parts, which they know."""
@@ -129,15 +160,23 @@ class RadioChannel(Named):
     @property
     def distortion(self) -> Distortion:
         """What the radio makes of |h|^2 / no, on average over a slot; a constellation is not counted."""
-        known = self._transmitter.statistics(0)
-        signal, transmitted = float(known.gain.abs().square().mean()), float(known.variance.mean())
-        return Distortion(signal, transmitted, self._converter.noise if self._converter else 0.0)
+        known, waveform = self._transmitter.statistics(0), self._transmitter.waveform
+        slot = waveform.grid.data_per_slot if waveform else 0
+        index = None if self._radio.oscillator.ideal else self._transmitter.symbol_index(slot)
+        quantised = self._converter.noise if self._converter else 0.0
+        return Distortion(known.gain.abs().square(), known.variance, quantised, slot, index)
+
+    @property
+    def _most_bits(self) -> float:
+        """That a channel use carries, whatever the noise."""
+        levels = [2**self._radio.adc_bits] if self._radio.adc_bits and not self._transmitter.waveform else []
+        levels += [math.isqrt(self._radio.points)] * bool(self._radio.points)
+        return 2 * math.log2(min(levels)) if levels else math.inf
 
     def realise(self, num_symbols: int, snr_db: float, key: int) -> RadioRealisation:
         link = self._channel.realise(num_symbols, snr_db, key)
-        return RadioRealisation(
-            link.gain, link.noise_variance, link.noise_key, link, self.distortion, self._radio.points
-        )
+        drawn = (link.gain, link.noise_variance, link.noise_key)
+        return RadioRealisation(*drawn, link, self.distortion, self._most_bits)
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
         if not isinstance(realisation, RadioRealisation):

@@ -1,10 +1,13 @@
 """The receiver's analog-to-digital converter: uniform quantisation of I and Q behind an ideal gain control."""
 
+from functools import cached_property
+
 import torch
 
 from simulator.channels.grid import ResourceGrid
 from simulator.channels.radio.waveform import Waveform
 from simulator.phy.constellation import gaussian_quantiser
+from simulator.randomness import derive_key
 
 
 class Converter:
@@ -22,6 +25,11 @@ class Converter:
         in_band = 1.0 if grid is None or self._waveform is None else grid.subcarriers / self._waveform.size
         self.noise = in_band * distortion / (1 - distortion)
 
+    @cached_property
+    def _others(self) -> torch.Tensor:
+        assert self._waveform is not None
+        return self._waveform.others(derive_key("other users at a converter"))
+
     def symbols(self, received: torch.Tensor, power: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Quantise complex64 [K] symbols, each scaled by its expected power [K].
 
@@ -36,14 +44,16 @@ class Converter:
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """Quantise the samples of the slots on which data symbols [K] and pilots over their known values [S, P] arrive.
 
-        The gain control sets each slot to the mean power that it has.
+        The gain control sets each slot to the mean power that it has. As at the transmitter, the free part of the last
+        slot carries another user's symbols, here as strong as `received` on average.
 
         Returns:
             Data symbols, pilots (None where none were given), and the quantisation noise on the resource
             elements of each slot, float32 [S].
         """
         assert self._waveform is not None
-        samples = self._waveform.modulate(self._waveform.place(received, pilots=pilots))
+        others = self._others * received.abs().square().mean().sqrt()
+        samples = self._waveform.modulate(self._waveform.place(received, others, pilots))
         power = samples.abs().square().mean((1, 2))
         scale = power.clamp(min=torch.finfo(torch.float32).tiny).sqrt()[:, None, None]
         resources, _ = self._waveform.demodulate(self._quantise(samples / scale) * scale)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from simulator.__main__ import main
-from simulator.channels import load_channel
+from simulator.channels import capabilities, load_channel
 from simulator.channels.grid import ResourceGrid
 from simulator.errors import UserError
 from simulator.link import LinkState, Reception, load_scheme, transmit
@@ -166,6 +166,30 @@ def test_link_adaptation_keeps_to_the_constellation_and_pays_for_distortion() ->
     assert choose_mcs_for(channel.name, 20.0, 20_000, realisation.without_noise()).spectral_efficiency > 0
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "rayleigh-fast:waveform=ofdm:adc_bits=3",
+        "mimo:fading=fast:waveform=ofdm:adc_bits=3",
+        "tdl-c:phase_noise_hz=10:adc_bits=5:pa=saleh:backoff_db=8",
+    ],
+)
+def test_what_is_expected_of_each_channel_use_is_what_the_receiver_is_told(spec: str) -> None:
+    """A gain control over a slot quantises weak subcarriers more coarsely, also where the last slot is half empty."""
+    channel = load_channel(spec)
+    realisation = channel.realise(6000, 20.0, 3)
+    received = channel.send(_gaussian(6000), realisation)
+    told = received.gain.abs().double().square() / received.noise_variance
+    ratio_db = 10 * torch.log10(realisation.snr / told)
+    assert float(ratio_db.abs().mean()) < 0.25
+    assert realisation.capacity_bits == pytest.approx(
+        float(torch.log2(1 + told).sum()), rel=0.015
+    )  # a draw of the power in a slot
+    survey = capabilities(channel).distortion
+    slot = channel.realise(4032, 20.0, 3)
+    assert float((survey(slot.link.snr[None])[0] / slot.snr).log10().abs().mean()) < 0.06
+
+
 def test_bounds_pay_for_distortion_and_constellation() -> None:
     free, grid, bent = (
         load_channel(f"awgn{options}").realise(1000, 30.0, 1).capacity_bits
@@ -174,6 +198,10 @@ def test_bounds_pay_for_distortion_and_constellation() -> None:
     assert free == pytest.approx(1000 * math.log2(1001))
     assert grid == pytest.approx(4000)
     assert bent < free
+    # Where a symbol is a sample, a clipped 4-QAM loses nothing: only the quantiser's levels limit what crosses.
+    coarse, clipped = (load_channel(f"awgn:{one}").realise(1000, 20.0, 1) for one in ("adc_bits=1", "papr_db=0"))
+    assert coarse.capacity_bits == pytest.approx(2000)
+    assert clipped.capacity_bits == pytest.approx(1000 * math.log2(101))
     told = load_channel("tdl-c:pa=rapp").realise(100, 10.0, 1).without_noise()
     assert told.noise_key == told.link.noise_key == 0
 
