@@ -13,6 +13,8 @@ from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.backbones import LpipsUnavailable
 from simulator.metrics.lpips import LpipsNet
+from simulator.metrics.ms_ssim import MIN_SIDE as MS_SSIM_MIN_SIDE
+from simulator.metrics.ms_ssim import ms_ssim
 from simulator.spec.options import Declaration
 from simulator.spec.plugins import load_plugin
 
@@ -31,8 +33,6 @@ __all__ = [
 # Identical images have no finite PSNR; a cap keeps means finite. A single grey level off in one sample of a
 # 768x512 image would have 108.8 dB, so the cap merges only what is practically lossless.
 PSNR_CAP_DB = 100.0
-# Four halvings must leave more than the 11-pixel window.
-MS_SSIM_MIN_SIDE = 161
 # AlexNet's and SqueezeNet's pooling leaves nothing of smaller images.
 LPIPS_MIN_SIDE = 32
 BUILT_IN = (
@@ -128,14 +128,3 @@ def psnr_db(first: np.ndarray, second: np.ndarray) -> float:
     if squared_error == 0:
         return PSNR_CAP_DB
     return min(10 * math.log10(255**2 * difference.size / squared_error), PSNR_CAP_DB)
-
-
-def ms_ssim(first: np.ndarray, second: np.ndarray) -> float:
-    """MS-SSIM of uint8 images [H, W, 3], sides >= 161: 5 scales, 11-tap Gaussian window, mean over RGB.
-
-    Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003.
-    """
-    from pytorch_msssim import ms_ssim as compute
-
-    pair = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (first, second))
-    return float(compute(*pair, data_range=255.0))

@@ -50,14 +50,14 @@ def test_ms_ssim_needs_five_scales() -> None:
 def test_ms_ssim_falls_with_noise_and_equals_the_double_precision_value() -> None:
     from pytorch_msssim import ms_ssim as reference
 
-    image = load_image_set("samples", crop=192)[1].rgb
+    image = load_image_set("samples", crop=192)[1].rgb[:175]
     rng = np.random.default_rng(0)
     values = []
     for sigma in (2, 8, 32):
         noisy = np.clip(image + rng.normal(0, sigma, image.shape), 0, 255).astype(np.uint8)
         pair = (torch.from_numpy(one).permute(2, 0, 1)[None].double() for one in (image, noisy))
         values.append(ms_ssim(image, noisy))
-        assert values[-1] == pytest.approx(float(reference(*pair, data_range=255)), abs=2e-5)
+        assert values[-1] == pytest.approx(float(reference(*pair, data_range=255)), abs=1e-5)
     assert values == sorted(values, reverse=True)
 
 
