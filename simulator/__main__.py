@@ -1,11 +1,12 @@
 """`python -m simulator`: one module per verb, errors in one line."""
 
+import os
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
     # Files in the current folder must not shadow modules; this package's parent folder comes last.
     sys.path[0:1] = []
-    sys.path.append(__file__.removesuffix("__main__.py") + "..")
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from importlib import import_module
 from importlib.metadata import entry_points
