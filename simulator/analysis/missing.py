@@ -1,8 +1,11 @@
-"""Metrics that results should have but lack, and what to do about each."""
+"""Metrics that results, or some of their images, should have but lack, and what to do about each."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.analysis.grouping import group_by_point, image_means
+from simulator.analysis.scales import scale_of
+from simulator.analysis.statistics import metric_names, value_of
 from simulator.results.store import Results
 
 
@@ -13,7 +16,7 @@ def unmeasured(meta: Mapping[str, Any]) -> list[str]:
 
 
 def missing_metrics(results: Results) -> list[str]:
-    """One line for each built-in metric that was asked for and is in no row; empty if there is none."""
+    """One line for each built-in metric that was asked for and is in no row, and each metric that some images lack."""
     rows, found = results.rows, []
     if rows and unmeasured(results.meta):
         found.append(
@@ -22,4 +25,11 @@ def missing_metrics(results: Results) -> list[str]:
         )
     if rows and all(row.ms_ssim is None for row in rows):
         found.append("no MS-SSIM: it needs images with sides of at least 161 pixels; crop less, or not at all")
+    groups = group_by_point(rows).values()
+    for metric in metric_names(rows):
+        counts = [(len(image_means(group, value_of(metric))), len({row.image for row in group})) for group in groups]
+        if partly := [(number, of) for number, of in counts if 0 < number < of]:
+            number, of = min(partly)
+            name = scale_of(metric, results.meta.get("directions")).label
+            found.append(f"no {name} for {of - number} of {of} images: its means leave them out")
     return found

@@ -81,7 +81,7 @@ def draw(
         for column in columns:
             shown = _with_column(drawing, column)
             if any(len(curve.points) > 1 for curve in shown.curves):
-                figure = figure_of(shown, [column], _title(shown, sources), words, STYLES[style], intervals)
+                figure = figure_of(shown, [column], _title(shown, sources, [column]), words, STYLES[style], intervals)
                 name = _file_name(shown, column)
                 taken[name] += 1  # two specifications may have the same words
                 name += f"-{taken[name]}" * (taken[name] > 1)
@@ -119,7 +119,7 @@ def draw_panels(
     several = [key for key in ("channel", "snr", "cbr") if len({drawing.fixed.get(key) for drawing in drawings}) > 1]
     written = []
     for drawing in drawings:
-        figure = figure_of(drawing, there, _title(drawing, [source]), _words([source]))
+        figure = figure_of(drawing, there, _title(drawing, [source], there), _words([source]))
         said = [value_words(key, drawing.fixed[key]) for key in several]
         against = ("vs", _short(drawing.x)) if say_axis or drawing.x not in AXES else ()
         along = ("along", drawing.along) if choice.along else ()
@@ -151,7 +151,7 @@ def _file_name(drawing: Drawing, column: str) -> str:
     return file_words(_short(column), "vs", x, *(value_words(key, value) for key, value in drawing.fixed.items()))
 
 
-def _title(drawing: Drawing, sources: Sequence[Source]) -> str:
+def _title(drawing: Drawing, sources: Sequence[Source], columns: Sequence[str]) -> str:
     """Conditions in words: channel, CBR with what pilots raise it to, or SNR, number of images, and missing metrics."""
     points = [point for curve in drawing.curves for point in curve.points]
     said = [value_words(key, value) for key, value in drawing.fixed.items() if key != "results"]
@@ -160,7 +160,9 @@ def _title(drawing: Drawing, sources: Sequence[Source]) -> str:
     if drawing.x not in AXES and "snr" not in drawing.fixed:
         snrs = sorted({point.snr_db for point in points})
         said.append(f"$E_s/N_0$ from {snrs[0]:g} to {snrs[-1]:g} dB")
-    counts = sorted({point.images for point in points})
+    shown = [column for column in (drawing.x, *columns) if column not in AXES]
+    found = [(point, estimate_of(point, column)) for point in points for column in shown]
+    counts = sorted({one.images or point.images for point, one in found if one})
     images = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     lacking = [f"{name} is missing" for name in dict.fromkeys(name for one in sources for name in one.missing)]
     return ", ".join((*said, f"{images} image{'' if images == '1' else 's'}", *lacking))

@@ -20,11 +20,16 @@ BILL_COLUMNS = ("scheme", "channel", "snr_db", "cbr_target", "cbr", *LEDGER_ITEM
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; the bounds are None for a single image, which gives no spread."""
+    """A mean with its 95 % interval; the bounds are None for a single image, which gives no spread.
+
+    Attributes:
+        images: number of images that have a value; None where that is not known, as of a summary that was read.
+    """
 
     mean: float
     low: float | None
     high: float | None
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
 
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
-        return Estimate(mean(sample), None, None)
+        return Estimate(mean(sample), None, None, len(sample))
     generator = np.random.Generator(np.random.PCG64(key))
     rows = max(1, CHUNK // len(sample))  # the generator gives the same numbers in chunks, and a mean sees one row
     sizes = [(min(rows, RESAMPLES - start), len(sample)) for start in range(0, RESAMPLES, rows)]
@@ -222,7 +227,7 @@ def bootstrap_mean(values: Sequence[float], key: int) -> Estimate:
     degrees = len(sample) - 1
     tail = ndtr(np.sqrt(len(sample) / degrees) * stdtrit(degrees, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(mean(sample), float(low), float(high))
+    return Estimate(mean(sample), float(low), float(high), len(sample))
 
 
 def paired_difference(first: dict[str, float], second: dict[str, float], key: int = 0) -> Estimate:

@@ -39,6 +39,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the summary, the rows, or the bill."""
     from simulator.analysis import tables
+    from simulator.analysis.missing import missing_metrics
     from simulator.analysis.statistics import Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import load_results
@@ -52,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         table = partial(tables.summary_table, directions=results.meta.get("directions"))
         _print(form, summarise(results.rows), Point.record, tables.summary_csv, table)
+    if form == "table":
+        for missing in missing_metrics(results):
+            print(f"missing: {missing}")
     if form == "table" and len(results.rows) < results.planned:
         print(f"{len(results.rows)} of {results.planned} rows are finished; rerun the same sweep command to resume")
     if form == "table" and results.unplanned:

@@ -32,6 +32,14 @@ def test_a_sweep_without_a_backbone_says_what_to_do(
     results = load_results(out)
     source = source_of(results)
     (drawing,) = make_drawings([source], Choice())
-    assert _title(drawing, [source]).endswith("LPIPS is missing")
+    assert _title(drawing, [source], ["psnr_db"]).endswith("LPIPS is missing")
     chosen = replace(results, meta=results.meta | {"config": {"lpips": "none"}})
     assert not any("LPIPS" in line for line in missing_metrics(chosen))
+    small = results.rows[0]  # one of several images is too small for MS-SSIM
+    rows = [replace(row, ms_ssim=None if row.image == small.image else 0.9) for row in results.rows]
+    partly, of = replace(chosen, rows=rows), len({row.image for row in rows})
+    assert missing_metrics(partly) == [f"no MS-SSIM for 1 of {of} images: its means leave them out"]
+    source = source_of(partly)
+    (drawing,) = make_drawings([source], Choice())
+    assert f", {of} image" in _title(drawing, [source], ["psnr_db"])
+    assert f", {of - 1} image" in _title(drawing, [source], ["ms_ssim"])
