@@ -145,5 +145,6 @@ def billed_words(costs: Sequence[tuple[float, float]]) -> str:
 
 def file_words(*parts: str) -> str:
     """Words as part of a file's name: letters, digits, `.`, `_` and `-`."""
-    text = "-".join(parts).replace("km/h", "kmh").replace("$E_s/N_0$ = ", "snr ")
+    signed = (re.sub(r"(?<![\w.])-(?=\d)", "minus ", part) for part in parts)  # -2 and 2 are two files
+    text = "-".join(signed).replace("km/h", "kmh").replace("$E_s/N_0$ = ", "snr ")
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-").lower()

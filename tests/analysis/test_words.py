@@ -44,6 +44,9 @@ def test_names_of_files_have_no_signs_that_a_shell_reads():
         "psnr-vs-snr-tdl-c-60-kmh-lmmse-cbr-1-16"
     )
     assert file_words("a", "$E_s/N_0$ = 2.5 dB") == "a-snr-2.5-db"
+    assert (
+        file_words("a", "$E_s/N_0$ = -2.5 dB", channel_words("rician:K=-3")) == "a-snr-minus-2.5-db-rician-k-minus-3-db"
+    )
 
 
 def test_what_pilots_cost_is_said_where_there_are_pilots():
