@@ -78,7 +78,8 @@ def check_comparable(results: Sequence[Results]) -> list[str]:
     notes = [f"'{one.name}' has {missing}" for one in results for missing in missing_metrics(one)]
     if len({frozenset(row.image for row in one.rows) for one in results}) > 1:
         notes.append("the results are of different sets of images: compare curves with care; differences are paired")
-    if len({one.meta.get("lpips", {}).get("fingerprint") for one in results}) > 1:
+    measured = [one.meta["lpips"] for one in results if one.meta.get("lpips", {}).get("net", "none") != "none"]
+    if len({lpips.get("fingerprint") for lpips in measured}) > 1:
         notes.append("the results have LPIPS of different networks: their LPIPS must not be compared")
     notes += [
         f"'{one.name}' has {one.faults} rows of schemes that broke: they are scored as outages"

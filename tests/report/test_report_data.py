@@ -19,7 +19,7 @@ from simulator.analysis.grouping import group_by_point, image_means
 from simulator.analysis.looks import MARKERS, PLOTLY_SYMBOLS
 from simulator.analysis.statistics import LEDGER_ITEMS, METRICS, bills, summarise
 from simulator.errors import UserError
-from simulator.report.data import make_series
+from simulator.report.data import check_comparable, make_series
 from simulator.report.page import build_page, embedded_json, write_report
 from simulator.results.gallery import Gallery
 from simulator.results.store import load_results
@@ -245,6 +245,15 @@ def test_different_sets_of_images_are_told(results):
     fewer = replace(results, rows=[row for row in results.rows if row.image != results.rows[0].image], planned=12)
     build_page([results, fewer], None, 10.0, notes.append)
     assert any("different sets of images" in note for note in notes)
+
+
+def test_only_lpips_of_two_networks_cannot_be_compared(results):
+    alex, vgg, none = (
+        replace(results, meta=results.meta | {"lpips": {"net": net, "fingerprint": net}})
+        for net in ("alex", "vgg", "none")
+    )
+    assert not any("different networks" in note for note in check_comparable([alex, none]))
+    assert any("different networks" in note for note in check_comparable([alex, vgg, none]))
 
 
 def test_results_without_rows_are_refused(results, tmp_path):
