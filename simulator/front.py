@@ -19,6 +19,7 @@ from simulator.link import load_scheme as find_scheme
 from simulator.link.delivery import deliver
 from simulator.metrics import LpipsNet
 from simulator.received import Received
+from simulator.results.gallery import KEEP
 from simulator.results.store import Results
 from simulator.results.store import load_results as read_results
 from simulator.spec.grids import parse_cbr, parse_snrs
@@ -26,6 +27,12 @@ from simulator.spec.grids import parse_cbr, parse_snrs
 __all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]
 
 Ratio = str | float | Fraction
+_LEAST = dict.fromkeys(("realisations", "workers", "batch", "limit"), 1) | {
+    "seed": 0,
+    "realisation": 0,
+    "crop": MIN_SIDE,
+}
+_OR_NONE = ("workers", "limit", "crop")
 
 
 @usual_torch()
@@ -125,10 +132,11 @@ def send(
         A `Received`; of a batch, a list of them.
 
     Raises:
-        UserError: an invalid argument; the message begins with its name.
+        UserError: an invalid argument; the message names it or its value.
     """
     pixels = load_image(image)
     ratio, snr = _cbr(cbr), _number("snr_db", snr_db)
+    realisation, seed = _whole("realisation", realisation), _whole("seed", seed)
     sender = find_scheme(scheme) if isinstance(scheme, str) else scheme
     medium = load_channel(channel) if isinstance(channel, str) else channel
     check_supported(sender, ratio)
@@ -180,15 +188,19 @@ def sweep(
         known = ", ".join(f.name for f in fields(SweepConfig))
         raise UserError(f"{wrong[0]} is not an argument of sweep; known: {known}")
     ratios = [cbr] if isinstance(cbr, str | float | int | Fraction) else list(cbr)
+    options = {name: _option(name, value) for name, value in options.items()}
     config = SweepConfig(
         snrs_db=_snrs(snr_db),
         cbrs=tuple(sorted({_cbr(one) for one in ratios})),
         schemes=(schemes,) if isinstance(schemes, str) else tuple(schemes),
         channels=(channels,) if isinstance(channels, str) else tuple(channels),
         images=str(images),
-        workers=workers,
+        workers=_option("workers", workers),
         **options,
     )
+    for name, axis in (("snr_db", config.snrs_db), ("cbr", config.cbrs), ("channels", config.channels)):
+        if not axis:
+            raise UserError(f"{name} is empty; give at least one")
     with shown_progress(progress) as (notify, tell):
         return run_sweep(config, Path(out), False, notify, tell, SUMMARY_AND_FIGURES)
 
@@ -205,6 +217,22 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise UserError(f"{name}={value!r} is not a finite number of dB")
     return float(value)
+
+
+def _whole(name: str, value: Any) -> int:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not _LEAST[name] <= value < 2**63:
+        raise UserError(f"{name}={value!r} is not a whole number of at least {_LEAST[name]}")
+    return int(value)
+
+
+def _option(name: str, value: Any) -> Any:
+    """An option of a sweep as the command line would give it."""
+    if name in _LEAST and not (value is None and name in _OR_NONE):
+        return _whole(name, value)
+    if name == "keep_images" and value not in KEEP:
+        raise UserError(f"{name}={value!r} is none of {', '.join(KEEP)}")
+    return (value,) if name in ("metrics", "only") and isinstance(value, str) else value
 
 
 def _snrs(snr_db: Any) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """The Python front door: many kinds of pictures, one line per mistake, nothing heavy on import."""
 
 import os
+import re
 import subprocess
 import sys
 from decimal import Context, localcontext
@@ -193,3 +194,26 @@ def test_results_show_what_they_are_of(tmp_path):
     for text in ("bpg-capacity", "awgn", "0, 7.5", "0.0625", "10 of 10", "chelsea"):
         assert text in page
     assert "faults" not in page
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"seed": "a"}, "seed='a' is not a whole number of at least 0"),
+        ({"realisations": 0}, "realisations=0 is not a whole number of at least 1"),
+        ({"limit": -1}, "limit=-1 is not a whole number of at least 1"),
+        ({"crop": 1.5}, "crop=1.5 is not a whole number of at least 16"),
+        ({"keep_images": "some"}, "keep_images='some' is none of none, best, all"),
+        ({"metrics": "nosuch"}, "unknown metric 'nosuch'"),
+        ({"cbr": []}, "cbr is empty"),
+    ],
+)
+def test_options_of_a_grid_are_held_to_what_the_command_line_takes(photo, tmp_path, option, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        sweep(5, **{"schemes": "bpg-ldpc", "images": photo, "out": tmp_path / "out", "lpips": "none"} | option)
+
+
+def test_a_draw_is_named_by_whole_numbers(photo):
+    for wrong in ({"seed": 1.5}, {"realisation": -1}):
+        with pytest.raises(UserError, match="is not a whole number of at least 0"):
+            send(photo, **wrong)
