@@ -1,7 +1,7 @@
 """Every scheme against a reference: paired differences over images, and Bjontegaard deltas of rate."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -44,8 +44,8 @@ class Difference:
 
     def record(self) -> dict[str, Any]:
         """A flat record with the public columns of `differences.csv`."""
-        mean, low, high = astuple(self.estimate)
-        bounds = {"difference": mean, "difference_lo": low, "difference_hi": high}
+        one = self.estimate
+        bounds = {"difference": one.mean, "difference_lo": one.low, "difference_hi": one.high}
         return {name: bounds[name] if name in bounds else getattr(self, name) for name in DIFFERENCE_COLUMNS}
 
 
