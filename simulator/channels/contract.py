@@ -26,6 +26,9 @@ class ChannelCapabilities:
             symbols per stretch.
         survey_snr: `(num_symbols: int, count: int, snr_db: float, key: int) -> tuple[Tensor, int]` is the same for a
             channel whose signal-to-noise ratios are not |h|^2 / no with one |h|^2 at all SNRs; it returns those ratios.
+        survey_still: `(count: int, snr_db: float, key: int) -> Tensor` is the same for a channel that stands still
+            during a transmission: ratios of its n streams of symbols in `count` realisations, float64 [count, n], with
+            the errors of the receiver's estimate, if it makes one.
         fingerprint: all that changes results besides the name and the file of the class, such as a table that it reads.
         announce: from the SNR in dB, the channel's name and average SNR as both ends believe them to be, where that is
             not the truth. Link adaptation then goes by that channel's statistics, and the draws are those of that name.
@@ -39,6 +42,7 @@ class ChannelCapabilities:
 
     survey: Callable[[int, int, int], tuple[torch.Tensor, int]] | None = None
     survey_snr: Callable[[int, int, float, int], tuple[torch.Tensor, int]] | None = None
+    survey_still: Callable[[int, float, int], torch.Tensor] | None = None
     fingerprint: Callable[[], str] | None = None
     announce: Callable[[float], tuple[str, float]] | None = None
     draws_as: str | None = None

@@ -96,6 +96,24 @@ def alamouti_in_turn(first: torch.Tensor, second: torch.Tensor, noise: Noise) ->
     return linear_receiver(torch.cat([first, late], -2) / math.sqrt(2), noise, "lmmse")
 
 
+def mismatched_sinr(channel: torch.Tensor, receiver: Streams, noise: float) -> torch.Tensor:
+    """SINR of streams that cross `channel`, complex64 [n, R, L], behind a receiver made for another; float64 [n, L].
+
+    Signal is what arrives in phase: a decoder bears a wrong amplitude, but not a wrong phase. It weights streams by the
+    SINR that the receiver expects. Wrong weights cost all of them the share that they cost in combining, 1 for right
+    ones: (sum w a)^2 / (sum w^2 v sum a^2 / v) for weights w, amplitudes a and variances v.
+    """
+    combiner, weight = receiver.combiner.to(torch.complex128), receiver.sinr.double()
+    crossing = combiner @ channel.to(torch.complex128)
+    amplitude = torch.diagonal(crossing, dim1=-2, dim2=-1).real.clamp(min=0)
+    total = crossing.abs().square().sum(-1) + noise * combiner.abs().square().sum(-1)
+    variance = (total - amplitude.square()).clamp(min=1e-30)
+    sinr = amplitude.square() / variance
+    weighted = (weight * amplitude).sum(-1).square()
+    best = (weight.square() * variance).sum(-1) * sinr.sum(-1)
+    return sinr * (weighted / best.clamp(min=1e-30))[:, None]
+
+
 def capacity_bits(matrix: torch.Tensor, noise: float) -> torch.Tensor:
     """log2 det(I + H H^H / (tx no)) of each use, float64 [n]: equal power per antenna.
 

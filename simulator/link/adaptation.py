@@ -139,9 +139,13 @@ def outlook(channel: str, snr_db: float, num_symbols: int, analog: bool = False)
 
 @lru_cache(maxsize=32)
 def _draw(name: str, snr_db: float, num_symbols: int, analog: bool) -> Outlook:
-    channel, loss = load_channel(name), estimation_loss(name, snr_db)
+    channel = load_channel(name)
     bits, can = _bits_per_symbol(channel), capabilities(channel)
     blend = can.analog if analog else ChannelCapabilities.analog
+    if can.survey_still is not None:
+        snr = can.survey_still(FLAT_DRAWS, snr_db, derive_key("outlook", name)).numpy()
+        return _still(blend(can.distortion(snr)), num_symbols, bits)
+    loss = estimation_loss(name, snr_db)
     if (surveyed := _survey_snr(name, num_symbols, snr_db)) is not None:
         snr, stretch = can.distortion(surveyed[0]), surveyed[1]
         samples = snr.shape[-1]
@@ -152,7 +156,7 @@ def _draw(name: str, snr_db: float, num_symbols: int, analog: bool) -> Outlook:
         return _outlook([_lost(one, samples, loss) for one in met], stretch, bits)
     if _is_flat(channel, num_symbols):
         snr = blend(can.distortion(_flat_power(name) / noise_variance(snr_db))[:, None])
-        return _outlook(list(mean_lost_bits(snr[:, 0] / loss, 1).T[:, :, None]), num_symbols, bits)
+        return _still(snr / loss, num_symbols, bits)
     stretch = _stretch(num_symbols)
     lost: list[np.ndarray] = []
     for index in range(DRAWS):
@@ -256,6 +260,12 @@ def _lost(snr: np.ndarray, stretch: int, loss: float) -> np.ndarray:
 def _outlook(lost: list[np.ndarray], stretch: int, bits_per_symbol: int) -> Outlook:
     sums = np.cumsum(np.stack(lost), axis=2, dtype=np.float64) * stretch
     return Outlook(np.pad(sums, ((0, 0), (0, 0), (1, 0))), stretch, bits_per_symbol)
+
+
+def _still(snr: np.ndarray, num_symbols: int, bits_per_symbol: int) -> Outlook:
+    """The outlook of a channel that stands still: n streams of symbols in N realisations, float64 [N, n]."""
+    lost = mean_lost_bits(np.ascontiguousarray(snr).ravel(), snr.shape[1])
+    return _outlook(list(lost.T[:, :, None]), num_symbols, bits_per_symbol)
 
 
 def _stretch(num_symbols: int) -> int:

@@ -13,9 +13,12 @@ from scipy.stats import kstest
 
 from simulator.__main__ import main
 from simulator.channels import load_channel
+from simulator.channels.antennas import Antennas
+from simulator.channels.contract import channel_identity
 from simulator.channels.grid import ResourceGrid
+from simulator.channels.mimo_estimation import MatrixEstimator
 from simulator.channels.mimo_flat import MimoChannel
-from simulator.channels.spatial import alamouti, singular_streams, spatial_multiplexing, water_filling
+from simulator.channels.spatial import alamouti, mismatched_sinr, singular_streams, spatial_multiplexing, water_filling
 from simulator.link import load_scheme, transmit
 
 GRID = (
@@ -86,6 +89,47 @@ def test_the_error_is_what_the_formula_of_the_sinr_says(spec: str) -> None:
         told += float(received.noise_variance[powered].mean())
     # Six estimates of one matrix each say little about the average error of an estimate.
     assert around == pytest.approx(told, rel=0.3 if spec == "mimo:csi=estimated" else 0.02)
+
+
+@pytest.mark.parametrize("correlation", [0, 0.8])
+@pytest.mark.parametrize("how", [Antennas(4, 4), Antennas(2, 4, receiver="zf"), Antennas(2, 2, "alamouti")])
+def test_the_error_behind_an_estimate_is_what_the_receiver_expects(how: Antennas, correlation: float) -> None:
+    """For strong and weak streams alike."""
+    channel, noise = MimoChannel("one", how, correlation, fast=False, estimator=MatrixEstimator(how, correlation)), 0.1
+    true, way = channel._crossing(channel._draw(20_000, 1), noise, 2)
+    off = way.combiner @ true - torch.eye(how.per_block)
+    error = off.abs().square().sum(-1) + noise * way.combiner.abs().square().sum(-1)
+    strong = way.sinr > way.sinr.median()
+    for streams in (strong, ~strong & (way.sinr > 0.05)):
+        assert float((error * way.sinr)[streams].mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_streams_behind_a_wrong_receiver_have_the_error_that_symbols_show() -> None:
+    matrix, noise = _matrices(1, 2, 2), 0.1
+    other = matrix * torch.tensor([1.0, 0.3]) + 0.2 * _gaussian(4, 5).reshape(1, 2, 2)
+    true, way = spatial_multiplexing(matrix, noise, "lmmse"), spatial_multiplexing(other, noise, "lmmse")
+    assert torch.allclose(mismatched_sinr(true.channel, true, noise).float(), true.sinr, rtol=1e-3)
+    sent = torch.view_as_complex(torch.randn(2, 100_000, 2, generator=torch.Generator().manual_seed(1)).sign()) / 2**0.5
+    arrived = true.channel[0] @ sent + noise**0.5 * _gaussian(200_000, 3).reshape(2, -1)
+    in_phase = (way.combiner[0] @ arrived).real.double() * sent.real * 2
+    weight, mean, variance = way.sinr[0].double(), in_phase.mean(1), in_phase.var(1)
+    sinr = mean.square() / variance
+    share = (weight * mean).sum() ** 2 / (weight.square() * variance).sum() / sinr.sum()
+    assert share < 0.99
+    assert mismatched_sinr(true.channel, way, noise)[0].tolist() == pytest.approx((sinr * share).tolist(), rel=0.03)
+
+
+def test_streams_do_not_carry_every_second_symbol() -> None:
+    gain = load_channel("mimo").realise(4096, 10.0, 1).gain.abs()
+    strong = (gain == gain.max()).reshape(-1, 2)
+    assert (strong.sum(1) == 1).all()  # each use carries both
+    assert float(strong[:, 0].float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_rows_over_matrices_without_a_grid_are_marked() -> None:
+    marked, plain = load_channel("mimo:csi=estimated"), load_channel("mimo:model=tdl-c")
+    assert channel_identity(marked) == f"{marked.name} {marked.fingerprint()}"
+    assert channel_identity(plain) == plain.name
 
 
 def test_alamouti_has_the_diversity_of_all_its_paths() -> None:

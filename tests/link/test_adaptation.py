@@ -68,6 +68,23 @@ def test_outages_are_as_frequent_as_expected(channel: str, snr_db: float) -> Non
     assert lost / trials == pytest.approx(expected, abs=3.5 * deviation)
 
 
+@pytest.mark.parametrize(
+    ("channel", "name", "lost", "blocks"),
+    [
+        ("mimo", "4qam-9/20", 0.029, 1500),
+        ("mimo:csi=estimated", "4qam-9/20", 0.189, 1000),
+        ("mimo:csi=estimated", "4qam-1/3", 0.058, 1000),
+        ("mimo:precoding=svd", "16qam-2/5", 0.052, 600),
+    ],
+)
+def test_matrices_that_stand_still_lose_as_many_blocks_as_expected(
+    channel: str, name: str, lost: float, blocks: int
+) -> None:
+    """`lost`: share of transport blocks of 12288 symbols at 10 dB that were lost; measuring it takes minutes."""
+    expected = expected_outage(outlook(channel, 10.0, 12_288), parse_mcs(name), 12_288)
+    assert expected == pytest.approx(lost, abs=3.5 * math.sqrt(lost * (1 / blocks + 1 / adaptation.FLAT_DRAWS)))
+
+
 @pytest.mark.parametrize(("channel", "snr_db"), [("rayleigh", 18.0), ("tdl-c", 12.0)])
 def test_who_knows_the_realisation_loses_almost_nothing_and_sends_more(channel: str, snr_db: float) -> None:
     num_symbols, trials = 500, 150

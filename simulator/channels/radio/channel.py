@@ -133,7 +133,8 @@ class RadioChannel(Named):
         self._converter = None if radio.adc_bits is None else Converter(radio.adc_bits, over_grid)
         self._can = capabilities(channel)
         self.draws_as = self._can.announce(0.0)[0] if self._can.announce else channel.name
-        self.survey, self.survey_snr, self.streams = self._can.survey, self._can.survey_snr, self._can.streams
+        self.survey, self.survey_snr = self._can.survey, self._can.survey_snr
+        self.survey_still, self.streams = self._can.survey_still, self._can.streams
 
     def fingerprint(self) -> str:
         """That of the channel, how symbols are brought on a grid, and what is expected of distortion."""
