@@ -58,6 +58,7 @@ class LriscConfig:
         conditioned_levels: how many of the first levels receive a conditional map of z.
         condition_channels: channels of these maps.
         own_denoiser: whether the perception end has a separate U-Net; otherwise one serves both ends.
+        own_adapters: whether the perception end has adapters of its own in f_e and f_d, as the PSNR end has.
     """
 
     latent_channels: int = 192
@@ -78,6 +79,7 @@ class LriscConfig:
     conditioned_levels: int = 3
     condition_channels: int = 48
     own_denoiser: bool = False
+    own_adapters: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(self, "'model'")

@@ -76,7 +76,7 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.GELU(), zeroed(nn.Linear(2 * channels, channels))
         )
-        self.faithful = nn.ModuleList(_adapter(channels) for _ in range(2))
+        self.faithful = nn.ModuleList(_adapter(config) for _ in range(2))
 
     def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
         """[B, h, w, C] -> same; fidelity as adapters take it (`Aim.faithful`)."""
@@ -115,7 +115,7 @@ class JsccEncoder(nn.Module):
         self.fidelity_token = nn.Parameter(torch.zeros(channels))
         self.blocks = nn.ModuleList(TransformerBlock(config, i % 2 == 1) for i in range(config.jscc_blocks))
         self.snr = _snr_module(config, adaptive)
-        self.faithful = _adapter(channels)
+        self.faithful = _adapter(config)
         self.widest = config.rate_levels[-1]
         self.rates = RateLayers(nn.Linear(channels, v) for v in config.rate_levels)
         self.start(torch.ones(channels))
@@ -163,7 +163,7 @@ class JsccDecoder(nn.Module):
         super().__init__()
         channels = config.latent_channels
         self.rates = RateLayers(nn.Linear(v, channels) for v in config.rate_levels)
-        self.faithful = _adapter(channels)
+        self.faithful = _adapter(config)
         self.snr = _snr_module(config, adaptive)
         self.tokens = nn.Embedding(len(config.rate_levels), channels)
         nn.init.normal_(self.tokens.weight, std=0.02)
@@ -206,8 +206,9 @@ class JsccDecoder(nn.Module):
         return x
 
 
-def _adapter(channels: int) -> FidelityAdapter:
-    return FidelityAdapter(nn.Linear(channels, channels, bias=False))
+def _adapter(config: LriscConfig) -> FidelityAdapter:
+    layers = (nn.Linear(config.latent_channels, config.latent_channels, bias=False) for _ in range(2))
+    return FidelityAdapter(next(layers), next(layers) if config.own_adapters else None)
 
 
 def _snr_module(config: LriscConfig, adaptive: bool) -> SnrAdaptation:

@@ -23,17 +23,23 @@ class ChannelNorm(nn.Module):
 
 
 class FidelityAdapter(nn.Module):
-    """x + fidelity * W x: a residual adapter (Rebuffi et al. 2018) for the PSNR end alone. W starts at zero."""
+    """x + f W x + (1 - f) V x with f = fidelity: residual adapters (Rebuffi et al. 2018) that start at zero.
 
-    def __init__(self, layer: Layer) -> None:
+    W is what the PSNR end adds, V (where there is one) what the perception end adds.
+    """
+
+    def __init__(self, layer: Layer, lifelike: Layer | None = None) -> None:
         super().__init__()
         self.layer: nn.Module = zeroed(layer)
+        self.lifelike: nn.Module | None = None if lifelike is None else zeroed(lifelike)
 
     def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
         """x [B, ...], fidelity [B] or None (`Aim.faithful`) -> as x."""
         if fidelity is None:
-            return x
-        return x + fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) * self.layer(x)
+            return x if self.lifelike is None else x + self.lifelike(x)
+        share = fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+        adapted = x + share * self.layer(x)
+        return adapted if self.lifelike is None else adapted + (1 - share) * self.lifelike(x)
 
 
 class ResBlock(nn.Module):

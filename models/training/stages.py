@@ -59,6 +59,8 @@ class LriscSystem(System):
             entry = _parse(config, options, number)
             if entry.loss.perception_end_only or entry.loss.denoisers_only:
                 sizes = replace(sizes, own_denoiser=True)
+            if entry.loss.sent_rate:
+                sizes = replace(sizes, own_adapters=True)
             network = {
                 "model": sizes.to_mapping(),
                 "variant": asdict(variant),
@@ -108,10 +110,11 @@ def _base_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_unused(identity: Identity, loss: StageConfig) -> Identity:
-    """Drop unused options of QAM grids, so that runs from before they existed can be resumed."""
-    return Identity(
-        {name: one for name, one in identity.options.items() if loss.qam or not name.startswith("loss.qam")}
-    )
+    """Drop unused options that are younger than others, so that runs from before they existed can be resumed."""
+    unused = [] if loss.qam else ["loss.qam", "loss.qam_points", "loss.qam_gradient"]
+    unused += [] if loss.sent_rate else ["loss.sent_rate"]
+    unused += [] if identity.options["model.own_adapters"] else ["model.own_adapters"]
+    return Identity({name: one for name, one in identity.options.items() if name not in unused})
 
 
 def known_limits(algorithm: int, loss: StageConfig, variant: Variant, before: Sequence[str] = ()) -> list[str]:
@@ -187,11 +190,18 @@ def _make(
 
 
 def _grown(weights: State, sizes: LriscConfig) -> State:
-    """Weights in which the perception end has its own denoiser, if `sizes` ask for one: a copy of the shared one."""
-    if not sizes.own_denoiser or any(name.startswith("lifelike.") for name in weights):
-        return weights
-    shared = [name for name in weights if name.startswith("denoiser.") and ".faithful." not in name]
-    return {**weights, **{"lifelike." + name.removeprefix("denoiser."): weights[name].clone() for name in shared}}
+    """Weights in which the perception end has what is its own by `sizes`.
+
+    Its denoiser begins as a copy of the shared one, its adapters at zero.
+    """
+    grown = dict(weights)
+    if sizes.own_denoiser and not any(name.startswith("lifelike.") for name in weights):
+        shared = [name for name in weights if name.startswith("denoiser.") and ".faithful." not in name]
+        grown |= {"lifelike." + name.removeprefix("denoiser."): weights[name].clone() for name in shared}
+    if sizes.own_adapters and not any(".lifelike." in name for name in weights):
+        adapters = [name for name in weights if name.startswith(("encoder.", "decoder.")) and ".layer." in name]
+        grown |= {name.replace(".layer.", ".lifelike."): torch.zeros_like(weights[name]) for name in adapters}
+    return grown
 
 
 def _statistics_images(store: ImageStore, crop: int) -> Tensor:

@@ -35,7 +35,7 @@ OUTER_LAYERS = (
     *("entropy.", ".snr.", ".tokens."),
 )
 END_PARTS = {  # in the names of parameters that one end alone uses; the empty name is in all
-    "psnr": (".faithful.", "fidelity"),
+    "psnr": (".layer.", "fidelity"),
     "perception": ("lifelike.",),
     "denoisers": ("denoiser.", "lifelike."),
     "both": ("",),
@@ -70,6 +70,8 @@ class StageConfig(PerceptualConfig):
             perception end stay the same, bit for bit.
         perception_end_only: train only the denoiser of the perception end (which begins as that of the start); images
             of the PSNR end stay the same, bit for bit.
+        sent_rate: learning rate of the perception end's own adapters in f_e and f_d, relative to that of its denoiser,
+            with `perception_end_only`; 0 leaves f_e and f_d as they are.
         denoisers_only: train only the denoisers of both ends, where each end has its own.
         sent_fidelity: how far f_e and f_d lean towards the PSNR end for images of the perception end (`Aim.fidelity`).
         adversary: weight of the discriminator's verdict, relative to LPIPS; 0 trains without one.
@@ -92,6 +94,7 @@ class StageConfig(PerceptualConfig):
     qam_gradient: str = "straight"
     psnr_end_only: bool = False
     perception_end_only: bool = False
+    sent_rate: float = 0.0
     denoisers_only: bool = False
     sent_fidelity: float = 0.0
     adversary: float = 0.0
@@ -99,7 +102,7 @@ class StageConfig(PerceptualConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_shares("clean_share", "coarse_maps", "fading")
-        self.check_weights("adversary")
+        self.check_weights("adversary", "sent_rate")
         self.grids.check("'loss'")
         if not 0 < self.gamma <= 1:
             raise UserError(
@@ -114,6 +117,8 @@ class StageConfig(PerceptualConfig):
             raise UserError(
                 "'psnr_end_only', 'perception_end_only' and 'denoisers_only' of 'loss' exclude each other; set one"
             )
+        if self.sent_rate and not self.perception_end_only:
+            raise UserError("'sent_rate' of 'loss' needs 'perception_end_only: true'; set both or neither")
         if not 0 <= self.sent_fidelity < 1:
             raise UserError(f"'sent_fidelity' of 'loss' is {self.sent_fidelity}; it must be from 0 to below 1")
 
@@ -147,8 +152,13 @@ class LriscTrainee:
         trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
         parts = END_PARTS[self.config.end]
         trained = [(name, parameter) for name, parameter in trained if any(part in name for part in parts)]
+        adapters: list[dict[str, Any]] = []
+        if self.config.sent_rate:
+            sent = [parameter for name, parameter in trained if ".faithful." in name]
+            trained = [(name, parameter) for name, parameter in trained if ".faithful." not in name]
+            adapters = [{"params": sent, "matrix": True, "lr_scale": self.config.sent_rate}]
         groups = parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
-        return groups + adversary_group(self.adversary)
+        return groups + adapters + adversary_group(self.adversary)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""

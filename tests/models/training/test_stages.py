@@ -250,6 +250,7 @@ def test_shipped_configurations_are_algorithm_1(name):
             r"trains a part of the networks \(perception\) and needs 'algorithm: 3'",
         ),
         ("stages.11.loss.perception_end_only=true", "exclude each other"),
+        ("stages.1.loss.sent_rate=0.1", "'sent_rate' of 'loss' needs 'perception_end_only: true'"),
         ("stages.1.loss.sent_fidelity=1", "'sent_fidelity' of 'loss' is 1.0; it must be from 0 to below 1"),
         ("stages.1.loss.lattice=-1", "'lattice' of 'loss' is -1.0; it must be 0 or more"),
         ("stages.1.loss.nets=[resnet]", "'nets' of 'loss' has resnet; known: alex, "),
@@ -364,7 +365,7 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
 
 def grown(one: Dying, loss: StageConfig) -> Dying:
     """The trainee of a stage for the perception end, from another one's weights."""
-    sizes = dataclasses.replace(one.model.config, own_denoiser=True)
+    sizes = dataclasses.replace(one.model.config, own_denoiser=True, own_adapters=loss.sent_rate > 0)
     model = Lrisc(sizes)
     model.load_state_dict(_grown(one.model.state_dict(), sizes))
     return Dying(model, 3, loss, [BlurDistance()])
@@ -375,21 +376,25 @@ EYES = dataclasses.replace(
 )
 
 
-def test_training_the_perception_end_only_leaves_the_other_end_as_it_was(trainee, store, tmp_path):
+@pytest.mark.parametrize("sent_rate", [0.0, 0.5])
+def test_training_the_perception_end_only_leaves_the_other_end_as_it_was(trainee, store, tmp_path, sent_rate):
     shared = trainee(3)
-    one = grown(shared, EYES)
+    one = grown(shared, dataclasses.replace(EYES, sent_rate=sent_rate))
     images = training_batch(store, 0, 0, 4, 64)
-    figures = one.validate(one.model, images)
-    assert figures["psnr_db"] == shared.validate(shared.model, images)["psnr_db"]
+    assert one.validate(one.model, images)["psnr_db"] == shared.validate(shared.model, images)["psnr_db"]
     before = copy.deepcopy(one.model.state_dict())
     loop = LoopConfig(
         steps=20, batch=8, crop=64, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
     )
     run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
     changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
-    assert changed
-    assert all(name.startswith("lifelike.") for name in changed)
-    after = one.validate(one.model, images)
+    assert any(name.startswith("lifelike.") for name in changed)
+    adapters = {name for name in changed if not name.startswith("lifelike.")}
+    assert all(".faithful." in name and name.endswith(".lifelike.weight") for name in adapters)
+    assert {name.split(".")[0] for name in adapters} == ({"encoder", "decoder"} if sent_rate else set())
+    untrained = copy.deepcopy(one.model)  # torch multiplies by frozen weights, as now, in another order
+    untrained.load_state_dict(before)
+    figures, after = one.validate(untrained, images), one.validate(one.model, images)
     assert after["psnr_db"] == figures["psnr_db"]
     assert after["psnr_db_perceptual"] > figures["psnr_db_perceptual"] + 0.1
     assert after["score"] == pytest.approx(after["psnr_db_perceptual"] - 50 * after["lpips"], rel=1e-5)
