@@ -162,7 +162,7 @@ def _title(drawing: Drawing, sources: Sequence[Source], columns: Sequence[str]) 
         said.append(f"$E_s/N_0$ from {snrs[0]:g} to {snrs[-1]:g} dB")
     shown = [column for column in (drawing.x, *columns) if column not in AXES]
     found = [(point, estimate_of(point, column)) for point in points for column in shown]
-    counts = sorted({one.images or point.images for point, one in found if one})
+    counts = sorted({one.images or point.images for point, one in found if one} or {one.images for one in points})
     images = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     lacking = [f"{name} is missing" for name in dict.fromkeys(name for one in sources for name in one.missing)]
     return ", ".join((*said, f"{images} image{'' if images == '1' else 's'}", *lacking))

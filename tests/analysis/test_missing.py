@@ -42,4 +42,5 @@ def test_a_sweep_without_a_backbone_says_what_to_do(
     source = source_of(partly)
     (drawing,) = make_drawings([source], Choice())
     assert f", {of} image" in _title(drawing, [source], ["psnr_db"])
+    assert f", {of} image" in _title(drawing, [source], ["cbr"])
     assert f", {of - 1} image" in _title(drawing, [source], ["ms_ssim"])
