@@ -29,7 +29,7 @@ class Pdjscc(DeepJscc):
 
     declaration = Declaration(
         "pdjscc",
-        "perceptual DeepJSCC: a generator behind DeepJSCC's decoder, trained for LPIPS and against a discriminator",
+        "perceptual DeepJSCC: a generator behind DeepJSCC's decoder, trained on perceptual distances",
         {"weights": Text("FOLDER", "your own weights: a folder that `train pdjscc --export` wrote, or a file in it")},
     )
     title = "perceptual DeepJSCC"
