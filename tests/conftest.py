@@ -19,12 +19,6 @@ def _folder(variable: str) -> Path:
     return Path(folder)
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker more than cores: tests wait for browsers, other programs and disks for a sixth of their time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 1
-
-
 @pytest.fixture(scope="session", autouse=True)
 def no_downloads_of_weights() -> Iterator[None]:
     """Without LPIPS_BACKBONE_DIR tests do without LPIPS: they would download 64 MB."""
