@@ -207,8 +207,10 @@ class JsccDecoder(nn.Module):
 
 
 def _adapter(config: LriscConfig) -> FidelityAdapter:
-    layers = (nn.Linear(config.latent_channels, config.latent_channels, bias=False) for _ in range(2))
-    return FidelityAdapter(next(layers), next(layers) if config.own_adapters else None)
+    def layer() -> nn.Linear:
+        return nn.Linear(config.latent_channels, config.latent_channels, bias=False)
+
+    return FidelityAdapter(layer(), layer() if config.own_adapters else None)
 
 
 def _snr_module(config: LriscConfig, adaptive: bool) -> SnrAdaptation:

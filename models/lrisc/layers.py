@@ -28,18 +28,18 @@ class FidelityAdapter(nn.Module):
     W is what the PSNR end adds, V (where there is one) what the perception end adds.
     """
 
-    def __init__(self, layer: Layer, lifelike: Layer | None = None) -> None:
+    def __init__(self, layer: Layer, perceptual: Layer | None = None) -> None:
         super().__init__()
         self.layer: nn.Module = zeroed(layer)
-        self.lifelike: nn.Module | None = None if lifelike is None else zeroed(lifelike)
+        self.perceptual: nn.Module | None = None if perceptual is None else zeroed(perceptual)
 
     def forward(self, x: Tensor, fidelity: Tensor | None) -> Tensor:
         """x [B, ...], fidelity [B] or None (`Aim.faithful`) -> as x."""
         if fidelity is None:
-            return x if self.lifelike is None else x + self.lifelike(x)
+            return x if self.perceptual is None else x + self.perceptual(x)
         share = fidelity.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
         adapted = x + share * self.layer(x)
-        return adapted if self.lifelike is None else adapted + (1 - share) * self.lifelike(x)
+        return adapted if self.perceptual is None else adapted + (1 - share) * self.perceptual(x)
 
 
 class ResBlock(nn.Module):

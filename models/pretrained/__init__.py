@@ -72,7 +72,7 @@ def find_weights(text: str, system: str) -> Weights:
     else:
         name = path.stem if path.suffix in (".safetensors", ".json") else path.name
         found = Weights(name, path.parent)
-        if not (path.parent / f"{name}.json").is_file():
+        if not found.exists():
             raise UserError(
                 f"no weights '{text}'; name released ones, or a folder that `train {system} --export` wrote"
             )
@@ -117,7 +117,7 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
 
 def _load_base(base: Mapping[str, str], name: str, folder: Path | None) -> dict[str, torch.Tensor]:
     """The weights that a card is based on: in its folder, or among those that ship."""
-    beside = folder is not None and (folder / f"{base['name']}.json").is_file()
+    beside = folder is not None and Weights(base["name"], folder).exists()
     state, card = load_pretrained(base["name"], folder if beside else None)
     if card["sha256"] != base["sha256"]:
         raise UserError(f"the weights '{name}' are based on another version of '{base['name']}'; export them again")

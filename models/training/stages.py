@@ -198,9 +198,9 @@ def _grown(weights: State, sizes: LriscConfig) -> State:
     if sizes.own_denoiser and not any(name.startswith("lifelike.") for name in weights):
         shared = [name for name in weights if name.startswith("denoiser.") and ".faithful." not in name]
         grown |= {"lifelike." + name.removeprefix("denoiser."): weights[name].clone() for name in shared}
-    if sizes.own_adapters and not any(".lifelike." in name for name in weights):
+    if sizes.own_adapters and not any(".perceptual." in name for name in weights):
         adapters = [name for name in weights if name.startswith(("encoder.", "decoder.")) and ".layer." in name]
-        grown |= {name.replace(".layer.", ".lifelike."): torch.zeros_like(weights[name]) for name in adapters}
+        grown |= {name.replace(".layer.", ".perceptual."): torch.zeros_like(weights[name]) for name in adapters}
     return grown
 
 

@@ -152,13 +152,11 @@ class LriscTrainee:
         trained = [pair for pair in self.model.named_parameters() if pair[0].startswith(TRAINED_MODULES[self.stage])]
         parts = END_PARTS[self.config.end]
         trained = [(name, parameter) for name, parameter in trained if any(part in name for part in parts)]
-        adapters: list[dict[str, Any]] = []
-        if self.config.sent_rate:
-            sent = [parameter for name, parameter in trained if ".faithful." in name]
-            trained = [(name, parameter) for name, parameter in trained if ".faithful." not in name]
-            adapters = [{"params": sent, "matrix": True, "lr_scale": self.config.sent_rate}]
         groups = parameter_groups(trained, LINEAR_LAYERS, OUTER_LAYERS, LINEAR_LR_SCALE)
-        return groups + adapters + adversary_group(self.adversary)
+        if self.config.sent_rate:
+            adapters = [parameter for name, parameter in self.model.named_parameters() if ".perceptual." in name]
+            groups.append({"params": adapters, "matrix": True, "lr_scale": self.config.sent_rate})
+        return groups + adversary_group(self.adversary)
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Eq. (11) on images [B, 3, H, W] in [0, 1]."""

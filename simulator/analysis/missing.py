@@ -25,8 +25,8 @@ def missing_metrics(results: Results) -> list[str]:
         )
     if rows and all(row.ms_ssim is None for row in rows):
         found.append("no MS-SSIM: it needs images with sides of at least 161 pixels; crop less, or not at all")
-    groups = group_by_point(rows).values()
-    for metric in metric_names(rows):
+    for metric in (one for one in metric_names(rows) if any(value_of(one)(row) is None for row in rows)):
+        groups = group_by_point(rows).values()
         counts = [(len(image_means(group, value_of(metric))), len({row.image for row in group})) for group in groups]
         if partly := [(number, of) for number, of in counts if 0 < number < of]:
             number, of = min(partly)

@@ -10,7 +10,6 @@ from typing import Any
 from simulator.channels.antennas import Antennas
 from simulator.channels.estimation import Estimator
 from simulator.channels.grid import ResourceGrid
-from simulator.channels.mimo_estimation import MatrixEstimator
 from simulator.channels.mimo_flat import MimoChannel
 from simulator.channels.mimo_ofdm import MimoOfdmChannel
 from simulator.channels.paths import Cdl, PathModel, Tdl
@@ -53,8 +52,8 @@ def mimo(*options: str) -> MimoChannel | MimoOfdmChannel:
     antennas = Antennas(chosen["tx"], chosen["rx"], chosen["precoding"], chosen["receiver"])
     name = _MIMO.spell(chosen)
     if chosen["model"] == "flat":
-        estimator = MatrixEstimator(antennas, chosen["correlation"]) if chosen["csi"] == "estimated" else None
-        return MimoChannel(name, antennas, chosen["correlation"], chosen["fading"] == "fast", estimator)
+        fast, estimated = chosen["fading"] == "fast", chosen["csi"] == "estimated"
+        return MimoChannel(name, antennas, chosen["correlation"], fast, estimated)
     return _over_grid(name, antennas, chosen)
 
 

@@ -36,18 +36,17 @@ class MimoRealisation(Realisation):
 class MimoChannel(Named):
     """y = H x + n: total transmit power 1, and noise of variance no at each receive antenna."""
 
-    def __init__(
-        self, name: str, antennas: Antennas, correlation: float, fast: bool, estimator: MatrixEstimator | None = None
-    ) -> None:
+    def __init__(self, name: str, antennas: Antennas, correlation: float, fast: bool, estimated: bool) -> None:
         """Args:
         name: how the channel is called in results.
         antennas: at both ends, and how they are used.
         correlation: of neighbouring antennas of either end, exponential (Kronecker model).
         fast: whether every use (with Alamouti's code, every pair) has a new matrix.
-        estimator: the receiver's, of a matrix that stands still; None if the receiver knows the matrices.
+        estimated: whether the receiver estimates a matrix that stands still instead of knowing it.
         """
         self.name, self.streams = name, antennas.streams
-        self._antennas, self._correlation, self._fast, self._estimator = antennas, correlation, fast, estimator
+        self._antennas, self._correlation, self._fast = antennas, correlation, fast
+        self._estimator = MatrixEstimator(antennas, correlation) if estimated else None
         self._per_block = antennas.per_block
         self.survey_still = None if fast else self._survey
         # Which stream carries each symbol of a block. In one fixed order a stream would meet the same residues of the
@@ -81,8 +80,8 @@ class MimoChannel(Named):
         blocks = -(-count // self._per_block)
         filling = -(-blocks // _BLOCK) * _BLOCK * self._per_block - count
         sent = torch.nn.functional.pad(symbols, (0, filling)).reshape(-1, _BLOCK, self._per_block)
-        order = self._order.expand(len(sent), -1, -1)
-        sent = sent.gather(2, order.argsort(2))
+        order, back = (one.expand(len(sent), -1, -1) for one in (self._order, self._order.argsort(1)))
+        sent = sent.gather(2, back)
         key = derive_key(realisation.noise_key, "pilots")
         chunks = [self._crossing(one, noise, key) for one in realisation.matrix[:blocks].split(_BLOCK)]
         chunks = chunks if self._fast else chunks * len(sent)

@@ -1,4 +1,4 @@
-"""MS-SSIM of 8-bit images: the mean over RGB of what `pytorch_msssim` computes, ten times as fast.
+"""MS-SSIM of 8-bit images: the mean over RGB of what `pytorch_msssim` computes, eight times as fast.
 
 Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003.
 """

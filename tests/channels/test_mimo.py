@@ -16,7 +16,6 @@ from simulator.channels import load_channel
 from simulator.channels.antennas import Antennas
 from simulator.channels.contract import channel_identity
 from simulator.channels.grid import ResourceGrid
-from simulator.channels.mimo_estimation import MatrixEstimator
 from simulator.channels.mimo_flat import MimoChannel
 from simulator.channels.spatial import alamouti, mismatched_sinr, singular_streams, spatial_multiplexing, water_filling
 from simulator.link import load_scheme, transmit
@@ -95,7 +94,7 @@ def test_the_error_is_what_the_formula_of_the_sinr_says(spec: str) -> None:
 @pytest.mark.parametrize("how", [Antennas(4, 4), Antennas(2, 4, receiver="zf"), Antennas(2, 2, "alamouti")])
 def test_the_error_behind_an_estimate_is_what_the_receiver_expects(how: Antennas, correlation: float) -> None:
     """For strong and weak streams alike."""
-    channel, noise = MimoChannel("one", how, correlation, fast=False, estimator=MatrixEstimator(how, correlation)), 0.1
+    channel, noise = MimoChannel("one", how, correlation, fast=False, estimated=True), 0.1
     true, way = channel._crossing(channel._draw(20_000, 1), noise, 2)
     off = way.combiner @ true - torch.eye(how.per_block)
     error = off.abs().square().sum(-1) + noise * way.combiner.abs().square().sum(-1)

@@ -150,10 +150,10 @@ def test_a_backend_that_is_not_there_is_forgotten_and_others_stay(monkeypatch):
 
 @pytest.mark.parametrize("place", ["matplotlibrc", "conf/matplotlibrc", "conf/stylelib/mine.mplstyle"])
 def test_settings_that_matplotlib_cannot_read_are_ignored(tmp_path, place):
-    """Such as a comment in Latin-1: matplotlib, and with it Sionna, could not be imported after the program."""
+    """Such as a comment in Latin-1: matplotlib, and with it Sionna, could not be imported."""
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).write_bytes("# größer\nfont.size: 40\n".encode("latin-1"))
-    code = "import simulator, matplotlib; print(matplotlib.rcParams['font.size'])"
+    code = "import simulator, sionna.phy, matplotlib; print(matplotlib.rcParams['font.size'])"
     settings = {"PYTHONPATH": str(CHECKOUT), "MPLCONFIGDIR": str(tmp_path / "conf"), "NUMBA_NUM_THREADS": "0"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True, check=False)

@@ -365,7 +365,7 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
 
 def grown(one: Dying, loss: StageConfig) -> Dying:
     """The trainee of a stage for the perception end, from another one's weights."""
-    sizes = dataclasses.replace(one.model.config, own_denoiser=True, own_adapters=loss.sent_rate > 0)
+    sizes = dataclasses.replace(one.model.config, own_denoiser=True, own_adapters=True)
     model = Lrisc(sizes)
     model.load_state_dict(_grown(one.model.state_dict(), sizes))
     return Dying(model, 3, loss, [BlurDistance()])
@@ -390,7 +390,7 @@ def test_training_the_perception_end_only_leaves_the_other_end_as_it_was(trainee
     changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
     assert any(name.startswith("lifelike.") for name in changed)
     adapters = {name for name in changed if not name.startswith("lifelike.")}
-    assert all(".faithful." in name and name.endswith(".lifelike.weight") for name in adapters)
+    assert all(".faithful." in name and name.endswith(".perceptual.weight") for name in adapters)
     assert {name.split(".")[0] for name in adapters} == ({"encoder", "decoder"} if sent_rate else set())
     untrained = copy.deepcopy(one.model)  # torch multiplies by frozen weights, as now, in another order
     untrained.load_state_dict(before)
