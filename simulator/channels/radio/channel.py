@@ -13,6 +13,7 @@ from simulator.channels.grid import PILOT_SYMBOLS, ResourceGrid
 from simulator.channels.mimo_ofdm import MimoOfdmChannel
 from simulator.channels.ofdm import OfdmChannel, OfdmRealisation
 from simulator.channels.radio.converter import Converter
+from simulator.channels.radio.evm import evm_percent
 from simulator.channels.radio.options import Radio
 from simulator.channels.radio.oscillator import common_phase
 from simulator.channels.radio.transmitter import Sent, Transmitter, fill, turned
@@ -196,9 +197,7 @@ class RadioChannel(Named):
         known = self._transmitter.statistics(own)
         index = self._transmitter.symbol_index(len(symbols))
         gain, variance = known.gain[index], known.variance[index]
-        error = self._transmitter.in_phase(sent) / (gain * scale) - torch.from_numpy(carried)
-        power = float(symbols.abs().square().mean())
-        evm = 100 * (float(error.abs().square().mean()) / power) ** 0.5 if power else 0.0
+        evm = evm_percent(self._transmitter.in_phase(sent).numpy(), (gain * scale).numpy(), carried)
         through = self._over_grid if isinstance(self._channel, OfdmChannel) else self._over_symbols
         received = through(sent, realisation.link, fill(gain), fill(variance))
         count = len(symbols)
@@ -236,6 +235,8 @@ class RadioChannel(Named):
     def _over_symbols(self, sent: Sent, link: Realisation, gain: torch.Tensor, distortion: torch.Tensor) -> Received:
         """Over a channel that maps symbols to symbols."""
         received = self._channel.send(sent.symbols, link)
+        if self._radio.transmits_ideally and self._transmitter.waveform is None and self._converter is None:
+            return received
         symbols, scale, variance = (fill(one) for one in (received.symbols, received.gain, received.noise_variance))
         strength = scale.abs().square()
         variance = variance + strength * distortion

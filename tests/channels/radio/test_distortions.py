@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from simulator.channels import load_channel
 from simulator.channels.grid import ResourceGrid
 from simulator.channels.radio.amplifier import clip, imbalance_gains, iq_imbalance, rapp, saleh
 from simulator.channels.radio.converter import Converter
+from simulator.channels.radio.evm import evm_percent
 from simulator.channels.radio.options import Radio
 from simulator.channels.radio.oscillator import Oscillator
 from simulator.channels.radio.transmitter import Transmitter
@@ -104,6 +106,14 @@ def test_a_frequency_offset_leaks_into_other_subcarriers(offset: float) -> None:
     kept = math.sin(math.pi * offset) / (math.pi * offset)
     assert abs(complex(known.gain.mean())) == pytest.approx(kept, abs=2e-3)
     assert float(known.variance.mean()) == pytest.approx(1 - kept**2, rel=0.03)
+
+
+def test_evm_is_of_what_the_gain_does_not_explain() -> None:
+    intended, error = _gaussian(1000).numpy(), 0.1 * _gaussian(1000).numpy()[::-1]
+    gain = np.full(1000, 2 - 1j, dtype=np.complex64)
+    expected = 100 * math.sqrt(np.mean(np.abs(error) ** 2) / np.mean(np.abs(intended) ** 2))
+    assert evm_percent(gain * (intended + error), gain, intended) == pytest.approx(expected, rel=1e-5)
+    assert evm_percent(0 * intended, gain, 0 * intended) == 0.0
 
 
 @pytest.mark.parametrize("linewidth_hz", [1.0, 10.0])
