@@ -16,7 +16,7 @@ from simulator.baselines.published.swinjscc import SwinConfig, SwinJscc
 from simulator.bench.table import Figure, one_thread, smaller, take_turns
 from simulator.devices import keep_freed_memory
 
-SIZE, QUICK_SIZE = (512, 768), (128, 128)
+SIZE, QUICK_SIZE = (512, 768), (64, 64)
 RATE, SNR_DB, ETA = 96, 10.0, 0.2
 
 

@@ -36,7 +36,7 @@ def measure_training(system: System, config_file: Path, quick: bool) -> Iterator
     images = [to_uint8(one.pixels) for one in load_image_set("samples") if min(one.pixels.shape[1:]) >= 256]
     store = ImageStore(images, [f"{index:064x}" for index in range(len(images))])
     one = system.stages(read_config(config_file))[0]
-    loop = replace(one.loop, batch=8, crop=64 if quick else 128)
+    loop = replace(one.loop, batch=1 if quick else 8, crop=64 if quick else 128)
     accelerator, trainee = Accelerator(cpu=True), one.make(store, None)
     with one_thread():
         learners = {

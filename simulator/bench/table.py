@@ -108,7 +108,7 @@ def measure_ldpc(quick: bool) -> Iterator[Figure]:
     """Our decoder against Sionna's two, and against the package `ldpc` where that is installed."""
     from simulator.bench.phy import compare_decoders
 
-    ours, *others = compare_decoders(*((200, 8) if quick else (2000, 96)))
+    ours, *others = compare_decoders(*((64, 2) if quick else (2000, 96)))
     for one in others:
         note = f"k = 4096, n = 8192, 20 iterations; {one.disagreements} of {one.blocks} outcomes differ"
         rates = (ours.blocks_per_second, "blocks/s", one.decoder, one.blocks_per_second)
