@@ -1,6 +1,7 @@
 """Data that tests may use when the machine has it. Tests run on every core, one thread each."""
 
 import math
+import multiprocessing
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy start their threads
@@ -54,6 +55,16 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     from simulator.analysis import outputs
 
     monkeypatch.setattr(outputs, "draw", lambda results, folder, write: [])
+
+
+@pytest.fixture
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers fork from a process that has imported the program: for tests of what comes after their start."""
+    from simulator.sweep.executors import local
+
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["simulator.sweep.executors", "sionna.phy"])
+    monkeypatch.setattr(local.multiprocessing, "get_context", lambda method: server)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import csv
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,6 +16,7 @@ from simulator.__main__ import main
 from simulator.analysis.comparison import DIFFERENCE_COLUMNS
 from simulator.analysis.statistics import BILL_COLUMNS
 from simulator.results.store import load_results
+from tests.faults.conftest import Forked
 
 pytestmark = pytest.mark.usefixtures("toys", "light_pdfs")
 
@@ -177,28 +175,16 @@ def test_compare_and_bill(reproduce, tmp_path, assert_one_line, capfd):
     assert_one_line("no results in")
 
 
-def test_killed_and_resumed_gives_the_same_bytes(reproduce, photographs, tmp_path):
-    changes = {"schemes": ["toy-slow", "toy"], "snr": "0:9", "figures": [], "images": str(photographs)}
-    path = tmp_path / "toys.yaml"
-    path.write_text(yaml.safe_dump(TOY | changes))
-    command = [
-        sys.executable,
-        "-m",
-        "simulator",
-        "reproduce",
-        str(path),
-        "--workers",
-        "1",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    with subprocess.Popen(command, env=os.environ | {"TOY_SECONDS": "0.3"}, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 240
-        while count(tmp_path / "out" / "toys") < 3:
-            assert process.poll() is None, "the run ended before it could be stopped"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+def test_killed_and_resumed_gives_the_same_bytes(reproduce, tmp_path, monkeypatch):
+    changes = {"schemes": ["toy-slow", "toy"], "snr": "0:9", "figures": []}
+    with monkeypatch.context() as patch:
+        patch.setenv("TOY_SECONDS", "0.3")
+        running = Forked(lambda tell: reproduce(**changes))
+    deadline = time.monotonic() + 240
+    while count(tmp_path / "out" / "toys") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert running.kill() == -signal.SIGKILL
     assert 3 <= count(tmp_path / "out" / "toys") < 80
     assert not (tmp_path / "out" / "toys" / "summary.csv").exists()
     assert reproduce(**changes) == 0

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from simulator.__main__ import main
 from simulator.analysis.statistics import SUMMARY_COLUMNS
 from simulator.results.rows import PUBLIC_COLUMNS
 from simulator.results.store import DATABASE, Store
+from tests.faults.conftest import Forked
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -197,11 +200,6 @@ def command(photographs, out, *arguments):
     return [sys.executable, "-m", "simulator", "sweep", *fixed, *arguments]
 
 
-def slowly(seconds):
-    """Environment in which `toy-slow` takes its time."""
-    return os.environ | {"TOY_SECONDS": str(seconds)}
-
-
 def rows_in(folder):
     """How many rows are there; 0 while the database is being made."""
     try:
@@ -234,10 +232,12 @@ def heed_ctrl_c():
 
 @pytest.mark.usefixtures("without_figures")
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path):
-    arguments = ("--snr", "0:20", "--scheme", "toy-slow", "--workers", "2")
+    arguments = ("--snr", "0:9", "--scheme", "toy-slow")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    options = {"env": slowly(0.3), "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    with subprocess.Popen(command(photographs, stopped, *arguments), preexec_fn=heed_ctrl_c, **options) as process:
+    apart = ("--workers", "1", "--timeout", "600")  # with a time limit even a single worker is a separate process
+    sweeping = command(photographs, stopped, *arguments, *apart)
+    options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True, "preexec_fn": heed_ctrl_c}
+    with subprocess.Popen(sweeping, env=os.environ | {"TOY_SECONDS": "0.3"}, **options) as process:
         wait_for_rows(process, stopped, 3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
         complaint = process.stderr.read()
@@ -245,7 +245,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(photographs, tmp_path
     assert complaint.strip().splitlines()[-1].startswith("interrupted; finished work is kept")
     assert "Traceback" not in complaint
     kept = rows_in(stopped)
-    assert 3 <= kept < 21 * 4
+    assert 3 <= kept < 10 * 4
     assert not (stopped / "summary.csv").exists()
     assert finish(photographs, stopped, *arguments) == finish(photographs, whole, *arguments)
 
@@ -258,45 +258,18 @@ def test_second_sweep_into_the_same_folder_is_refused(sweep, tmp_path, assert_on
     assert sweep() == 0
 
 
-# Imports everything once, then forks sweeps and kills them: ten kills in the time of one start.
-KILLER = """
-import os, random, signal, sys, time
-import sionna.phy, torch
-import simulator.__main__, simulator.sweep, simulator.analysis.plots, matplotlib.figure, matplotlib.backends.backend_pdf
-arguments, kills = sys.argv[2:], int(sys.argv[1])
-generator = random.Random(11)
-for attempt in range(kills + 1):
-    child = os.fork()
-    if child == 0:
-        os._exit(simulator.__main__.main(arguments))
-    if attempt < kills:
-        time.sleep(generator.uniform(0.05, 0.6))
-        os.kill(child, signal.SIGKILL)
-    print(os.waitpid(child, 0)[1], flush=True)
-"""
-
-
-def test_killed_ten_times_and_resumed_gives_the_same_bytes(photographs, tmp_path):
+def test_killed_ten_times_with_its_processes_and_resumed_gives_the_same_bytes(photographs, tmp_path, monkeypatch):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = ["--snr", "0:15", "--scheme", "toy-slow,toy-cliff", "--workers", "1"]
-    driver = [sys.executable, "-c", KILLER, "10", *command(photographs, killed, *arguments)[3:]]
-    outcome = subprocess.run(driver, capture_output=True, text=True, check=True, env=slowly(0.02))
-    statuses = [int(line) for line in outcome.stdout.splitlines() if line.isdigit()]
-    assert len(statuses) == 11
-    assert statuses[:-1].count(signal.SIGKILL) >= 5
-    assert statuses[-1] == 0
-    assert (killed / "summary.csv").read_bytes() == finish(photographs, whole, *arguments)
-    figures = sorted(path.name for path in (whole / "figures").iterdir())
-    for name in figures:
-        assert (killed / "figures" / name).read_bytes() == (whole / "figures" / name).read_bytes()
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_killed_with_its_processes_and_resumed_gives_the_same_bytes(photographs, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = ["--snr", "0:10", "--scheme", "toy-slow", "--workers", "2"]
-    options = {"env": slowly(0.3), "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command(photographs, killed, *arguments), **options) as process:
-        wait_for_rows(process, killed, 10)
-        process.kill()
+    arguments = ["--snr", "0:15", "--scheme", "toy-slow,toy-cliff"]
+    moment, ended, fork = random.Random(11), [], multiprocessing.get_context("fork")
+    with monkeypatch.context() as patch:  # sweeps fork from this process, and their workers from them
+        patch.setenv("TOY_SECONDS", "0.02")
+        patch.setattr(multiprocessing, "get_context", lambda method: fork)
+        for _ in range(10):
+            sweeping = Forked(lambda tell: main(command(photographs, killed, *arguments, "--workers", "2")[3:]))
+            time.sleep(moment.uniform(0.05, 0.6))
+            ended.append(sweeping.kill())
+    assert ended.count(-signal.SIGKILL) >= 5
     assert finish(photographs, killed, *arguments) == finish(photographs, whole, *arguments)
+    for one in (whole / "figures").iterdir():
+        assert (killed / "figures" / one.name).read_bytes() == one.read_bytes()

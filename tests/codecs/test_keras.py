@@ -108,6 +108,7 @@ def test_layout_and_power(here):
     assert load_scheme(f"{spec}:power=1:layout=interleaved").name == spec
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_a_keras_pair_sweeps_beside_others_in_worker_processes(here, photographs, capsys):
     """Also: commas in the name survive the command line, the summary and the figures."""
     spec = build("", side=16)

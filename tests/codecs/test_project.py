@@ -16,6 +16,8 @@ from simulator.link import load_scheme
 from simulator.sweep import run_sweep
 from simulator.sweep.inputs import SweepConfig
 
+pytestmark = pytest.mark.usefixtures("quick_start")
+
 CODEC = """
 import torch
 from simulator.codecs import SymbolCodec

@@ -81,7 +81,7 @@ def test_a_cluster_gives_the_same_rows_although_an_actor_is_killed(config, tmp_p
     run_sweep(config, tmp_path / "here", notify=lambda note: None)
     capfd.readouterr()
     watch, there = Assassin(), tmp_path / "there"
-    elsewhere = replace(config, executor="ray", workers=2)
+    elsewhere = replace(config, executor="ray", workers=1)
     run_sweep(elsewhere, there, notify=watch.notes.append, progress=watch.progress)
     assert capfd.readouterr() == ("", "")  # Ray says nothing
     assert watch.killed is not None

@@ -82,6 +82,7 @@ def test_fingerprints_are_part_of_keys(config, monkeypatch):
     assert len(unchanged) == len(before) / 3  # those of the bound
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_summary_is_the_same_bytes_with_other_workers_and_batches(config, tmp_path):
     expected = summary_of(config, tmp_path / "plain")
     assert expected.count(b"\n") == 1 + 3 * 2 * 3
