@@ -92,7 +92,11 @@ def test_every_released_network_is_held_to_the_lattice_test() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spec", "known"), selftest.RELEASED_LATTICES.items())
-def test_released_networks_weave_no_lattice_but_those_that_are_known_to(spec: str, known: float | None) -> None:
+def test_released_networks_weave_no_lattice_but_those_that_are_known_to(
+    monkeypatch: pytest.MonkeyPatch, spec: str, known: float | None
+) -> None:
+    if "jscc" not in spec:  # one network for all CBRs: its first and last show what it weaves
+        monkeypatch.setattr(selftest, "LATTICE_CBRS", selftest.LATTICE_CBRS[::3])
     (check,) = selftest.check_lattice(spec, known)
     if known is None:
         assert check.passed
