@@ -30,6 +30,7 @@ from simulator.spec.configuration import build, check_keys
 ALONE = {"psnr": "PSNR end", "perception": "perception end", "denoisers": "denoisers"}  # by what a stage trains
 # Below it oneDNN's bf16 gradient of h_e's strided 5x5 convolutions reads memory that was never written.
 SMALLEST_BF16_CROP = 64
+STATISTICS_PIXELS = 2**24  # from which the linear starts take their axes and variances
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,8 @@ def _grown(weights: State, sizes: LriscConfig) -> State:
 
 
 def _statistics_images(store: ImageStore, crop: int) -> Tensor:
-    """Crops in [-1, 1] from which the linear starts take their axes and variances."""
-    crops = [training_batch(store.at_least(crop), 0, step, 16, crop) for step in range(2**17 // crop**2 * 8)]
+    """Crops in [-1, 1] for the linear starts."""
+    crops = [
+        training_batch(store.at_least(crop), 0, step, 16, crop) for step in range(STATISTICS_PIXELS // (16 * crop**2))
+    ]
     return torch.cat(crops) * 2 - 1

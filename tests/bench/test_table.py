@@ -80,7 +80,8 @@ def test_unknown_part_is_refused_before_any_work(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lpips_backbone_dir")
-def test_quick_run_has_every_row(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_quick_run_has_every_row(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("simulator.models.training.stages.STATISTICS_PIXELS", 2**20)
     parts = [name for name in part_names() if name != "workers"]  # starts processes: tests of the executors do
     assert main(["bench", "all", "--quick", "--part", ",".join(parts), "--out", str(tmp_path), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -11,7 +11,9 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -23,6 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light_pdfs")]
 
 # What is added to a command so that it takes a second: (how it starts, what, why).
 SMALLER = [
+    ("sweep --snr 0:15 ", "--snr 0,15", "two points are a curve"),
+    ("sweep --channel awgn,awgn:assumed_db=10 ", "--snr 4,16", "two points are a curve"),
     (
         "sweep",
         "--images tiny.png --crop 48 --lpips none --workers 1",
@@ -135,7 +139,7 @@ def test_step(block: Block, words: list[str], reader: Callable[[str], Path], mon
         build_parser().parse_args(arguments)
         return
     smaller = [*arguments, *_smaller(arguments)]
-    _quick_self_tests(monkeypatch)
+    _quicken(arguments[0], monkeypatch)
     if not _copied(smaller, folder):
         assert _run(smaller) == 0, capfd.readouterr().err
     _check_outputs(arguments[0], smaller, folder)
@@ -144,7 +148,7 @@ def test_step(block: Block, words: list[str], reader: Callable[[str], Path], mon
         _check_shape(block.output, capfd.readouterr().out, unmeasured)
 
 
-_followed: dict[str, Path] = {}
+_followed: dict[str, tuple[Path, Path]] = {}
 
 
 def _copied(arguments: list[str], folder: Path) -> bool:
@@ -153,14 +157,15 @@ def _copied(arguments: list[str], folder: Path) -> bool:
         return False
     args = build_parser().parse_args(arguments)
     names = args.experiments if arguments[0] == "reproduce" else []
-    options = str(sorted((name, str(value)) for name, value in vars(args).items() if name != "experiments"))
+    apart = ("experiments", "out", "limit")  # `--limit 1` of one picture changes nothing
+    options = str(sorted((name, str(value)) for name, value in vars(args).items() if name not in apart))
     folder_of_all = args.out or Path("runs", args.config.stem)  # the default of `train`; the others name theirs
     out = {f"{name} {options}": folder_of_all / Path(name).stem for name in names} or {options: folder_of_all}
-    earlier = {key: _followed.setdefault(key, folder) for key in out}
-    if folder in earlier.values():
+    earlier = {key: _followed.setdefault(key, (folder, folder / made)) for key, made in out.items()}
+    if any(where == folder for where, _ in earlier.values()):
         return False
     for key, made in out.items():
-        shutil.copytree(earlier[key] / made, folder / made, dirs_exist_ok=True)
+        shutil.copytree(earlier[key][1], folder / made, dirs_exist_ok=True)
     return True
 
 
@@ -168,7 +173,7 @@ def _smaller(arguments: list[str]) -> list[str]:
     """The options that make a command quick."""
     if "--export" in arguments:
         return []
-    added = [one for start, more, _ in SMALLER if " ".join(arguments).startswith(start) for one in more.split()]
+    added = [one for start, more, _ in SMALLER if f"{' '.join(arguments)} ".startswith(start) for one in more.split()]
     if arguments[0] == "reproduce" and "--out" not in arguments:
         added += ["--out", "results"]  # the default, which must be named for a smaller version
     return added
@@ -181,13 +186,28 @@ def _run(arguments: list[str]) -> int | str | None:
         return end.code or 0
 
 
-def _quick_self_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`check` on two channels and one network; tests/test_selftest.py runs more of it, and all networks."""
-    from simulator import selftest
+def _quicken(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no option: `check` on two channels and one network (tests/test_selftest.py runs more of it, and all
+    networks), `train` from the axes of a few blocks, `reproduce` at every third SNR and CBR."""
+    if verb == "check":
+        from simulator import selftest
 
-    monkeypatch.setattr(selftest, "plugin_names", lambda group: ["awgn", "rayleigh"])
-    monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
-    monkeypatch.setattr(selftest, "RELEASED_LATTICES", {"deepjscc": None})
+        monkeypatch.setattr(selftest, "plugin_names", lambda group: ["awgn", "rayleigh"])
+        monkeypatch.setattr(selftest, "NUM_DRAWS", 200)
+        monkeypatch.setattr(selftest, "RELEASED_LATTICES", {"deepjscc": None})
+        monkeypatch.setattr(selftest, "LATTICE_CBRS", selftest.LATTICE_CBRS[:1])
+    elif verb == "train":
+        monkeypatch.setattr("simulator.models.training.stages.STATISTICS_PIXELS", 2**20)
+    elif verb == "reproduce":
+        from simulator.experiments import read
+
+        scaled_down = read.scaled_down
+
+        def thinned(*arguments: Any) -> read.Experiment:
+            one = scaled_down(*arguments)
+            return replace(one, grid=replace(one.grid, snrs_db=one.grid.snrs_db[::3], cbrs=one.grid.cbrs[::3]))
+
+        monkeypatch.setattr(read, "scaled_down", thinned)
 
 
 def _check_pip(words: list[str]) -> None:

@@ -50,8 +50,8 @@ def test_names_of_any_bytes_are_swept_stored_and_shown_whole(tmp_path, capsys):
 def test_notes_show_names_whole_in_one_line(tmp_path, capsys):
     for name in ("two\nlines.png", "a\ttab.png"):
         save(tmp_path / "set", name, 20)
-    options = ["--scheme", "toy", "--images", str(tmp_path / "set"), "--lpips", "none", "--out", str(tmp_path / "out")]
-    assert main(["sweep", "--snr", "0", *options]) == 0
+    options = ["--scheme", "toy", "--images", str(tmp_path / "set"), "--lpips", "none", "--workers", "1"]
+    assert main(["sweep", "--snr", "0", *options, "--out", str(tmp_path / "out")]) == 0
     assert r"note: the same picture under several names: a\ttab = two\nlines; each counts" in capsys.readouterr().err
 
 
