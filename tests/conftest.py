@@ -5,8 +5,11 @@ import multiprocessing
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy start their threads
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,14 +60,27 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "draw", lambda results, folder, write: [])
 
 
+@pytest.fixture(scope="session")
+def server() -> ForkServerContext:
+    """Starts processes that fork from one which has imported the program and done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["simulator.sweep.executors", "sionna.phy"])
+    return context
+
+
 @pytest.fixture
-def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers fork from a process that has imported the program: for tests of what comes after their start."""
+def quick_start(monkeypatch: pytest.MonkeyPatch, server: ForkServerContext) -> None:
+    """Workers start in no time: for tests of what comes after their start."""
     from simulator.sweep.executors import local
 
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["simulator.sweep.executors", "sionna.phy"])
     monkeypatch.setattr(local.multiprocessing, "get_context", lambda method: server)
+
+
+@pytest.fixture
+def elsewhere(server: ForkServerContext) -> Iterator[Callable[..., Any]]:
+    """Calls a function with arguments in a fresh process, and gives its result."""
+    with ProcessPoolExecutor(1, mp_context=server) as pool:
+        yield lambda function, *given: pool.submit(function, *given).result()
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """The Python front door: many kinds of pictures, one line per mistake, nothing heavy on import."""
 
-import os
 import re
 import subprocess
 import sys
 from decimal import Context, localcontext
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,33 +72,31 @@ def test_a_grid_does_not_depend_on_the_precision_of_decimals_that_others_chose()
         assert (parse_snrs("10:11:0.125"), parse_snr("12.345678")) == expected
 
 
-def test_settings_of_torch_that_a_notebook_chose_change_no_number(photo, tmp_path):
+def _choose_settings_of_torch(photo):
+    def trips():
+        return [send(str(photo), scheme, cbr="1/12").psnr_db for scheme in ("bpg-ldpc", "deepjscc")]
+
+    def settings():
+        return torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
+
+    expected = trips()
+    for choose, default in [
+        (torch.set_default_dtype, (torch.float64, torch.float32)),
+        (torch.set_default_device, ("meta", "cpu")),
+        (torch.set_float32_matmul_precision, ("medium", "highest")),
+    ]:
+        choose(default[0])
+        chosen = settings()
+        assert trips() == expected, choose
+        assert settings() == chosen, choose
+        choose(default[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert trips() == expected, "autocast"
+
+
+def test_settings_of_torch_that_a_notebook_chose_change_no_number(photo, elsewhere):
     """One after the other in a process of its own, where they harm no other test."""
-    script = f"""
-import torch
-from simulator import send
-def trips():
-    return [send({str(photo)!r}, scheme, cbr="1/12").psnr_db for scheme in ("bpg-ldpc", "deepjscc")]
-def settings():
-    return torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
-expected = trips()
-for choose, default in [
-    (torch.set_default_dtype, (torch.float64, torch.float32)),
-    (torch.set_default_device, ("meta", "cpu")),
-    (torch.set_float32_matmul_precision, ("medium", "highest")),
-]:
-    choose(default[0])
-    chosen = settings()
-    assert trips() == expected, choose
-    assert settings() == chosen, choose
-    choose(default[1])
-with torch.autocast("cpu", torch.bfloat16):
-    assert trips() == expected, "autocast"
-"""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+    elsewhere(_choose_settings_of_torch, photo)
 
 
 @pytest.mark.parametrize(

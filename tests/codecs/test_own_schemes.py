@@ -1,9 +1,6 @@
 """Codecs of a stranger from Python files, as docs/extend.md shows them."""
 
-import os
 import shutil
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -234,6 +231,10 @@ def test_weights_are_told_apart_wherever_a_codec_holds_them(here, kind, held, hi
     assert len({first, *others}) == 4
 
 
+def _fingerprint():
+    return load_scheme("torch:holder.py:Holder:weights.pt").fingerprint()
+
+
 @pytest.mark.parametrize(
     "held",
     [
@@ -242,21 +243,10 @@ def test_weights_are_told_apart_wherever_a_codec_holds_them(here, kind, held, hi
         "self.nets = {object(): values}; self.call = [print, object()]",
     ],
 )
-def test_what_differs_between_processes_is_no_part_of_the_fingerprint(here, held):
+def test_what_differs_between_processes_is_no_part_of_the_fingerprint(here, held, elsewhere):
     (here / "holder.py").write_text(HOLDER.format(held=held, hidden="pass"))
     torch.save(torch.ones(2, 2), here / "weights.pt")
-    told = (
-        "from simulator.link import load_scheme; print(load_scheme('torch:holder.py:Holder:weights.pt').fingerprint())"
-    )
-    path = os.pathsep.join([str(GUIDE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    other = subprocess.run(
-        [sys.executable, "-c", told],
-        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert other.stdout.strip() == load_scheme("torch:holder.py:Holder:weights.pt").fingerprint()
+    assert elsewhere(_fingerprint) == _fingerprint()
 
 
 def test_weights_that_nest_too_deeply_are_refused(here):

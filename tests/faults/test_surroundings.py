@@ -98,7 +98,7 @@ def test_a_reader_that_has_read_enough_and_a_full_device_are_no_traceback(config
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
-@pytest.mark.parametrize(("verb", "code"), [("--help", 2), ("show --help", 2), ("list schemes", 2), ("--bad", 2)])
+@pytest.mark.parametrize(("verb", "code"), [("--help", 2), ("show --help", 2), ("list experiments", 2), ("--bad", 2)])
 def test_help_and_lists_that_cannot_be_written_are_one_line(tmp_path, verb, code):
     with open("/dev/full", "w") as full:
         done = program(tmp_path, *verb.split(), capture_output=False, stdout=full, stderr=subprocess.PIPE)

@@ -204,15 +204,15 @@ def test_validation_of_the_linear_codec_falls_with_the_snr(trainee, store):
 
 def test_interrupted_run_equals_uninterrupted(trainee, store, tmp_path):
     options = LoopConfig(
-        steps=4, batch=4, crop=64, warmup=2, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
+        steps=2, batch=4, crop=32, warmup=1, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
     )
     run(trainee(3), store, options, tmp_path / "whole")
     dying = trainee(3)
-    dying.die_at = 3  # the count of operations and two steps
+    dying.die_at = 2  # the count of operations and one step
     with pytest.raises(KeyboardInterrupt):
         run(dying, store, options, tmp_path / "parts")
-    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 2
-    assert run(trainee(3), store, options, tmp_path / "parts").step == 4
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 1
+    assert run(trainee(3), store, options, tmp_path / "parts").step == 2
     whole, parts = (load_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
     assert whole.tensors.keys() == parts.tensors.keys()
     for name, tensor in whole.tensors.items():
@@ -346,7 +346,7 @@ def test_training_the_psnr_end_only_leaves_the_other_end_as_it_was(trainee, stor
     before, figures = copy.deepcopy(one.model), one.validate(one.model, training_batch(store, 0, 0, 4, 64))
     # Another memory format would change the last bits of the validation itself.
     loop = LoopConfig(
-        steps=30, batch=8, crop=64, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
+        steps=30, batch=8, crop=32, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
     )
     run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
     state = one.model.state_dict()
@@ -384,7 +384,7 @@ def test_training_the_perception_end_only_leaves_the_other_end_as_it_was(trainee
     assert one.validate(one.model, images)["psnr_db"] == shared.validate(shared.model, images)["psnr_db"]
     before = copy.deepcopy(one.model.state_dict())
     loop = LoopConfig(
-        steps=20, batch=8, crop=64, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
+        steps=10, batch=8, crop=64, learning_rate=3e-3, warmup=1, ema=0.5, precision="fp32", channels_last=False
     )
     run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
     changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
@@ -458,7 +458,7 @@ def test_a_stage_for_the_perception_end_grows_its_denoiser(tmp_path):
 def test_training_the_denoisers_only_leaves_what_is_sent_as_it_was(trainee, store, tmp_path):
     one = grown(trainee(3), dataclasses.replace(EYES, perception_end_only=False, denoisers_only=True))
     before = copy.deepcopy(one.model.state_dict())
-    loop = LoopConfig(steps=8, batch=8, crop=64, warmup=1, ema=0.5, precision="fp32", channels_last=False)
+    loop = LoopConfig(steps=4, batch=8, crop=64, warmup=1, ema=0.5, precision="fp32", channels_last=False)
     run(one, store, dataclasses.replace(loop, validation_images=1, validation_crop=64), tmp_path)
     changed = {name for name, weight in one.model.state_dict().items() if not torch.equal(weight, before[name])}
     assert {name.split(".")[0] for name in changed} == {"denoiser", "lifelike"}
@@ -502,7 +502,7 @@ def test_skew_draws_low_snrs_more_often(trainee, store, monkeypatch, skew):
         return send(z, levels, aim)
 
     monkeypatch.setattr(one.model, "send", spy)
-    images = training_batch(store, 0, 0, 16, 64)
+    images = training_batch(store, 0, 0, 16, 32)
     for seed in range(32):
         one.loss(images, 1.0, torch.Generator().manual_seed(seed))
     snrs = torch.cat(drawn)
