@@ -1,4 +1,7 @@
-"""A training without noise, as a script for a launcher of several processes: RUN_DIR BATCH [stop]."""
+"""A training without noise, as a script for a launcher of two processes: RUN_DIR BATCH.
+
+The second process is told to stop on the way; then both go on.
+"""
 
 import os
 import signal
@@ -9,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from simulator.models.training.checkpoint import load_checkpoint
 from simulator.models.training.data import ImageStore
 from simulator.models.training.learner import LoopConfig
-from simulator.models.training.loop import run
+from simulator.models.training.loop import CHECKPOINT, run
 
 STEPS = 8
 
@@ -54,5 +58,10 @@ def train(run_dir: Path, batch: int, stop_after: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    second = os.environ["RANK"] == "1"
-    train(Path(sys.argv[1]), int(sys.argv[2]), 4 if second and "stop" in sys.argv else None)
+    run_dir, batch, second = Path(sys.argv[1]), int(sys.argv[2]), os.environ["RANK"] == "1"
+    try:
+        train(run_dir, batch, 4 if second else None)
+    except KeyboardInterrupt:
+        torch.distributed.barrier()  # the first process writes for both
+        print(f"process {os.environ['RANK']} stopped at step {load_checkpoint(run_dir / CHECKPOINT).record['step']}")
+        train(run_dir, batch)
