@@ -17,7 +17,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def test_damaged_inputs_are_refused_in_one_line_or_read():
-    command = [sys.executable, "-m", "tests.fuzz", "--inputs", "1000", "--seconds", "20", "--json"]
+    command = [sys.executable, "-m", "tests.fuzz", "--inputs", "1000", "--seconds", "10", "--json"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     reports = json.loads(done.stdout)
