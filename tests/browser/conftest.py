@@ -7,6 +7,7 @@ that it does not get. Chromium is what CHROMIUM names, else what is found on the
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,14 @@ def complaints() -> list[str]:
 @pytest.fixture
 def open_page(browser: "Browser", complaints: list[str]) -> Iterator[OpenPage]:
     """Opens an address in a window of its own: `open_page(url, width=375, color_scheme="dark")`."""
+    with opening_pages(browser, complaints) as open_one:
+        yield open_one
+    assert complaints == []
+
+
+@contextmanager
+def opening_pages(browser: "Browser", complaints: list[str]) -> Iterator[OpenPage]:
+    """Pages that note what they complain about, and close at the end."""
     contexts = []
 
     def open_one(url: str, width: int = 1280, height: int = 900, **options: Any) -> "Page":
@@ -58,7 +67,6 @@ def open_page(browser: "Browser", complaints: list[str]) -> Iterator[OpenPage]:
     yield open_one
     for context in contexts:
         context.close()
-    assert complaints == []
 
 
 def _note_console(message: Any, complaints: list[str]) -> None:

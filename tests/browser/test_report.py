@@ -13,9 +13,18 @@ from simulator.analysis.comparison import differences
 from simulator.analysis.words import scheme_words
 from simulator.report.page import write_report
 from simulator.results.store import DATABASE, load_results
+from tests.browser.conftest import opening_pages
 
 BUSY = 60_000  # milliseconds of patience
 CHARTS = "() => [...document.querySelectorAll('.charts:not(.bills) .chart')]"
+REMEMBER = """() => {
+    window.untouched = [...document.querySelectorAll('select, input')].map(one => [one, one.value, one.checked]);
+}"""
+RESET = """() => window.untouched.forEach(([one, value, checked]) => {
+    if (one.value === value && one.checked === checked) return;
+    Object.assign(one, {value, checked});
+    ['input', 'change'].forEach(kind => one.dispatchEvent(new Event(kind)));
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +35,32 @@ def report(kept_results, tmp_path_factory):
     return out.as_uri()
 
 
+def ready(page):
+    """The page, once its charts can be drawn."""
+    page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened_once(browser, report):
+    """The report at the usual size, and what it complained about since a test last looked."""
+    noted = []
+    with opening_pages(browser, noted) as open_one:
+        page = ready(open_one(report))
+        page.evaluate(REMEMBER)
+        yield page, noted
+    assert noted == []
+
+
 @pytest.fixture
-def opened(open_page, report):
-    """Opens the report and waits until its charts can be drawn."""
-
-    def open_one(**options):
-        page = open_page(report, **options)
-        page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
-        return page
-
-    return open_one
+def page(opened_once):
+    """The report that tests share, with every control as it was when the report was opened."""
+    page, noted = opened_once
+    page.evaluate(RESET)
+    yield page
+    complaints = noted.copy()
+    noted.clear()
+    assert complaints == []
 
 
 def ask(folder, query, *values):
@@ -66,8 +91,7 @@ def column(page, table, place):
 SPEC = {"DeepJSCC": "deepjscc", "BPG + LDPC": "bpg-ldpc"}  # by the words of the page
 
 
-def test_schemes_go_and_come_in_every_chart(opened):
-    page = opened()
+def test_schemes_go_and_come_in_every_chart(page):
     draw_all(page)
     metrics = len(page.query_selector_all("#difference-charts .chart"))
     assert shown_in(page, "DeepJSCC") == [True] * (metrics + metrics)  # curves and differences; nothing was lost
@@ -88,16 +112,14 @@ def test_outages_have_a_chart_where_there_are_some(open_page, kept_results, tmp_
     results = load_results(kept_results)
     rows = [replace(row, outage=place < lost) for place, row in enumerate(results.rows)]
     write_report([replace(results, rows=rows)], tmp_path / "report.html")
-    page = open_page((tmp_path / "report.html").as_uri())
-    page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
+    page = ready(open_page((tmp_path / "report.html").as_uri()))
     metrics = len(page.query_selector_all("#difference-charts .chart"))
     assert len(page.query_selector_all("#curve-charts .chart")) == metrics + lost
     said = page.inner_text("#curves-lead")
     assert ("hollow markers" in said, "no trip ended in outage" in said) == (bool(lost), not lost)
 
 
-def test_curves_read_back_are_those_of_the_database(opened, kept_results):
-    page = opened()
+def test_curves_read_back_are_those_of_the_database(page, kept_results):
     chart = page.query_selector("#curve-charts .chart")
     chart.scroll_into_view_if_needed()
     page.wait_for_function("chart => chart.data", arg=chart, timeout=BUSY)
@@ -112,8 +134,7 @@ def test_curves_read_back_are_those_of_the_database(opened, kept_results):
         assert ys == pytest.approx([psnr for _, psnr in expected], abs=1e-4)
 
 
-def test_the_table_sorts_as_the_database_does(opened, kept_results):
-    page = opened()
+def test_the_table_sorts_as_the_database_does(page, kept_results):
     draw_all(page)
     head = page.locator("#table th", has_text="PSNR")
     head.get_by_role("button").click()
@@ -135,8 +156,7 @@ def test_the_table_sorts_as_the_database_does(opened, kept_results):
     )
 
 
-def test_another_reference_gives_its_differences(opened, kept_results):
-    page = opened()
+def test_another_reference_gives_its_differences(page, kept_results):
     page.select_option("#reference", label="DeepJSCC")
     (mean,) = [
         one.estimate
@@ -149,8 +169,7 @@ def test_another_reference_gives_its_differences(opened, kept_results):
     assert numbers == pytest.approx([mean.mean, mean.low, mean.high], abs=0.006)
 
 
-def test_pictures_and_their_numbers(opened, kept_results):
-    page = opened()
+def test_pictures_and_their_numbers(page, kept_results):
     page.locator("#viewer").scroll_into_view_if_needed()
     page.wait_for_selector("#left-caption b", timeout=BUSY)
     page.select_option("#view-image", index=1)
@@ -190,8 +209,7 @@ def test_pictures_and_their_numbers(opened, kept_results):
     assert page.evaluate("document.getElementById('sheet').clientWidth") == pytest.approx(4 * width, abs=4)
 
 
-def test_a_row_opens_its_picture_and_the_error_is_grey(opened):
-    page = opened()
+def test_a_row_opens_its_picture_and_the_error_is_grey(page):
     page.locator("#table .open").nth(2).click()
     page.wait_for_selector("#right-caption b", timeout=BUSY)
     row = page.locator("#table tbody tr").nth(2).locator("td").all_inner_texts()
@@ -205,23 +223,12 @@ def test_a_row_opens_its_picture_and_the_error_is_grey(opened):
     assert len(set(colours)) == 1
 
 
-def test_bands_are_drawn_when_they_are_asked_for(opened):
-    page = opened()
+def test_bands_are_drawn_when_they_are_asked_for(page):
     draw_all(page)
     bands = f"() => ({CHARTS})().flatMap(c => c.data).filter(t => t.meta === 'band').length"
     assert page.evaluate(bands) == 0
     page.check("#bands")
     assert page.evaluate(bands) > 0
-
-
-def test_a_dark_page_prints_light_and_keeps_its_legend(opened):
-    page = opened(color_scheme="dark")
-    page.emulate_media(media="print", color_scheme="dark")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
-    assert page.locator("#schemes .chip").first.is_visible()
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 def pixel(page, side):
@@ -237,8 +244,15 @@ def kept_pixel(path):
         return list(picture.getpixel((picture.width // 2, picture.height // 2)))
 
 
-def test_dark_and_light(opened):
-    page = opened(color_scheme="dark")
+def test_a_dark_page_prints_light_and_turns_light_when_asked(open_page, report):
+    page = ready(open_page(report, color_scheme="dark"))
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator("#schemes .chip").first.is_visible()  # the legend
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.emulate_media(media="screen", color_scheme="dark")
     paper = "() => getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(paper)
     chart = page.query_selector("#curve-charts .chart")
@@ -251,16 +265,15 @@ def test_dark_and_light(opened):
     assert chart.evaluate(font) != inked
 
 
-def test_the_command_can_be_copied(opened, kept_results):
-    page = opened()
+def test_the_command_can_be_copied(page, kept_results):
     button = page.locator("#provenance").get_by_role("button", name="Copy")
     assert page.locator("#origins pre").inner_text().startswith("python -m simulator")
     button.click()
     page.locator("#provenance").get_by_role("button", name="Copied").wait_for()
 
 
-def test_a_phone_needs_no_scrolling_sideways(opened):
-    page = opened(width=375, height=800, has_touch=True, is_mobile=True)
+def test_a_phone_needs_no_scrolling_sideways(open_page, report):
+    page = ready(open_page(report, width=375, height=800, has_touch=True, is_mobile=True))
     draw_all(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     inside = "e.closest('.scroll, .window, svg, .chart')"
@@ -281,8 +294,7 @@ def test_names_stay_text_in_the_browser(kept_results, open_page, tmp_path):
     write_report(
         [replace(results, rows=rows, meta=results.meta | {"images": []})], tmp_path / "evil.html", title="Tame"
     )
-    page = open_page((tmp_path / "evil.html").as_uri())
-    page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
+    page = ready(open_page((tmp_path / "evil.html").as_uri()))
     draw_all(page)
     assert page.title() == "Tame"
     assert page.query_selector("main img, header img, table b") is None
@@ -303,8 +315,7 @@ def test_several_channels_and_ratios_can_be_chosen(kept_results, open_page, tmp_
     write_report(
         [replace(results, rows=more, planned=len(more), meta=results.meta | {"images": []})], tmp_path / "more.html"
     )
-    page = open_page((tmp_path / "more.html").as_uri())
-    page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
+    page = ready(open_page((tmp_path / "more.html").as_uri()))
     draw_all(page)
     first = "() => document.querySelector('#curve-charts .chart').data.find(t => t.meta === 'curve')"
     before = page.evaluate(f"({first})().y")
