@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from math import ceil, sqrt
 
@@ -107,14 +107,20 @@ def select_mcs(snr_db: float, num_symbols: int | None = None, most_bits: int = 8
     are assumed. ``most_bits``: per symbol, of the largest constellation. Below the lowest required SNR the most robust
     MCS is returned: the caller's outage is then likely.
     """
-
-    def needed(mcs: Mcs) -> float:
-        return mcs.required_snr_db(_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
-
-    usable = [mcs for mcs in MCS_TABLE if needed(mcs) <= snr_db and mcs.bits_per_symbol <= most_bits]
+    needed = _required_snrs_db(num_symbols)
+    usable = [mcs for mcs in MCS_TABLE if needed[mcs.name] <= snr_db and mcs.bits_per_symbol <= most_bits]
     if not usable:
-        return min(MCS_TABLE, key=needed)
-    return max(usable, key=lambda mcs: (mcs.spectral_efficiency, -needed(mcs)))
+        return min(MCS_TABLE, key=lambda mcs: needed[mcs.name])
+    return max(usable, key=lambda mcs: (mcs.spectral_efficiency, -needed[mcs.name]))
+
+
+@lru_cache(maxsize=256)
+def _required_snrs_db(num_symbols: int | None) -> dict[str, float]:
+    """What each MCS requires, by name, as `select_mcs` takes it."""
+    return {
+        mcs.name: mcs.required_snr_db(_TYPICAL_INFO_BITS if num_symbols is None else mcs.block_bits(num_symbols))
+        for mcs in MCS_TABLE
+    }
 
 
 @cache

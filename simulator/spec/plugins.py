@@ -5,6 +5,8 @@ A specification reads `name[:option[:option...]]`; of schemes, `torch:FILE.py:CL
 point is a callable that takes the options as strings.
 """
 
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,15 +16,25 @@ from simulator.spec.options import Declaration
 SCHEMES, CHANNELS, METRICS = "simulator.schemes", "simulator.channels", "simulator.metrics"
 
 
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return _points_on(tuple(sys.path), group)
+
+
+@lru_cache(maxsize=32)
+def _points_on(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
+    """Entry points of a group. To find them takes milliseconds, as every installed package is asked."""
+    return tuple(entry_points(group=group))
+
+
 def plugin_names(group: str) -> list[str]:
     """Names registered under an entry point group, sorted."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _points(group)})
 
 
 def plugin_module(group: str, spec: str) -> str | None:
     """Dotted name of the module that defines the plug-in's factory; None if no plug-in has that name."""
     name = spec.partition(":")[0]
-    return next((point.module for point in entry_points(group=group) if point.name == name), None)
+    return next((point.module for point in _points(group) if point.name == name), None)
 
 
 def load_plugin(group: str, kind: str, spec: str) -> Any:
@@ -37,7 +49,7 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
         UserError: unknown name; the factory raises it too for options it does not know.
     """
     name, *options = spec.split(":")
-    points = {point.name: point for point in entry_points(group=group)}
+    points = {point.name: point for point in _points(group)}
     if name not in points:
         known = ", ".join(sorted(points)) or "none: is the package installed? (pip install -e .)"
         raise UserError(f"unknown {kind} '{name}'; known: {known}{did_you_mean(name, points)}")
@@ -50,7 +62,7 @@ def declarations(group: str) -> list[Declaration]:
     One that declares nothing is described by the first line of its docstring, one that cannot be imported by the
     reason.
     """
-    return [_declaration(point) for point in sorted(entry_points(group=group), key=lambda point: point.name)]
+    return [_declaration(point) for point in sorted(_points(group), key=lambda point: point.name)]
 
 
 def standard_schemes() -> list[str]:
