@@ -1,5 +1,6 @@
 """A results folder loses only what this program wrote there, and what it wrote joins no image set."""
 
+import io
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from PIL import Image
 
 from simulator import sweep
 from simulator.__main__ import main
-from simulator.analysis.outputs import SUMMARY_AND_FIGURES
+from simulator.analysis import outputs
 from simulator.disk import is_stream, write_file
 from simulator.errors import UserError
 from simulator.results.gallery import Gallery
@@ -23,7 +24,7 @@ from simulator.results.store import DATABASE, Store, load_results
 from simulator.results.written import written_in
 from simulator.sweep.inputs import SweepConfig, choose_images
 
-run_sweep = partial(sweep.run_sweep, outputs=SUMMARY_AND_FIGURES)
+run_sweep = partial(sweep.run_sweep, outputs=outputs.SUMMARY_AND_FIGURES)
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -42,6 +43,18 @@ def picture(path: Path, level: int) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((40, 40, 3), level, np.uint8)).save(path)
     return path.read_bytes()
+
+
+@pytest.fixture
+def small_figures(monkeypatch):
+    """Sweeps draw one small picture, of other bytes for other results: these tests look at files, not at curves."""
+
+    def draw(results, folder, write):
+        stored = io.BytesIO()
+        Image.new("L", (len(results[0].rows), 1)).save(stored, "png")
+        write(folder / "psnr-vs-snr-awgn-cbr-1-16.png", stored.getvalue())
+
+    monkeypatch.setattr(outputs, "draw", draw)
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -66,6 +79,7 @@ def test_pictures_of_the_user_outlast_a_fresh_sweep_in_their_own_folder(config, 
     }  # and no reconstruction of the first run
 
 
+@pytest.mark.usefixtures("small_figures")
 @pytest.mark.parametrize("spec", ["**/*.png", "out/images", "out/figures", "out/**/*.png"])
 def test_what_was_written_joins_no_set(config, tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
@@ -94,6 +108,7 @@ def test_a_fresh_sweep_removes_what_the_last_one_wrote_and_nobody_changed(config
     assert list(gallery.folder.rglob("*.png")) == [touched]
 
 
+@pytest.mark.usefixtures("small_figures")
 @pytest.mark.parametrize("name", ["summary.csv", "provenance.json", "figures/psnr-vs-snr-awgn-cbr-1-16.png"])
 def test_a_strangers_file_makes_room_under_another_name(config, tmp_path, name):
     out, notes = tmp_path / "out", []
@@ -122,6 +137,7 @@ def test_a_table_that_was_edited_is_kept(config, tmp_path):
     assert table.read_bytes().count(b"\n") == 4
 
 
+@pytest.mark.usefixtures("light_pdfs")
 @pytest.mark.parametrize("verb", ["plot", "report"])
 def test_plot_and_report_replace_only_their_own_files(kept_results, tmp_path, capsys, verb):
     shutil.copytree(kept_results, tmp_path / "results")
@@ -196,6 +212,7 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {".lock", DATABASE}
 
 
+@pytest.mark.usefixtures("small_figures")
 @pytest.mark.parametrize("fresh", [False, True])
 def test_files_that_came_without_their_database_are_replaced_where_provenance_proves_them(config, published, fresh):
     before, notes = contents(published), []
@@ -208,6 +225,7 @@ def test_files_that_came_without_their_database_are_replaced_where_provenance_pr
     assert not any("is kept as" in note for note in notes)
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_an_interrupted_sweep_leaves_what_came_without_a_database(config, published, monkeypatch):
     table = (published / "summary.csv").read_bytes()
 
@@ -241,6 +259,7 @@ def test_provenance_proves_no_file_that_was_edited(config, published, edited):
     )
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_figures_that_are_drawn_again_are_proven_again(config, published):
     assert main(["plot", str(published), "--format", "png", "--style", "paper"]) == 0
     drawn = names(published)
