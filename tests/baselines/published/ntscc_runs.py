@@ -53,10 +53,9 @@ def watch_ntscc(record: Recorder, net: Ntscc) -> None:
 def ntscc_points(side_info: bool, run: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """All points of a run."""
     net, record = copy.deepcopy(ntscc_network(side_info)).to(dtype), Recorder()
-    images = record("input", formulas.images(run["batch"], run["height"], run["width"])).to(dtype)
     watch_ntscc(record, net)
-    latent = net.analyse(images)
-    ntc = net.gs(torch.round(latent.y - latent.means) + latent.means)  # `decode` below records these points anew
+    images, latent, ntc, analysed = _analysis(run["batch"], run["height"], run["width"], dtype)
+    record.points |= analysed
     inputs = run["eta"] * net.wanted(latent)
     index = net.index(inputs)
     s, active = net.encode(latent, index)
@@ -70,6 +69,22 @@ def ntscc_points(side_info: bool, run: Mapping[str, Any], dtype: torch.dtype) ->
     points = {name: _shaped(name, value) for name, value in record.points.items()}
     points |= {"output.clamped": output.clamp(0, 1), "output.ntc": ntc, "power_scale": float(scale)}
     return points | _rates(net, latent, inputs, index, active) | _scores(images, output, ntc)
+
+
+@cache
+def _analysis(batch: int, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Latent, Tensor, dict]:
+    """Images, what is found in them, what gs makes of it unsent, and the points on the way: the same for both networks.
+
+    Side information changes only what the receiver does before gs; all weights that both networks have are the same.
+    """
+    plain, other = (ntscc_network(side_info).state_dict() for side_info in (False, True))
+    assert all(torch.equal(value, other[key]) for key, value in plain.items())
+    net, record = copy.deepcopy(ntscc_network(False)).to(dtype), Recorder()
+    images = record("input", formulas.images(batch, height, width)).to(dtype)
+    watch_ntscc(record, net)
+    latent = net.analyse(images)
+    ntc = net.gs(torch.round(latent.y - latent.means) + latent.means)
+    return images, latent, ntc, record.points
 
 
 def _shaped(name: str, value: Tensor) -> Tensor:
