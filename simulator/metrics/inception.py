@@ -17,6 +17,7 @@ from simulator.disk import cache_dir, user_path
 from simulator.errors import UserError, hindrance
 from simulator.images.download import Archive, fetch
 from simulator.metrics.backbones import FOLDER
+from simulator.metrics.blank import Blank
 from simulator.metrics.packages import import_package
 from simulator.metrics.torchvision import import_with_torchvision
 
@@ -79,7 +80,8 @@ def _build(package: Any, content: bytes, path: Path) -> torch.nn.Module:
     try:
         # torch-fidelity 0.4 would run what a pickle asks for; this refuses such a file before it gets there.
         torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        net = package.FeatureExtractorInceptionV3("kid", [LAYER], io.BytesIO(content))
+        with Blank():
+            net = package.FeatureExtractorInceptionV3("kid", [LAYER], io.BytesIO(content))
     except Exception as error:  # of zip files, pickles and tensors; a state dict of another network
         if (reason := hindrance(error)) is not None:
             raise UserError(f"{path}: cannot be read ({reason})") from None

@@ -11,6 +11,7 @@ import torch
 
 from simulator.errors import UserError
 from simulator.metrics.backbones import BACKBONES, load_backbone
+from simulator.metrics.blank import Blank
 from simulator.metrics.remembered import Remembered
 from simulator.metrics.torchvision import import_with_torchvision
 
@@ -84,8 +85,8 @@ class LpipsNet:
 
 
 def _build(name: str) -> torch.nn.Module:
-    """The `lpips` network with its trained heads on a random backbone."""
+    """The `lpips` network with its trained heads, on a backbone without weights yet."""
     lpips = import_with_torchvision("lpips")
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with Blank(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips calls torchvision in a deprecated way
         return lpips.LPIPS(net=name, version="0.1", pnet_rand=True, verbose=False)
