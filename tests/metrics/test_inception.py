@@ -16,6 +16,7 @@ import torch
 
 from simulator.errors import UserError
 from simulator.metrics import inception
+from simulator.metrics.blank import Blank
 from simulator.metrics.features import load_features
 from simulator.metrics.torchvision import import_with_torchvision
 
@@ -59,14 +60,16 @@ def _as_official(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 def test_features_are_torch_fidelitys(random_weights: Path) -> None:
     package = import_with_torchvision(inception.MODULE)
-    reference = package.FeatureExtractorInceptionV3("reference", ["2048"], str(random_weights)).eval()
+    with Blank():
+        reference = package.FeatureExtractorInceptionV3("reference", ["2048"], str(random_weights)).eval()
     with torch.inference_mode():
         (expected,) = reference(torch.from_numpy(PATCHES).permute(0, 3, 1, 2).contiguous())
     features = load_features("inception", random_weights)
-    assert features(PATCHES).shape == (3, 2048)
-    np.testing.assert_allclose(features(PATCHES), expected.numpy(), rtol=1e-5, atol=1e-6)
+    found = features(PATCHES)
+    assert found.shape == (3, 2048)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
     # A network in training mode would normalise by the batch.
-    np.testing.assert_allclose(features(PATCHES[:1])[0], features(PATCHES)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features(PATCHES[:1])[0], found[0], rtol=1e-4, atol=1e-5)
     assert expected.std() > 0.01
 
 
