@@ -35,7 +35,7 @@ def settings(system: str, steps: int, **stage) -> list[str]:
 
 
 @pytest.mark.parametrize(("system", "rate", "steps", "side"), [
-    ("swinjscc", 2e-3, 20, 64), ("witt", 2e-3, 20, 64), ("ntscc", 2e-3, 20, 64), ("adjscc", 3e-3, 50, 32),
+    ("swinjscc", 2e-3, 10, 64), ("witt", 2e-3, 10, 64), ("ntscc", 2e-3, 10, 64), ("adjscc", 3e-3, 50, 32),
 ])  # fmt: skip
 def test_each_learns_from_random_weights(system, rate, steps, side):
     stage = PublishedSystem(system).stages(read_config(config_file(system), settings(system, steps)))[0]
