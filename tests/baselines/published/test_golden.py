@@ -30,7 +30,7 @@ def _runs(name: str) -> list:
     return [
         pytest.param(title, run, id=title, marks=large if run["height"] > 128 else [])
         for title, run in runs
-        if "points" in run
+        if "points" in run and title != "WITT D"  # as `test_witt_is_swinjscc_that_adapts_to_the_snr_alone` has it
     ]
 
 
@@ -38,6 +38,13 @@ def _runs(name: str) -> list:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 def test_network_holds_its_golden_values(title, run, dtype):
     assert check(run["points"], run_by_name(title, run, dtype), dtype == torch.float64) == []
+
+
+def test_witt_is_swinjscc_that_adapts_to_the_snr_alone():
+    """The same network and the same golden values, which are computed once."""
+    assert swin_config("WITT") == swin_config("SwinJSCC_w/_SA")
+    witt, swin = (json.loads((GOLDEN / f"golden-{name}.json").read_text())["models"] for name in ("witt", "swinjscc"))
+    assert witt["WITT"]["runs"]["D"] == swin["SwinJSCC_w/_SA"]["runs"]["D"]
 
 
 def test_a_wrong_network_is_told_from_the_right_one():
