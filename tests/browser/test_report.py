@@ -37,6 +37,7 @@ def report(kept_results, tmp_path_factory):
 
 def ready(page):
     """The page, once its charts can be drawn."""
+    page.bring_to_front()  # Chromium draws no frames of a page behind another
     page.wait_for_function("document.documentElement.dataset.ready", timeout=BUSY)
     return page
 
@@ -56,6 +57,7 @@ def opened_once(browser, report):
 def page(opened_once):
     """The report that tests share, with every control as it was when the report was opened."""
     page, noted = opened_once
+    page.bring_to_front()
     page.evaluate(RESET)
     yield page
     complaints = noted.copy()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ class Forked:
         if self.pid == 0:
             code = 1
             try:
+                os.setpgid(0, 0)
                 os.close(self._told)
                 work(lambda: os.write(told, b"."))
                 code = 0
@@ -31,6 +33,8 @@ class Forked:
                 traceback.print_exc()
             finally:
                 os._exit(code)
+        with suppress(OSError):  # the copy did so itself, or is gone
+            os.setpgid(self.pid, self.pid)
         os.close(told)
 
     def wait_for(self, messages: int) -> int:
@@ -41,8 +45,10 @@ class Forked:
         return count
 
     def kill(self) -> int:
-        """End it by SIGKILL, whatever it does; returns its exit code, negative for a signal."""
-        os.kill(self.pid, signal.SIGKILL)
+        """End it and its children by SIGKILL, whatever they do; returns its exit code, negative for a signal."""
+        os.killpg(self.pid, signal.SIGKILL)
+        while os.read(self._told, 4096):  # until the last of them is gone
+            pass
         return self.join()
 
     def join(self) -> int:
