@@ -199,7 +199,7 @@ class RadioChannel(Named):
         gain, variance = known.gain[index], known.variance[index]
         evm = evm_percent(self._transmitter.in_phase(sent).numpy(), (gain * scale).numpy(), carried)
         through = self._over_grid if isinstance(self._channel, OfdmChannel) else self._over_symbols
-        received = through(sent, realisation.link, fill(gain), fill(variance))
+        received = through(sent, realisation.link, gain, variance)
         count = len(symbols)
         arrived, met, noise = (one[:count] for one in (received.symbols, received.gain, received.noise_variance))
         overhead = received.overhead
@@ -237,6 +237,7 @@ class RadioChannel(Named):
         received = self._channel.send(sent.symbols, link)
         if self._radio.transmits_ideally and self._transmitter.waveform is None and self._converter is None:
             return received
+        gain, distortion = fill(gain), fill(distortion)
         symbols, scale, variance = (fill(one) for one in (received.symbols, received.gain, received.noise_variance))
         strength = scale.abs().square()
         variance = variance + strength * distortion
@@ -254,6 +255,7 @@ class RadioChannel(Named):
         channel, count = self._channel, len(sent.symbols)
         assert isinstance(channel, OfdmChannel)
         assert isinstance(link, OfdmRealisation)
+        gain, distortion = fill(gain), fill(distortion)
         grid, slots, tracked = channel.grid, channel.grid.slots(count), not self._radio.oscillator.ideal
         symbols, pilots, noise = channel.carry(sent.symbols, link), None, torch.zeros(slots)
         if channel.estimates or tracked or self._converter:
