@@ -26,8 +26,7 @@ class Spectrum(nn.Module):
 
     def variance(self, size: tuple[int, int]) -> torch.Tensor:
         """Variance [C, h, w] of the DCT coefficients of an h x w grid."""
-        left, weight = (part.to(self.log_variance.device) for part in _positions(size))
-        return torch.exp(self.log_variance[:, left].lerp(self.log_variance[:, left + 1], weight))
+        return torch.exp(between_knots(self.log_variance, size))
 
     def gain(self, size: tuple[int, int]) -> torch.Tensor:
         """Amplitude gain [C, h, w], variance^-1/4 up to a factor per latent that keeps its power at this size."""
@@ -56,6 +55,12 @@ class Spectrum(nn.Module):
         # Knots that no image reached (all were small) take the value of the lowest one that was.
         nearest = (torch.arange(KNOTS)[:, None] - torch.arange(KNOTS)[seen]).abs().argmin(1)
         self.log_variance.copy_(measured[:, nearest])
+
+
+def between_knots(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Values [C, h, w] for the frequencies of an h x w grid, of a table [C, KNOTS]."""
+    left, weight = (part.to(table.device) for part in _positions(size))
+    return table[:, left].lerp(table[:, left + 1], weight)
 
 
 def transform(grid: torch.Tensor) -> torch.Tensor:

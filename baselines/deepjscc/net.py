@@ -82,16 +82,19 @@ class Encoder(nn.Module):
     def forward(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Encode; `snr_db` [B] is the average SNR that both ends know."""
         latents = self.latents(images, snr_db)
-        gain = self.spectrum.gain((latents.shape[2], latents.shape[3]))
-        return spectrum.transform(latents) * gain
+        return spectrum.transform(latents) * self.spectrum.gain(grid(latents))
 
     def latents(self, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
         """Latents [B, 2 uses, H/16, W/16], one per 16x16 block and channel."""
         snr = centred(snr_db)[:, None, None, None]
+        latents = self.linear(images).float() + self.head(self.features(images, snr)).float()
+        return latents * torch.exp(self.snr_gain[:, None, None] * snr)
+
+    def features(self, images: torch.Tensor, snr: torch.Tensor) -> torch.Tensor:
+        """What the head sees, [B, encoder_width, H/8, W/8]; `snr` as `centred` gives it, [B, 1, 1, 1]."""
         x = self.stem_act(self.stem(images))
         x = self.down(torch.cat([x, snr.to(x).expand(-1, 1, *x.shape[2:])], 1))
-        latents = self.linear(images).float() + self.head(self.act(self.blocks(x))).float()
-        return latents * torch.exp(self.snr_gain[:, None, None] * snr)
+        return self.act(self.blocks(x))
 
 
 class Decoder(nn.Module):
@@ -120,12 +123,21 @@ class Decoder(nn.Module):
         return self.paint(*self.estimate(noisy, variance, snr_db))[0]
 
     def estimate(
-        self, noisy: torch.Tensor, variance: torch.Tensor, snr_db: torch.Tensor
+        self,
+        noisy: torch.Tensor,
+        variance: torch.Tensor,
+        snr_db: torch.Tensor,
+        amplified: torch.Tensor | float = 1.0,
+        stronger: torch.Tensor | float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents [B, 2 uses, h, w] behind noisy coefficients, and their reliability in [-1, 1], [B, 1, 1, 1]."""
+        """Latents [B, 2 uses, h, w] behind noisy coefficients, and their reliability in [-1, 1], [B, 1, 1, 1].
+
+        Of each coefficient, `amplified` is the factor on its amplitude that this net's encoder did not give it, and
+        `stronger` a factor on its expected power.
+        """
         snr = centred(snr_db)[:, None, None, None]
-        size = (noisy.shape[2], noisy.shape[3])
-        gain, prior = self.spectrum.gain(size), self.spectrum.variance(size)
+        size = grid(noisy)
+        gain, prior = self.spectrum.gain(size) * amplified, self.spectrum.variance(size) * stronger
         power = prior * gain.square() * torch.exp(self.log_power[:, None, None] + self.snr_power[:, None, None] * snr)
         weight = power / (power + variance)  # Wiener filter of each coefficient
         reliability = weight[:, :RELIABILITY_LATENTS].mean(dim=(1, 2, 3), keepdim=True)
@@ -133,7 +145,7 @@ class Decoder(nn.Module):
 
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:
         """Scale every latent to unit variance over training images."""
-        prior = self.spectrum.variance((latents.shape[2], latents.shape[3]))
+        prior = self.spectrum.variance(grid(latents))
         return latents / prior.mean(dim=(1, 2), keepdim=True).sqrt()
 
     def paint(self, latents: torch.Tensor, reliability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,6 +215,11 @@ def block_statistics(images: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Te
         count += len(blocks)
     mean = total / count
     return mean.reshape(3, -1).mean(1), outer / count - mean[:, None] * mean
+
+
+def grid(latents: torch.Tensor) -> tuple[int, int]:
+    """How many blocks an image has, (rows, columns), from its latents [B, 2 uses, h, w]."""
+    return latents.shape[2], latents.shape[3]
 
 
 def centred(snr_db: torch.Tensor) -> torch.Tensor:

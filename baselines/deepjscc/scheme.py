@@ -99,7 +99,7 @@ class DeepJscc(Named):
         height, width = image.shape[-2:]
         padding = (0, -width % BLOCK, 0, -height % BLOCK)
         padded = functional.pad(image[None].to(self._device), padding, mode="replicate")
-        latents = net.encoder(padded, torch.tensor([state.snr_db], device=self._device))
+        latents = self._latents(net, padded, torch.tensor([state.snr_db], device=self._device))
         return modulate(latents, budget)[0].cpu()
 
     @torch.no_grad()
@@ -113,6 +113,10 @@ class DeepJscc(Named):
         snr_db = torch.tensor([reception.state.snr_db], device=self._device)
         image = self._paint(net, seen, snr_db)[0]
         return image[:, : size[0], : size[1]].clamp(0, 1).float().cpu()
+
+    def _latents(self, net: DeepJsccNet, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """What is sent of images [B, 3, H, W] whose sides are multiples of 16."""
+        return net.encoder(images, snr_db)
 
     def _paint(self, net: DeepJsccNet, seen: Observation, snr_db: torch.Tensor) -> torch.Tensor:
         """Images [B, 3, H, W], not clamped, of what the decoder sees."""

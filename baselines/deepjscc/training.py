@@ -132,31 +132,29 @@ def over_channel(
     A share `fading` of them meets Rayleigh or Rician fading, the others AWGN; a share of them is sent over QAM grids.
     Returns what is decoded, not clamped.
     """
-    seen = observe(model, images, snr_db, uses, generator, fading, grids)
+    seen = observe(model.encoder(images, snr_db), snr_db, uses, generator, fading, grids)
     return model.decoder(seen.noisy, seen.variance, snr_db)
 
 
 def observe(
-    model: DeepJsccNet,
-    images: torch.Tensor,
+    latents: torch.Tensor,
     snr_db: torch.Tensor,
     uses: int,
     generator: torch.Generator,
     fading: float = 0.0,
     grids: Grids = NO_GRIDS,
 ) -> Observation:
-    """What the decoder sees of images that are sent as in `over_channel`."""
-    latents = model.encoder(images, snr_db)
+    """What the decoder sees of an encoder's output, [B, 2 uses, h, w], that is sent as in `over_channel`."""
     symbols = modulate(latents, uses * latents.shape[2] * latents.shape[3])
     noise_variance = (10 ** (-snr_db / 10))[:, None].expand(symbols.shape)
     gain = torch.ones_like(symbols)
     if fading:  # a known phase changes nothing
         strength = fading_strength((symbols.shape[0], symbols.shape[1]), fading, generator)
         gain = strength.sqrt().to(symbols.dtype)
-    noise = torch.randn((*symbols.shape, 2), generator=generator, device=images.device)
+    noise = torch.randn((*symbols.shape, 2), generator=generator, device=latents.device)
     received = gain * symbols + torch.view_as_complex(noise) * (noise_variance / 2).sqrt()
     if grids.share:
-        some, points = grids.draw(len(images), generator)
+        some, points = grids.draw(len(latents), generator)
         equalised = noise_variance / gain.abs().square().clamp(min=WEAKEST)
         seen_through, variance = over_grid(torch.view_as_real(symbols), equalised, points, grids.gradient, noise)
         received = torch.where(some[:, None], torch.view_as_complex(seen_through), received)

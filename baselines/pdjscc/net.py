@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simulator.baselines.deepjscc.net import BLOCK_VALUES, Residual, centred
+from simulator.baselines.deepjscc.air import Observation
+from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, Residual, centred
+from simulator.baselines.pdjscc.ends import Ends
 from simulator.spec.configuration import check_sizes
 
 FOLD = 4
@@ -19,28 +21,36 @@ GRAIN_CHANNELS = 16  # one value per pixel, at stride 4
 GRAIN_SEED = 0x6A5C
 GRAIN_REVISION = 1  # of the noise that a received picture is made with
 STATE_CHANNELS = 3  # reliability, average SNR, bandwidth ratio
+USES = (16, 32, 48, 64)  # channel uses per 16x16 block of the nets in front
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Sizes of the generator.
+    """Sizes of the generator, and what learns with it.
 
     Attributes:
         features: channels of the decoder's features at stride 4, `detail_width` of the nets in front.
         widths: channels at strides 4, 8 and 16.
         blocks: residual blocks at strides 4, 8 and 16 on the way down, then at stride 4 on the way up.
+        ends: whether both ends of the nets in front have additions of their own.
+        encoder_features: channels of the encoder's features at stride 8, `encoder_width` of the nets in front.
     """
 
     features: int = 48
     widths: tuple[int, int, int] = (56, 104, 128)
     blocks: tuple[int, int, int, int] = (1, 2, 1, 2)
+    ends: bool = False
+    encoder_features: int = 64
 
     def __post_init__(self) -> None:
         check_sizes(self, "'model'")
 
 
 class Generator(nn.Module):
-    """What DeepJSCC decodes -> images [B, 3, H, W]; starts as the identity."""
+    """What DeepJSCC decodes -> images [B, 3, H, W]; starts as the identity.
+
+    `encode`, `estimate` and `forward` are the way of an image, around the DeepJSCC net of its bandwidth ratio.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -59,6 +69,21 @@ class Generator(nn.Module):
         self.leave = nn.Conv2d(fine, FOLDED, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        ends = {str(uses): Ends(2 * uses, config.encoder_features) for uses in USES if config.ends}
+        self.ends = nn.ModuleDict(ends)
+
+    def encode(self, net: DeepJsccNet, images: Tensor, snr_db: Tensor) -> Tensor:
+        """What goes on the air, as `deepjscc.net.Encoder.forward`."""
+        ends = self._ends(net)
+        return net.encoder(images, snr_db) if ends is None else ends.encode(net.encoder, images, snr_db)
+
+    def estimate(self, net: DeepJsccNet, seen: Observation, snr_db: Tensor) -> tuple[Tensor, Tensor]:
+        """Received latents and their reliability, as `deepjscc.net.Decoder.estimate`."""
+        ends, seen_by = self._ends(net), (seen.noisy, seen.variance, snr_db)
+        return net.decoder.estimate(*seen_by) if ends is None else ends.estimate(net.decoder, *seen_by)
+
+    def _ends(self, net: DeepJsccNet) -> Ends | None:
+        return self.ends[str(net.config.uses)] if self.config.ends else None  # type: ignore[return-value]
 
     def forward(self, image: Tensor, detail: Tensor, reliability: Tensor, snr_db: Tensor, uses: int) -> Tensor:
         """Paint.

@@ -23,7 +23,7 @@ RELEASED = "pdjscc"
 class Pdjscc(DeepJscc):
     """`pdjscc`, or `pdjscc:weights=FOLDER` with your own weights.
 
-    Symbols and bill are those of `deepjscc` at the same bandwidth ratio. The card of the weights names the DeepJSCC
+    The bill is that of `deepjscc` at the same bandwidth ratio. The card of the weights names the DeepJSCC
     nets that the generator was trained behind; they are taken from its folder, or else from those that ship.
     """
 
@@ -52,8 +52,11 @@ class Pdjscc(DeepJscc):
     def _generator(self) -> Generator:
         return load_generator(self._own).to(self._device)
 
+    def _latents(self, net: DeepJsccNet, images: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        return self._generator.encode(net, images, snr_db)
+
     def _paint(self, net: DeepJsccNet, seen: Observation, snr_db: torch.Tensor) -> torch.Tensor:
-        latents, reliability = net.decoder.estimate(seen.noisy, seen.variance, snr_db)
+        latents, reliability = self._generator.estimate(net, seen, snr_db)
         image, detail = net.decoder.paint(latents, reliability)
         if detail.shape[1] != self._generator.config.features:
             raise UserError(f"the weights '{self._own.name}' and the nets that their card names do not fit together")

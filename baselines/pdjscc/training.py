@@ -1,7 +1,7 @@
 """The generator as a trainee: squared error, LRISC's perceptual distance, and a discriminator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ from simulator.spec.configuration import build, check_keys
 EASY = 0.02
 VALIDATION_SNR_DB, LOW_SNR_DB = 10.0, 0.0
 LOW_SNR_USES = 48  # CBR 1/16
-OUTER_LAYERS = ("enter.", "leave.")
+OUTER_LAYERS, ENDS = ("enter.", "leave."), "ends."
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,25 @@ class LossConfig(PerceptualConfig):
 
     Attributes:
         perception: eta of eq. (11), the weight of the perceptual distance; squared error has 1 - eta.
+        sent_rate: learning rate of the additions to both ends of the nets in front, relative to that of the generator;
+            0 leaves them as they are.
         adversary: weight of the discriminator's verdict, relative to LPIPS; 0 trains without one.
         adversary_from: until this progress only the discriminator learns, not the generator.
     """
 
     perception: float = 0.75
+    sent_rate: float = 0.0
     adversary: float = 0.0
     adversary_from: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_shares("perception", "adversary_from")
-        self.check_weights("adversary")
+        self.check_weights("adversary", "sent_rate")
 
 
 class PdjsccTrainee:
-    """Trains a generator behind unchanged DeepJSCC nets, with or without a discriminator."""
+    """Trains a generator behind DeepJSCC nets, with or without what both ends add to these, or a discriminator."""
 
     def __init__(
         self,
@@ -81,8 +84,12 @@ class PdjsccTrainee:
         self.validation_points = (*((uses, VALIDATION_SNR_DB) for uses in sorted(in_front)), (low, LOW_SNR_DB))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Those of the generator, and that of the discriminator if there is one."""
-        return parameter_groups(self.model.named_parameters(), (), OUTER_LAYERS, 1.0) + adversary_group(self.adversary)
+        """Those of the generator, and those of the discriminator and of both ends' additions if they learn."""
+        own = ((name, one) for name, one in self.model.named_parameters() if not name.startswith(ENDS))
+        groups = parameter_groups(own, (), OUTER_LAYERS, 1.0) + adversary_group(self.adversary)
+        if self.config.sent_rate:
+            groups.append({"params": list(self.model.ends.parameters()), "lr_scale": self.config.sent_rate})
+        return groups
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """(1 - eta) d + eta d_p of LRISC's eq. (11), and the adversarial terms, on images [B, 3, H, W] in [0, 1]."""
@@ -125,13 +132,13 @@ class PdjsccTrainee:
             images, not clamped, and the received latents, as many at every bandwidth ratio: the rest are zero.
         """
         net = self.in_front[uses].to(images.device)
-        with torch.no_grad():
-            met = () if conditions is None else (conditions.fading, conditions.grids)
-            seen = observe(net, images, snr_db, uses, generator, *met)
-            latents, reliability = net.decoder.estimate(seen.noisy, seen.variance, snr_db)
+        met = () if conditions is None else (conditions.fading, conditions.grids)
+        with torch.set_grad_enabled(self.config.sent_rate > 0 and torch.is_grad_enabled()):
+            seen = observe(model.encode(net, images, snr_db), snr_db, uses, generator, *met)
+            latents, reliability = model.estimate(net, seen, snr_db)
             image, detail = net.decoder.paint(latents, reliability)
-            missing = self._latents - latents.shape[1]
-            latents = nn.functional.pad(net.decoder.normalise(latents), (0, 0, 0, 0, 0, missing))
+        missing = self._latents - latents.shape[1]
+        latents = nn.functional.pad(net.decoder.normalise(latents), (0, 0, 0, 0, 0, missing))
         return model(image, detail, reliability, snr_db, uses), latents
 
     @property
@@ -184,6 +191,8 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
     conditions = Conditions.read(options, number)
     loss, loop = build(LossConfig, options.get("loss") or {}, f"'loss' of stage {number}"), stage_loop(config, options)
     loss.check_crop(loop.crop)
+    if loss.sent_rate and not sizes.ends:
+        raise UserError("'sent_rate' of 'loss' needs 'ends: true' in 'model'; set both or neither")
     start = stage_start(options, number, "pdjscc")
     in_front = _released(conditions, number)
 
@@ -192,10 +201,11 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
         model = Generator(sizes)
         if start.weights is not None:
             weights, card = start.weights.load()
-            if card["model"] != asdict(sizes) | {key: list(getattr(sizes, key)) for key in ("widths", "blocks")}:
+            theirs = build(GeneratorConfig, card["model"], f"the model card of '{start.said}'")
+            if replace(theirs, ends=sizes.ends) != sizes or (theirs.ends and not sizes.ends):
                 raise UserError(f"'model' is not that of '{start.said}'; state its sizes to start from it")
-        if weights is not None:
-            model.load_state_dict(weights)
+        if weights is not None:  # weights without `ends` start with those that change nothing
+            model.load_state_dict(model.state_dict() | dict(weights))
         nets = {uses: load_net(found, Fraction(uses, BLOCK_VALUES)) for uses, found in in_front.items()}
         if other := {net.config.detail_width for net in nets.values()} - {sizes.features}:
             raise UserError(f"'features' of 'model' is {sizes.features}; the nets in front have {other.pop()}")
@@ -205,8 +215,8 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
         f"trained for LPIPS and other perceptual terms on {conditions.met}; other channels and SNRs run, but were not "
         "trained for",
         "textures are plausible rather than true at low SNR and CBR: not for measurement or evidence",
-        "the encoder is DeepJSCC's, which was trained for squared error",
     ]
+    limits += [] if sizes.ends else ["the encoder is DeepJSCC's, which was trained for squared error"]
     hashes = {found.name: found.card()["sha256"] for found in in_front.values()}
     beside = "with a discriminator" if loss.adversary else "without discriminator"
     named = {"model": sizes, "loss": loss, "in_front": hashes} | start.identity

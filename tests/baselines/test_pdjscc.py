@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from simulator.baselines.deepjscc import DeepJscc
+from simulator.baselines.deepjscc.air import Observation
 from simulator.baselines.deepjscc.scheme import RATIOS, load_net, weights_name
 from simulator.baselines.deepjscc.training import Conditions
 from simulator.baselines.pdjscc import Pdjscc
@@ -29,6 +30,7 @@ from simulator.models.training.loop import CHECKPOINT
 
 CONFIG = Path("experiments/train/pdjscc.yaml")
 SMALL = GeneratorConfig(48, (8, 12, 16), (1, 1, 1, 1))
+WITH_ENDS = replace(SMALL, ends=True)
 CONDITIONS = Conditions.read({"uses": [16, 64], "fading": 0.5}, 1)
 IN_FRONT = {weights_name(ratio): read_card(weights_name(ratio))["sha256"] for ratio in RATIOS}
 CARD = {"system": "pdjscc", "model": asdict(SMALL), "in_front": IN_FRONT}
@@ -51,10 +53,10 @@ def toy_lpips(monkeypatch) -> None:
     monkeypatch.setattr("simulator.models.training.perceptual.LpipsNet", lambda name: BlurDistance())
 
 
-def woken() -> Generator:
+def woken(config: GeneratorConfig = SMALL) -> Generator:
     """A generator in which no part is silent."""
     torch.manual_seed(0)
-    net = Generator(SMALL)
+    net = Generator(config)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape))
@@ -79,8 +81,9 @@ def weights(tmp_path_factory) -> Path:
     return folder
 
 
-def test_before_training_it_shows_what_deepjscc_shows(images, tmp_path):
-    release(tmp_path, "mine", Generator(SMALL).state_dict(), CARD)
+@pytest.mark.parametrize("config", [SMALL, WITH_ENDS])
+def test_before_training_it_sends_and_shows_what_deepjscc_does(images, tmp_path, config):
+    release(tmp_path, "mine", Generator(config).state_dict(), CARD | {"model": asdict(config)})
     for ratio in RATIOS:
         ours, theirs = (
             transmit(scheme, images, ratio, load_channel("awgn"), 10.0)
@@ -101,6 +104,34 @@ def test_every_part_of_the_generator_learns_and_nothing_in_front_does(images):
     assert not any(parameter.requires_grad for net in one.in_front.values() for parameter in net.parameters())
     grouped = [parameter for group in one.parameter_groups() for parameter in group["params"]]
     assert {id(one) for one in grouped} == {id(one) for one in one.model.parameters()}
+
+
+def test_both_ends_of_the_ratio_at_hand_learn_with_the_generator(images):
+    one = trainee(woken(WITH_ENDS), sent_rate=0.3)
+    groups = one.parameter_groups()
+    assert [group["params"] for group in groups if group.get("lr_scale") == 0.3] == [list(one.model.ends.parameters())]
+    one.loss(images, 0.5, torch.Generator().manual_seed(0))[0].backward()
+    learnt = {name: p.grad is not None and bool(p.grad.any()) for name, p in one.model.ends.named_parameters()}
+    ratios = {name.split(".")[0] for name, learns in learnt.items() if learns}
+    assert len(ratios) == 1
+    assert all(learns for name, learns in learnt.items() if name.split(".")[0] in ratios)
+    assert not any(parameter.requires_grad for net in one.in_front.values() for parameter in net.parameters())
+    assert one.model.leave.weight.grad is not None
+
+
+def test_an_amplified_latent_is_expected_to_be_so(images):
+    """What both ends do to amplitudes cancels where there is no noise."""
+    net, front = Generator(WITH_ENDS), load_net(Weights("deepjscc-1-48"), Fraction(1, 48))
+    snr_db, clear = torch.tensor([3.0, 3.0]), torch.full((2, 32, 6, 6), 1e-9)
+    with torch.no_grad():
+        before = net.encode(front, images, snr_db)
+        net.ends["16"].amplitude.normal_(std=0.3)
+        after = net.encode(front, images, snr_db)
+        undone = net.estimate(front, Observation(after, clear), snr_db)[0]
+        net.ends["16"].amplitude.zero_()
+        plain = net.estimate(front, Observation(before, clear), snr_db)[0]
+    assert not torch.allclose(before, after, rtol=0.05)
+    assert torch.allclose(undone, plain, atol=1e-3, rtol=1e-3)
 
 
 def test_texture_is_made_from_noise_that_a_receiver_can_make_again():
@@ -266,9 +297,20 @@ def test_two_stages_give_weights_that_the_scheme_takes(images, photographs, tmp_
     assert stages == ["without discriminator", "with a discriminator"]
     scheme = Pdjscc(f"weights={out / 'mine'}")
     assert torch.isfinite(transmit(scheme, images, Fraction(1, 16), load_channel("awgn"), 10.0).decoded.images).all()
-    # Training goes on from released weights, too.
-    config.write_text(RUN.replace("start: 1", f"start: {out / 'mine'}"))
+    # Training goes on from released weights, too, and both ends may learn where they did not before.
+    text = RUN.replace("start: 1", f"start: {out / 'mine'}").replace("[8, 12, 16]", "[8, 12, 16], ends: true")
+    config.write_text(text.replace("loss: {", "loss: {sent_rate: 0.3, "))
     assert [result.step for result in system.train(config, [photographs], tmp_path / "more", stage=2)] == [3]
+    paths = system.export(config, tmp_path / "more", tmp_path / "with-ends")
+    state, card = Weights("mine", tmp_path / "with-ends").load()
+    assert len(paths) == 1
+    assert any(one.any() for name, one in state.items() if name.startswith("ends."))
+    assert not any("DeepJSCC's" in limit for limit in card["known_limits"])
+    trip = transmit(Pdjscc(f"weights={tmp_path / 'with-ends'}"), images, Fraction(1, 16), load_channel("awgn"), 10.0)
+    assert torch.isfinite(trip.decoded.images).all()
+    config.write_text(RUN.replace("start: 1", f"start: {tmp_path / 'with-ends'}"))
+    with pytest.raises(UserError, match="state its sizes"):
+        system.train(config, [photographs], tmp_path / "none", stage=2)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +321,7 @@ def test_two_stages_give_weights_that_the_scheme_takes(images, photographs, tmp_
         ("stages.1.loss.perception=1.5", "perception"),
         ("stages.2.loss.adversary=-1", "adversary"),
         ("stages.2.loss.adversery=1", "adversery"),
+        ("model.ends=false", "'sent_rate' of 'loss' needs 'ends: true' in 'model'"),
         ("stages.2.uses=24", "have 16, 32, 48, 64"),
         ("model.widths=[8, 8]", "widths"),
         ("loop.crop=64", "at least 80"),
