@@ -181,8 +181,9 @@ def _origin(record: dict[str, Any]) -> str:
 
 
 def _commit(record: dict[str, Any]) -> str:
-    commit = record["commit"]
-    return f"`{commit['id'][:12]}`" + " (with changes)" * commit["dirty"] if commit else "commit unknown"
+    from simulator.results.provenance import commit_words
+
+    return f"commit {commit_words(record['commit'], 12) or 'unknown'}"
 
 
 def benchmarks() -> str:

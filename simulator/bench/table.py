@@ -23,7 +23,7 @@ from simulator.disk import write_file
 from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, on_device, transmit
-from simulator.results.provenance import environment
+from simulator.results.provenance import commit_words, environment
 from simulator.spec.plugins import plugin_names, standard_schemes
 
 NAME = "benchmarks"
@@ -259,7 +259,7 @@ def markdown(measured: dict[str, Any]) -> str:
         )
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "sionna-no-rt", "numpy", "numba"))
     quick = "Quick: sizes at which no figure means anything.\n\n" if measured["quick"] else ""
-    commit = (measured["commit"] or {}).get("id", "unknown")[:12]
+    commit = commit_words(measured["commit"], 12) or "unknown"
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, load {measured['load']:.1f}"
     origin = f"`{' '.join(measured['command'])}`, {measured['date']}, commit {commit}; {where}; {versions}."
     return f"# Benchmarks\n\n{quick}A ratio above 1 is in favour of the left. {origin}\n\n" + "\n".join(lines) + "\n"

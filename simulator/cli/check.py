@@ -71,7 +71,7 @@ def environment() -> dict[str, Any]:
         devices.append("mps")
     return {
         "program": origin["program"],
-        "commit": origin["commit"] and origin["commit"]["id"] + " (changed)" * origin["commit"]["dirty"],
+        "commit": provenance.commit_words(origin["commit"]) or None,
         "python": origin["python"],
         "packages": origin["packages"],
         "system": origin["machine"]["system"],

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.results.provenance import read_provenance
+from simulator.results.provenance import commit_words, read_provenance
 from simulator.results.store import Results
 
 
@@ -30,7 +30,7 @@ def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
     weights = lpips.get("fingerprint", "none")
     facts = [
         ("Program", f"simulator {record['program']}" if "program" in record else ""),
-        ("Commit", _commit(commit)),
+        ("Commit", commit_words(commit)),
         ("Date", record.get("date", "")),
         ("Images", f"{config.get('images', '')}, {len({row.image for row in one.rows})} pictures"),
         ("Rows", f"{len(one.rows)} of {one.planned}"),
@@ -43,18 +43,13 @@ def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _commit(commit: dict[str, Any]) -> str:
-    unread = f"not read: {commit['unread']}" if commit.get("unread") else ""
-    return (commit.get("id") or unread) + (", with local changes" if commit.get("dirty") else "")
-
-
 def _elsewhere(earlier: dict[str, Any], record: dict[str, Any]) -> str:
     """How many rows come from other processes, and how these differ from the one of this record."""
     commit, machine = earlier.get("commit") or {}, earlier.get("machine") or {}
     packages, present = earlier.get("packages") or {}, record.get("packages") or {}
     facts = [
         f"simulator {earlier['program']}" if earlier.get("program") else "an unknown program",
-        f"commit {_commit(commit)}" if commit else None,
+        f"commit {commit_words(commit)}" if commit else None,
         f"Python {earlier['python']}" if earlier.get("python") not in (None, record.get("python")) else None,
         *(f"{name} {number}" for name, number in packages.items() if number and number != present.get(name)),
         *([machine.get("processor"), machine.get("system")] if machine != record.get("machine") else []),

@@ -64,6 +64,7 @@ def test_files_name_machine_and_command(tmp_path: Path):
     ):
         assert expected in text
     assert "Quick" not in text
+    assert "commit not read: no git;" in markdown(fake_record(commit={"id": None, "dirty": None, "unread": "no git"}))
     assert "Quick" in markdown(fake_record(quick=True))
 
 

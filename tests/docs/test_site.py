@@ -141,6 +141,11 @@ def test_links_out_of_docs_find_their_page(hooks: ModuleType) -> None:
         assert relinked(kept) == kept
 
 
+def test_a_commit_that_could_not_be_read_is_told(hooks: ModuleType) -> None:
+    assert hooks._commit({"commit": {"id": None, "dirty": None, "unread": "no git"}}) == "commit not read: no git"
+    assert hooks._commit({"commit": None}) == "commit unknown"
+
+
 def test_the_readmes_table_is_what_was_measured(hooks: ModuleType) -> None:
     assert hooks.headline() in (ROOT / "README.md").read_text()
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from simulator.__main__ import main
+from simulator.cli.check import environment
 from simulator.errors import UserError
 from simulator.images import load_image_set
-from simulator.results.provenance import PROVENANCE, commit
+from simulator.results.provenance import PROVENANCE, commit, commit_words
 from simulator.results.store import load_results
 from simulator.sweep import run_sweep
 from simulator.sweep.inputs import SweepConfig, choose_images
@@ -132,3 +133,10 @@ def test_a_commit_that_cannot_be_read_is_noted(monkeypatch, tmp_path):
     found = commit()
     assert (found is None) == (known is None)
     assert found is None or ("dubious ownership" in found["unread"] and found["id"] is None)
+    assert found is None or "dubious ownership" in environment()["commit"]
+
+
+def test_commits_are_told_in_the_same_words_everywhere():
+    assert commit_words({"id": "abc" * 9, "dirty": True}, 4) == "abca, with local changes"
+    assert commit_words({"id": None, "dirty": None, "unread": "no git"}) == "not read: no git"
+    assert commit_words(None) == ""
