@@ -176,10 +176,10 @@ def _means(
 def curve_over_cbr(
     cells: dict[Identity, list[Row]], where: tuple[str, str, float], metric: str
 ) -> list[tuple[float, float]]:
-    """(billed CBR, quality) per CBR, means over images."""
+    """(billed CBR, quality) per CBR, means over images; a point that sent nothing has no place on a curve over CBR."""
     own = [(rows, image_means(rows, value_of(metric))) for cell, rows in cells.items() if cell[:3] == where]
     return [
         (float(np.mean([row.cbr for row in rows])), float(np.mean(list(quality.values()))))
         for rows, quality in own
-        if quality
+        if quality and any(row.cbr for row in rows)
     ]
