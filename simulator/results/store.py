@@ -221,8 +221,12 @@ class Store:
                 raise
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: Path, keys: Sequence[str] | None = None) -> Results:
     """Read a results folder, also while a sweep writes to it.
+
+    Args:
+        folder: where a sweep wrote.
+        keys: of another plan, whose reusable rows to read; None takes the latest plan.
 
     Raises:
         UserError: no such folder, no results in it, or a database that is not ours.
@@ -232,7 +236,7 @@ def load_results(folder: Path) -> Results:
         raise UserError(f"no results in '{folder}' (it has no {DATABASE}); give a folder that a sweep wrote")
     with explained(folder):
         check_ours(path)
-        return look(path, lambda connection: _read(connection, folder))
+        return look(path, lambda connection: _read(connection, folder, keys))
 
 
 def _origins(connection: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
@@ -250,7 +254,11 @@ def _origin(connection: sqlite3.Connection, record: dict[str, Any]) -> int:
     return int(connection.execute("INSERT INTO origins (record) VALUES (?)", (entry,)).lastrowid or 0)
 
 
-def _read(connection: sqlite3.Connection, folder: Path) -> Results:
+def _read(connection: sqlite3.Connection, folder: Path, keys: Sequence[str] | None = None) -> Results:
+    if keys is not None:  # a temporary table hides the stored one of its name, and changes no file
+        connection.execute("CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
+        connection.executemany("INSERT INTO plan VALUES (?, ?)", enumerate(keys))
+        connection.execute("DELETE FROM plan WHERE key IN (SELECT key FROM late)")
     check_content(connection)
     names = ", ".join(f"rows.{name}" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")

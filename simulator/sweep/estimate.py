@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from simulator.devices import resolve_precision
+from simulator.results.gallery import Gallery, Keeper
 from simulator.results.store import load_results
 from simulator.results.trouble import check_folder
 from simulator.results.written import DATABASE
@@ -27,7 +28,7 @@ class Part:
     """What one scheme takes on one channel.
 
     Attributes:
-        rows, finished: in the plan, and of them already in the results folder.
+        rows, finished: in the plan, and of them already in the results folder, with the pictures to keep.
         seconds_per_row: of one process, on average over the images; None where nothing is missing.
         seconds: of one process, for the missing rows.
         megabytes: of the missing rows and their pictures.
@@ -85,8 +86,10 @@ def estimate_sweep(
     choose_executor(config, 1, notify)
     inputs = load_inputs(config, notify)
     planned = plan(config, inputs)
-    there = load_results(folder).rows if (folder / DATABASE).is_file() and not fresh else []
-    finished = {row.key for row in there if row.fault is None}
+    stored = (folder / DATABASE).is_file() and not fresh
+    there = load_results(folder, [row.key for row in planned]).rows if stored else []
+    without_picture = Keeper(Gallery(folder), config.keep_images).lacking(there, config.realisations)
+    finished = {row.key for row in there if row.fault is None} - without_picture
     begin = time.perf_counter()
     worker = Worker(config.device, inputs.lpips, config.precision, tuple(inputs.metrics))
     start_s, parts = time.perf_counter() - begin, []

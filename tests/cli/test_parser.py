@@ -117,3 +117,20 @@ def test_a_dry_run_counts_and_writes_nothing(toys, photographs, tmp_path, capsys
     assert (found["rows"], found["finished"], found["workers"]) == (20, 0, 2)
     assert found["seconds"] > 0
     assert found["megabytes"] > 0.06 + 20 * 400e-6
+
+
+def test_a_dry_run_counts_rows_of_every_plan_that_have_their_pictures(
+    toys, photographs, tmp_path, capsys, without_figures
+) -> None:
+    fixed = ["--images", str(photographs), "--lpips", "none", "--workers", "1", "--out", str(tmp_path / "results")]
+
+    def finished(*arguments: str) -> int:
+        assert main(["sweep", "--scheme", "toy", *fixed, *arguments, "--dry-run", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["finished"]
+
+    for snr in ("0:4", "20"):  # the second plan leaves the rows of the first
+        assert main(["sweep", "--scheme", "toy", *fixed, "--snr", snr, "-q"]) == 0
+    capsys.readouterr()
+    assert finished("--snr", "0:4") == 20
+    assert finished("--snr", "0:4", "--keep-images", "all") == 0
+    assert finished("--snr", "0:4", "--fresh") == 0
