@@ -21,12 +21,13 @@ _ALIASES = {"psnr": "psnr_db", "snr": "snr_db", "outage": "outage_rate"}
 
 def source_of(results: Results) -> Source:
     """Summarise the rows of a results folder."""
-    backbones = frozenset({results.meta.get("lpips", {}).get("net", "none")} - {"none"})
-    meta = results.meta
-    points = summarise(results.rows)
-    return Source(
-        results.folder.name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta)
-    )
+    return described(results.name, summarise(results.rows), results.meta)
+
+
+def described(name: str, points: Sequence[Point], meta: Mapping[str, Any]) -> Source:
+    """Points with what the description of their results says about them."""
+    backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
+    return Source(name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta))
 
 
 def column_named(name: str, points: Sequence[Point]) -> str:

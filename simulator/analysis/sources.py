@@ -1,19 +1,21 @@
 """What figures are drawn of: a results folder's database or, where only its tables were kept, its `summary.csv`."""
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from simulator.analysis.curves import source_of
+from simulator.analysis.curves import described, source_of
 from simulator.analysis.drawings import Source
-from simulator.analysis.missing import unmeasured
 from simulator.analysis.outputs import SUMMARY
 from simulator.analysis.statistics import METRICS, SUMMARY_COLUMNS, Estimate, Point
 from simulator.errors import UserError
 from simulator.results.provenance import PROVENANCE
+from simulator.results.soundness import wrong_kind
 from simulator.results.store import DATABASE, load_results
 from simulator.results.trouble import explained
 
@@ -29,8 +31,9 @@ def load_sources(folders: Sequence[Path]) -> list[Source]:
     found: list[Source] = []
     for folder in folders:
         source = load_source(folder)
-        same = sum(one.name.partition(" (")[0] == source.name for one in found)
-        found.append(replace(source, name=f"{source.name} ({same + 1})") if same else source)
+        names = chain([source.name], (f"{source.name} ({number})" for number in count(2)))
+        taken = {one.name for one in found}
+        found.append(replace(source, name=next(name for name in names if name not in taken)))
     return found
 
 
@@ -47,7 +50,7 @@ def load_source(folder: Path) -> Source:
         text = path.read_text(encoding="utf-8")
         origin = folder / PROVENANCE
         meta = _read_meta(origin) if origin.is_file() else {}
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = reader.fieldnames or []
     if missing := [name for name in SUMMARY_COLUMNS if name not in columns]:
         raise UserError(f"'{path}' is not a summary of a sweep: it has no column '{missing[0]}'")
@@ -56,10 +59,7 @@ def load_source(folder: Path) -> Source:
         points = [_point(line, (*METRICS, *further)) for line in reader]
     except (TypeError, ValueError) as error:
         raise UserError(f"'{path}' line {reader.line_num}: {error}; run the sweep again to rewrite it") from None
-    backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
-    return Source(
-        folder.resolve().name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta)
-    )
+    return described(folder.resolve().name, points, meta)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
-    if not isinstance(meta, dict):
+    if not isinstance(meta, dict) or wrong_kind(meta):
         raise UserError(f"'{path}' is not a record of a sweep; run the sweep again to rewrite it")
     return meta
 

@@ -81,15 +81,22 @@ def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
         meta = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM meta")}
     except (ValueError, TypeError, RecursionError):
         raise sqlite3.DatabaseError("its description is not JSON") from None
-    for name, kind in META_KINDS.items():
-        if not isinstance(meta.get(name, kind()), kind):
-            raise sqlite3.DatabaseError(f"its description '{name}' is no {kind.__name__}")
+    if name := wrong_kind(meta):
+        raise sqlite3.DatabaseError(f"its description '{name}' is no {META_KINDS[name].__name__}")
     if not all(map(_names_image, meta.get("images", ()))):
         raise sqlite3.DatabaseError("its description 'images' names no images")
     return meta
 
 
+def wrong_kind(meta: dict[str, Any]) -> str | None:
+    """The first entry of a description of results that is of another kind than readers expect."""
+    return next((name for name, kind in META_KINDS.items() if not isinstance(meta.get(name, kind()), kind)), None)
+
+
 def _names_image(one: Any) -> bool:
-    """Whether it has a name and a hash; the source is found by the hash, which must not lead out of its folder."""
-    known = isinstance(one, dict) and isinstance(one.get("name"), str)
-    return known and re.fullmatch("[0-9a-f]{64}", str(one.get("sha256"))) is not None
+    """Whether it has name, size and hash; the source is found by the hash, which must not lead out of its folder."""
+    if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+        return False
+    size = one.get("size")
+    sized = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
+    return sized and re.fullmatch("[0-9a-f]{64}", str(one.get("sha256"))) is not None
