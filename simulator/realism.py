@@ -95,7 +95,7 @@ def find_pictures(results: Results, patch: int, notify: Callable[[str], None] = 
         raise UserError(f"no point has all its pictures: {_described(lacking)}; {RERUN}")
     if lacking:
         notify(f"left out, because pictures are missing: {_described(lacking)}; to compare them, {RERUN}")
-    meta = [image for image in results.meta["images"] if image["name"] in wanted]
+    meta = [image for image in results.meta.get("images", ()) if image["name"] in wanted]
     if small := [one for one in meta if min(one["size"]) < patch]:
         height, width = small[0]["size"]
         what_to_do = f"compare smaller patches, --patch {min(min(one['size']) for one in meta)} or less"
@@ -105,7 +105,7 @@ def find_pictures(results: Results, patch: int, notify: Callable[[str], None] = 
     if len(wanted) < 2:
         raise UserError(f"'{results.folder}' has a single image; KID compares sets of two images or more")
     sources = {image["name"]: gallery.source_path(image["sha256"]) for image in meta}
-    if gone := [name for name, path in sources.items() if not path.is_file()]:
+    if gone := [name for name in wanted if name not in sources or not sources[name].is_file()]:
         raise UserError(f"the source pictures of {_some(gone)} are missing in '{results.folder}'; {RERUN}")
     return KeptPictures(sources, complete, gallery)
 

@@ -7,6 +7,9 @@ from typing import Any
 from simulator.results.provenance import commit_words, read_provenance
 from simulator.results.store import Results
 
+_KINDS: dict[str, type] = dict.fromkeys(("program", "python", "date"), str)
+_KINDS |= dict.fromkeys(("commit", "packages", "machine"), dict) | dict.fromkeys(("command", "earlier"), list)
+
 
 def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
     """For each folder its name, the command that makes it again, and facts as pairs of words, JSON-serialisable."""
@@ -14,7 +17,7 @@ def origins(results: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def _origin(one: Results) -> dict[str, Any]:
-    record = read_provenance(one.folder)
+    record = _sound(read_provenance(one.folder))
     command = record.get("command")
     return {
         "folder": one.name,
@@ -24,14 +27,22 @@ def _origin(one: Results) -> dict[str, Any]:
     }
 
 
+def _sound(record: dict[str, Any]) -> dict[str, Any]:
+    """The entries of the kinds that `environment` gives; those that differ for other rows (`earlier`) are alike."""
+    kept: dict[str, Any] = {name: one for name, one in record.items() if isinstance(one, _KINDS.get(name, object))}
+    if "earlier" in kept:
+        kept["earlier"] = [_sound(one) for one in kept["earlier"] if isinstance(one, dict)]
+    return kept
+
+
 def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
     config, machine = one.meta.get("config", {}), record.get("machine", {})
-    commit, lpips = record.get("commit") or {}, one.meta.get("lpips", {})
-    weights = lpips.get("fingerprint", "none")
+    commit, lpips = record.get("commit"), one.meta.get("lpips", {})
+    weights = str(lpips.get("fingerprint", "none"))
     facts = [
         ("Program", f"simulator {record['program']}" if "program" in record else ""),
         ("Commit", commit_words(commit)),
-        ("Date", record.get("date", "")),
+        ("Date", record.get("date")),
         ("Images", f"{config.get('images', '')}, {len({row.image for row in one.rows})} pictures"),
         ("Rows", f"{len(one.rows)} of {one.planned}"),
         *(("Rows from elsewhere", _elsewhere(entry, record)) for entry in record.get("earlier", ())),
@@ -45,8 +56,8 @@ def _facts(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _elsewhere(earlier: dict[str, Any], record: dict[str, Any]) -> str:
     """How many rows come from other processes, and how these differ from the one of this record."""
-    commit, machine = earlier.get("commit") or {}, earlier.get("machine") or {}
-    packages, present = earlier.get("packages") or {}, record.get("packages") or {}
+    commit, machine = earlier.get("commit"), earlier.get("machine", {})
+    packages, present = earlier.get("packages", {}), record.get("packages", {})
     facts = [
         f"simulator {earlier['program']}" if earlier.get("program") else "an unknown program",
         f"commit {commit_words(commit)}" if commit else None,
@@ -55,7 +66,7 @@ def _elsewhere(earlier: dict[str, Any], record: dict[str, Any]) -> str:
         *([machine.get("processor"), machine.get("system")] if machine != record.get("machine") else []),
         earlier.get("date"),
     ]
-    return f"{earlier.get('rows')}: {', '.join(filter(None, facts))}"
+    return f"{earlier.get('rows')}: {', '.join(str(one) for one in facts if one)}"
 
 
 def _versions(one: Results, record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -101,7 +101,9 @@ def commit_words(commit: dict[str, Any] | None, digits: int = 40) -> str:
     """What `commit` returned, for people: `digits` of its id, or why it was not read; empty outside of a checkout."""
     found = commit or {}
     unread = f"not read: {found['unread']}" if found.get("unread") else ""
-    return (found["id"][:digits] if found.get("id") else unread) + ", with local changes" * bool(found.get("dirty"))
+    return (str(found["id"])[:digits] if found.get("id") else unread) + ", with local changes" * bool(
+        found.get("dirty")
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -22,9 +22,19 @@ def test_rows_from_elsewhere_are_told_with_what_is_different_there(tmp_path):
 
 
 def test_without_provenance_there_is_none(tmp_path):
-    for content in (None, "[1]", "{"):
+    odd = {"machine": 3, "commit": "abc", "packages": [], "earlier": [3], "date": 4, "program": 1, "python": {}}
+    for content in (None, "[1]", "{", json.dumps(odd | {"command": "sweep"}), json.dumps({"earlier": 3})):
         if content is not None:
             (tmp_path / PROVENANCE).write_text(content)
         (one,) = origins([Results(tmp_path, {}, [], 9)])
         assert one["command"] is None
         assert dict(one["facts"]) == {"Images": ", 0 pictures", "Rows": "0 of 9", "LPIPS": "none"}
+
+
+def test_entries_of_an_odd_kind_are_told_as_they_are(tmp_path):
+    odd = {"commit": {"id": 3}, "machine": {"processor": 4}, "packages": {"torch": 5}, "earlier": [{"machine": {}}]}
+    (tmp_path / PROVENANCE).write_text(json.dumps(odd))
+    (one,) = origins([Results(tmp_path, {"lpips": {"fingerprint": 6}}, [], 9)])
+    facts = dict(one["facts"])
+    assert (facts["Commit"], facts["Machine"], facts["LPIPS"]) == ("3", "4", "None, weights 6")
+    assert facts["Rows from elsewhere"] == "None: an unknown program"

@@ -153,7 +153,13 @@ def test_public_record_ends_with_the_key():
     assert list(public_record(ROWS[0]))[-1] == "key"
 
 
-@pytest.mark.parametrize("image", [3, {"name": "a"}, {"name": "a", "sha256": "../" * 10 + "home/reader/photo"}])
+@pytest.mark.parametrize(
+    "image",
+    [
+        *(3, {"name": "a"}, {"name": "a", "sha256": "0" * 64, "size": 3}),
+        {"name": "a", "size": [64, 64], "sha256": "../" * 10 + "home/reader/photo"},
+    ],
+)
 def test_sources_are_not_sought_outside_of_their_folder(tmp_path, image):
     with Store(tmp_path) as store:
         store.set_plan(KEYS, {"images": [image]})
