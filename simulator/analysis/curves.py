@@ -27,7 +27,8 @@ def source_of(results: Results) -> Source:
 def described(name: str, points: Sequence[Point], meta: Mapping[str, Any]) -> Source:
     """Points with what the description of their results says about them."""
     backbones = frozenset({str(meta.get("lpips", {}).get("net", "none"))} - {"none"})
-    return Source(name, points, meta.get("bounds", ()), backbones, meta.get("directions", {}), unmeasured(meta))
+    bounds, directions, names = meta.get("bounds", ()), meta.get("directions", {}), meta.get("names", {})
+    return Source(name, points, bounds, backbones, directions, unmeasured(meta), names)
 
 
 def column_named(name: str, points: Sequence[Point]) -> str:

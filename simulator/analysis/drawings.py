@@ -18,6 +18,7 @@ class Source:
         backbones: networks of LPIPS.
         directions: of metrics that the program does not know, by name: whether higher is better.
         missing: metrics that were asked for and could not be measured.
+        names: of schemes by their specification in the sweep, where the two may differ.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Source:
     backbones: frozenset[str] = frozenset()
     directions: Mapping[str, bool] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

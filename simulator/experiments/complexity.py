@@ -27,6 +27,8 @@ def draw_complexity(swept: Swept) -> None:
     on_cpu = replace(swept, config=replace(swept.config, device="cpu", precision="fp32"))
     sending = {name: scheme for name, scheme in on_cpu.schemes.items() if not isinstance(scheme, Bound)}
     costs = {name: replace(measure_cost(scheme), scheme=name) for name, scheme in sending.items()}
+    if not costs:
+        return
     records = [one.record() for one in costs.values()]
     swept.write(swept.results.folder / TABLE, records_csv(list(records[0]), records).encode())
     groups: dict[tuple[str, float, float], list[Point]] = {}

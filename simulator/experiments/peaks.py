@@ -81,6 +81,8 @@ def draw_peaks(swept: Swept) -> None:
             cbr = next(one for one in swept.config.cbrs if float(one) == target)
             sent = [_symbols(scheme, one, cbr, LinkState(*announce(channel, snr_db))) for one in images]
             found.append(measure_peaks(name, snr_db, target, sent))
+    if not found:  # bounds send nothing
+        return
     records = [one.record() for one in found]
     swept.write(swept.results.folder / TABLE, records_csv(list(records[0]), records).encode())
     for snr_db, target in dict.fromkeys((one.snr_db, one.cbr) for one in found):

@@ -1,13 +1,13 @@
 """Experiments: the sweep that one YAML file describes, and the outputs made from its rows (experiments/README.md)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.analysis.drawings import Choice
 from simulator.errors import UserError
-from simulator.experiments.format import COMPLEXITY, CROPS, PEAKS, PICTURES, ExperimentFile, FigureEntry
+from simulator.experiments.format import WORDS, ExperimentFile, FigureEntry
 from simulator.experiments.names import SUFFIX, experiment_names
 from simulator.spec.configuration import read_configuration, read_section
 from simulator.sweep.inputs import SweepConfig
@@ -23,10 +23,7 @@ class Experiment:
         grid: what to sweep.
         labels: by scheme specification, what figures call it.
         figures: what each figure shows; its panels are the columns `y`.
-        pictures: whether to draw the grid of pictures.
-        crops: whether to draw enlarged crops.
-        peaks: whether to draw the CCDF of the PAPR.
-        complexity: whether to draw quality against multiply-accumulates.
+        special: figures that are no curves, by their words in the format.
         corners: (left, top) of the crop, by image.
         references: schemes that all others are compared with.
     """
@@ -36,12 +33,18 @@ class Experiment:
     grid: SweepConfig
     labels: dict[str, str] = field(default_factory=dict)
     figures: tuple[Choice, ...] = ()
-    pictures: bool = False
-    crops: bool = False
-    peaks: bool = False
-    complexity: bool = False
+    special: tuple[str, ...] = ()
     corners: dict[str, tuple[int, int]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+
+    def naming(self, names: Mapping[str, str]) -> "Experiment":
+        """The same with the names of schemes, as results have them, in place of these specifications."""
+        return replace(
+            self,
+            labels={names.get(spec, spec): label for spec, label in self.labels.items()},
+            figures=tuple(replace(one, schemes=tuple(names.get(s, s) for s in one.schemes)) for one in self.figures),
+            references=tuple(names.get(spec, spec) for spec in self.references),
+        )
 
 
 def choose_experiments(names: Sequence[str]) -> list[Experiment]:
@@ -84,10 +87,7 @@ def read_experiment(name: str) -> Experiment:
         grid=grid,
         labels={one.scheme: one.label for one in file.schemes if one.label is not None},
         figures=figures,
-        pictures=PICTURES in file.figures,
-        crops=CROPS in file.figures,
-        peaks=PEAKS in file.figures,
-        complexity=COMPLEXITY in file.figures,
+        special=tuple(word for word in WORDS if word in file.figures),
         corners=file.crops,
         references=file.reference,
     )

@@ -1,6 +1,6 @@
 """From an experiment to its results folder: the sweep, then every table, comparison and figure that it requests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -28,11 +28,13 @@ from simulator.errors import UserError
 from simulator.experiments.complexity import TABLE as COMPLEXITY_TABLE
 from simulator.experiments.complexity import draw_complexity
 from simulator.experiments.crops import draw_crops
+from simulator.experiments.format import COMPLEXITY, CROPS, PEAKS, PICTURES
 from simulator.experiments.peaks import TABLE as PEAKS_TABLE
 from simulator.experiments.peaks import draw_peaks
 from simulator.experiments.pictures import draw_pictures
 from simulator.experiments.read import Experiment
 from simulator.experiments.swept import Swept, names_of
+from simulator.results.provenance import without_place
 from simulator.results.store import Results
 from simulator.results.trouble import check_folder, explained
 from simulator.results.written import Written, written_in
@@ -96,40 +98,37 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     rows, folder = results.rows, results.folder
     _remove(experiment.name, written)  # of an earlier version of the experiment, which may have had more figures
     points, directions = summarise(rows), results.meta.get("directions")
-    names = names_of(experiment.grid, results)
-    labels = {names[spec]: label for spec, label in experiment.labels.items() if spec in names}
+    experiment = experiment.naming(names_of(experiment.grid, results))
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
-    tables |= {"table.md": quality_markdown(experiment.title, points, labels, directions)}
+    tables |= {"table.md": quality_markdown(experiment.title, points, experiment.labels, directions)}
     tables |= {"bill.csv": bills_csv(bills(rows))}
-    if references := [names[spec] for spec in experiment.references]:
+    if references := experiment.references:
         tables |= {"differences.csv": differences_csv(chain(*(differences(rows, one) for one in references)))}
         if deltas := [delta for one in references for delta in bd_rates(rows, one, directions=directions)]:
             crossed = chain(*(crossings(rows, one, directions=directions) for one in references))
             tables |= {"bd_rate.csv": bd_rates_csv(deltas), "crossings.csv": crossings_csv(crossed)}
     for name, text in tables.items():
         written.write(folder / name, text.encode())
+    swept = Swept(experiment.grid, results, experiment.labels, experiment.name, written.write)
+    special: dict[str, Callable[[], None]] = {
+        CROPS: lambda: draw_crops(swept, experiment.corners),
+        PEAKS: lambda: draw_peaks(swept),
+        COMPLEXITY: lambda: draw_complexity(swept),
+        PICTURES: lambda: draw_pictures(swept),
+    }
     with spared(written.notify):
-        figures = (replace(one, schemes=tuple(names[spec] for spec in one.schemes)) for one in experiment.figures)
-        drawn = replace(experiment, figures=tuple(figures))
-        _draw_curves(drawn, source_of(results), folder, labels, written.write)
-        swept = Swept(experiment.grid, results, labels, experiment.name, written.write)
-        if experiment.crops:
-            draw_crops(swept, experiment.corners)
-        if experiment.peaks:
-            draw_peaks(swept)
-        if experiment.complexity:
-            draw_complexity(swept)
-        if experiment.pictures:
-            draw_pictures(swept)
+        _draw_curves(experiment, source_of(results), folder, written.write)
+    for word, draw in special.items():
+        with spared(written.notify):
+            if word in experiment.special:
+                draw()
 
 
-def _draw_curves(
-    experiment: Experiment, source: Source, folder: Path, labels: Mapping[str, str], write: Write
-) -> list[Path]:
+def _draw_curves(experiment: Experiment, source: Source, folder: Path, write: Write) -> list[Path]:
     drawn = []
     for choice in experiment.figures:
         alike = {one.x for one in experiment.figures if one.y == choice.y}  # their files must not replace each other
-        labelled = replace(choice, labels=labels)
+        labelled = replace(choice, labels=experiment.labels)
         drawn += draw_panels(source, folder / FIGURES, experiment.name, labelled, write, say_axis=len(alike) > 1)
     return drawn
 
@@ -152,5 +151,6 @@ def redraw(experiment: Experiment, folder: Path, notify: Callable[[str], None] =
     """
     with explained(folder):
         source = load_source(folder)
+        names = {spec: str(source.names.get(without_place(spec), spec)) for spec in experiment.grid.schemes}
         with written_in(folder, notify) as written:
-            return _draw_curves(experiment, source, folder, experiment.labels, written.write)
+            return _draw_curves(experiment.naming(names), source, folder, written.write)

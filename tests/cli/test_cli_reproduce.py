@@ -97,6 +97,20 @@ def test_figures_are_drawn_anew_from_the_summary_alone(reproduce, tmp_path, caps
     assert abs(first - second).mean() < 1  # a summary has four digits
 
 
+def test_figures_are_drawn_anew_of_schemes_that_are_spelt_in_another_way(reproduce, tmp_path):
+    spelt = "bpg-capacity:chroma=444"  # whose name in results is bpg-capacity
+    changes = {
+        "schemes": ["toy", {"scheme": spelt, "label": "Mine"}],
+        "figures": [{"y": ["psnr_db"], "schemes": [spelt]}],
+    }
+    assert reproduce("--limit", "1", reference=spelt, **changes) == 0
+    (drawn,) = (tmp_path / "out" / "toys" / "figures").glob("*.png")
+    before = drawn.read_bytes()
+    drawn.unlink()
+    assert reproduce("--figures", reference=spelt, **changes) == 0
+    assert drawn.read_bytes() == before
+
+
 def test_old_figures_go_with_the_experiment(reproduce, tmp_path):
     assert reproduce("--limit", "1", figures=[["psnr_db"], ["psnr_db", "psnr_db"]]) == 0
     mine = tmp_path / "out" / "toys" / "figures" / "mine.png"

@@ -38,6 +38,26 @@ def test_a_run_writes_costs_and_a_figure(tmp_path) -> None:
     assert drawn == ["small-awgn-snr-10-db-cbr-1-16"]
 
 
+@pytest.mark.usefixtures("toys")
+def test_a_special_figure_that_fails_takes_no_other_with_it(tmp_path, monkeypatch) -> None:
+    def broken(swept):
+        raise RuntimeError("no peaks")
+
+    notes: list[str] = []
+    (tmp_path / "small.yaml").write_text(TEXT.replace("[complexity]", "[peaks, complexity]"))
+    experiment = read_experiment(str(tmp_path / "small.yaml"))
+    small = replace(experiment, grid=replace(experiment.grid, limit=1, workers=1))
+    with monkeypatch.context() as patch:
+        patch.setattr("simulator.experiments.run.draw_peaks", broken)
+        run_experiment(small, tmp_path / "out", notify=notes.append)
+    assert (tmp_path / "out" / "complexity.csv").exists()
+    assert any("RuntimeError: no peaks" in note for note in notes)
+    notes.clear()
+    bounds = replace(small, grid=replace(small.grid, schemes=("toy-bound",)), labels={})
+    run_experiment(bounds, tmp_path / "bounds", notify=notes.append)
+    assert not any("could not be drawn" in note for note in notes)
+
+
 def test_networks_stand_at_their_work_and_the_others_are_lines() -> None:
     points = summarise([row(scheme="net"), row(scheme="none")])
     half = Half(2000.0, 1.0, 0.1)

@@ -65,7 +65,7 @@ def test_every_key_of_the_format_is_read(read):
     assert (grid.only, grid.crop, grid.realisations, grid.seed, grid.lpips) == (("astronaut",), 64, 3, 7, "none")
     assert (experiment.labels, experiment.references) == ({"toy:x": "X"}, ("toy",))
     assert experiment.figures == (Choice("cbr", ("psnr_db", "lpips")),)
-    assert (experiment.pictures, experiment.crops, experiment.corners) == (True, True, {"astronaut": (3, 0)})
+    assert (experiment.special, experiment.corners) == (("pictures", "crops"), {"astronaut": (3, 0)})
     small = scaled_down(experiment, "kodak", 2).grid
     assert (small.images, small.only, small.limit) == ("kodak", (), 2)
     assert scaled_down(experiment, None, 1).grid.only == ("astronaut",)
