@@ -70,8 +70,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def rows_bar(console: "Console", pace: Pace) -> "Progress":
-    """A bar for rows, with the time that is left at this pace; its task is number 0."""
+def rows_bar(console: "Console", pace: Pace, what: str = "row") -> "Progress":
+    """A bar for rows or something else, with the time that is left at this pace; its task is number 0."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
     from rich.text import Text
 
@@ -82,24 +82,29 @@ def rows_bar(console: "Console", pace: Pace) -> "Progress":
             speed, left = pace.rows_per_second, pace.seconds_left
             if speed is None or left is None:
                 return Text("ETA -")
-            rate = f"{speed:.1f} rows/s" if speed >= 1 else f"{1 / speed:.1f} s/row"
+            rate = f"{speed:.1f} {what}s/s" if speed >= 1 else f"{1 / speed:.1f} s/{what}"
             return Text(f"{rate}, ETA {duration(left)}")
 
     columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), Left())
     bar = Progress(*columns, console=console, disable=not console.is_terminal, expand=True)
-    bar.add_task("rows", total=None)
+    bar.add_task(what, total=None)
     return bar
 
 
 @contextmanager
-def shown_progress(wanted: bool) -> Iterator[tuple[Notify, Tell]]:
-    """Functions that take notes, and (rows done, rows planned): a bar in a notebook or a terminal, else nothing."""
+def shown_progress(wanted: bool, what: str = "row") -> Iterator[tuple[Notify, Tell]]:
+    """Functions that take notes, and (rows done, rows planned): a bar in a notebook or a terminal, else nothing.
+
+    Args:
+        wanted: False shows nothing.
+        what: one of the things that are counted.
+    """
     if not wanted:
         yield (lambda note: None), (lambda done, total: None)
     elif _in_notebook():
-        yield _notebook_bar()
+        yield _notebook_bar(what)
     else:
-        with _terminal_bar() as functions:
+        with _terminal_bar(what) as functions:
             yield functions
 
 
@@ -108,13 +113,13 @@ def _in_notebook() -> bool:
     return shell is not None and shell.__class__.__name__ == "ZMQInteractiveShell"
 
 
-def _notebook_bar() -> tuple[Notify, Tell]:
+def _notebook_bar(what: str) -> tuple[Notify, Tell]:
     from IPython.display import HTML, display
 
     handle: list[Any] = []
 
     def tell(done: int, total: int) -> None:
-        bar = HTML(f'<progress value="{done}" max="{total}"></progress> {done} of {total} rows')
+        bar = HTML(f'<progress value="{done}" max="{total}"></progress> {done} of {total} {what}s')
         if handle:
             handle[0].update(bar)
         else:
@@ -124,11 +129,11 @@ def _notebook_bar() -> tuple[Notify, Tell]:
 
 
 @contextmanager
-def _terminal_bar() -> Iterator[tuple[Notify, Tell]]:
+def _terminal_bar(what: str) -> Iterator[tuple[Notify, Tell]]:
     from rich.console import Console
 
     console, pace = Console(stderr=True), Pace()
-    with rows_bar(console, pace) as bar:
+    with rows_bar(console, pace, what) as bar:
 
         def tell(done: int, total: int) -> None:
             pace.update(done, total)

@@ -1,8 +1,11 @@
 """The time that is left of a sweep, for short and long rows on one and several workers."""
 
-import pytest
+import io
 
-from simulator.progress import Pace, duration
+import pytest
+from rich.console import Console
+
+from simulator.progress import Pace, duration, rows_bar
 
 
 def run(seconds_per_row: float, workers: int, start_s: float, until: float, total: int = 100) -> tuple[Pace, float]:
@@ -45,3 +48,12 @@ def test_it_counts_down_between_rows_and_is_unknown_while_all_time_may_be_import
 
 def test_durations_are_said_in_few_words() -> None:
     assert [duration(one) for one in (40, 170, 7500)] == ["40 s", "3 min", "2 h 05 min"]
+
+
+def test_a_bar_says_what_it_counts() -> None:
+    pace, _ = run(0.2, 1, start_s=1.0, until=0.5)
+    for what, said in ((("row",), "rows/s"), (("picture",), "pictures/s")):
+        console = Console(record=True, force_terminal=True, width=80, file=io.StringIO())
+        with rows_bar(console, pace, *what):
+            pass
+        assert said in console.export_text()

@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is not None and args.features != FEATURES[0]:
         raise UserError(f"--weights names Inception's; it does not apply to --features {args.features}")
     pictures = realism.find_pictures(load_results(args.results), args.patch, note)
-    with shown_progress(not is_quiet()) as (_, tell):
-        features = load_features(args.features, args.weights, args.device)
+    features = load_features(args.features, args.weights, args.device)  # may show a bar of its own
+    with shown_progress(not is_quiet(), "picture") as (_, tell):
         measured = realism.measure_realism(pictures, features, args.patch, tell)
     if features.column not in ("kid", f"kernel_distance_{args.features}"):
         note("these are not the weights with which KID is defined, so this distance is not called KID")

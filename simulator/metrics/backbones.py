@@ -226,8 +226,13 @@ def unpickle_arrays(stream: IO[bytes]) -> Any:
 
 
 @contextmanager
-def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+def shown_progress(what: str, total: int, place: str = "package index") -> Iterator[Callable[[int, int], None]]:
     """One line on stderr about a download, and a bar on a terminal.
+
+    Args:
+        what: what is downloaded.
+        total: its bytes.
+        place: where it comes from.
 
     Yields:
         A function that receives (bytes so far, bytes in all).
@@ -236,7 +241,7 @@ def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    console.print(f"note: downloading {what} once ({total / 1e6:.1f} MB, package index)", highlight=False)
+    console.print(f"note: downloading {what} once ({total / 1e6:.1f} MB, {place})", highlight=False)
     columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)

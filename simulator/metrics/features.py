@@ -42,12 +42,7 @@ class Features:
         return torch.cat(parts).numpy()
 
 
-def load_features(
-    kind: str,
-    weights: Path | None = None,
-    device: str = "cpu",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Features:
+def load_features(kind: str, weights: Path | None = None, device: str = "cpu") -> Features:
     """Load a network: one of `KINDS`.
 
     AlexNet and VGG16 are LPIPS' backbones. Their features are the means over the patch of the last layer's activations
@@ -57,7 +52,6 @@ def load_features(
         kind: which.
         weights: file of Inception's; None looks for the official one.
         device: as torch names it.
-        progress: of a download of Inception's weights, receives (bytes there, bytes in all).
 
     Raises:
         UserError: no such device, or weights that are missing and cannot be downloaded, or damaged.
@@ -65,7 +59,7 @@ def load_features(
     check_device(device)
     place = torch.device(device)
     if kind == "inception":
-        net = Inception(weights, progress)
+        net = Inception(weights)
         net.to(place)
         column, label = ("kid", "KID") if net.official else ("kernel_distance_other", "kernel distance (own weights)")
         return Features(column, label, net.fingerprint, net, place)

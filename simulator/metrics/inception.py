@@ -7,7 +7,6 @@ TensorFlow's graph of 2015-12-05 on which FID and KID were defined, as torch-fid
 import hashlib
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from simulator.disk import cache_dir, user_path
 from simulator.errors import UserError, hindrance
 from simulator.images.download import Archive, fetch
-from simulator.metrics.backbones import FOLDER
+from simulator.metrics.backbones import FOLDER, shown_progress
 from simulator.metrics.blank import Blank
 from simulator.metrics.packages import import_package
 from simulator.metrics.torchvision import import_with_torchvision
@@ -40,21 +39,18 @@ class Inception:
         fingerprint: SHA-256 (hex) of the file of weights.
     """
 
-    def __init__(
-        self, weights: Path | None = None, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> None:
+    def __init__(self, weights: Path | None = None) -> None:
         """Build the network.
 
         Args:
             weights: the file; None looks for the official one and downloads it if it is missing.
-            progress: of the download, receives (bytes there, bytes in all).
 
         Raises:
             UserError: no package, no weights and no way to download them, or a file that is damaged or of another
                 network.
         """
         package = import_package("kid", MODULE, PACKAGE, extra="kid", load=import_with_torchvision)
-        path = _find(weights, progress)
+        path = _find(weights)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -89,7 +85,7 @@ def _build(package: Any, content: bytes, path: Path) -> torch.nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def _find(chosen: Path | None, progress: Callable[[int, int], None]) -> Path:
+def _find(chosen: Path | None) -> Path:
     """The file of weights: the chosen one, KID_WEIGHTS, the cache, torch hub's folder, or a download.
 
     Raises:
@@ -107,7 +103,8 @@ def _find(chosen: Path | None, progress: Callable[[int, int], None]) -> Path:
     if (found := next((path for path in known if path.is_file()), None)) is not None:
         return found
     try:
-        return fetch(WEIGHTS, cache, progress)
+        with shown_progress("the weights of Inception-v3", WEIGHTS.bytes, "github.com") as progress:
+            return fetch(WEIGHTS, cache, progress)
     except UserError as error:
         what_to_do = f"name a copy with --weights or {VARIABLE}, or use --features alex"
         raise UserError(f"KID needs the weights of Inception-v3: {error}; {what_to_do}") from None

@@ -89,14 +89,16 @@ def test_bad_input_is_one_line(folder: str, options: list[str], message: str, as
     assert_one_line(message)
 
 
-def test_offline_is_one_line(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_one_line) -> None:
+def test_offline_is_one_line_after_the_note(folder: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.delenv(inception.VARIABLE, raising=False)
     monkeypatch.setenv("SIMULATOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(inception, "import_package", lambda *_, **__: None)
     monkeypatch.setattr(inception, "WEIGHTS", inception.Archive("http://127.0.0.1:9/weights.pth", 1, sha256="0"))
     assert main(["kid", folder, "--patch", "64"]) == 2
-    assert_one_line("name a copy with --weights or KID_WEIGHTS, or use --features alex")
+    note, error = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: downloading the weights of Inception-v3 once")
+    assert "name a copy with --weights or KID_WEIGHTS, or use --features alex" in error
 
 
 @pytest.mark.parametrize("side", ["31", "0", "-64", "big"])
