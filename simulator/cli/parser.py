@@ -67,6 +67,7 @@ class Parser(argparse.ArgumentParser):
         from simulator.cli.settings import read_settings
 
         asked = argparse.ArgumentParser(add_help=False)
+        asked.error = self.error  # type: ignore[method-assign]
         asked.add_argument(self.file_option or "", dest="path")
         path = asked.parse_known_args([one for one in args if one != "--help"])[0].path
         if path is None:

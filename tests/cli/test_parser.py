@@ -79,6 +79,12 @@ def test_a_bad_file_is_one_line(text: str, error: str, tmp_path: Path, capsys: p
     assert error in refused(capsys, "sweep", "--config", str(tmp_path / "grid.yaml"))
 
 
+def test_a_file_that_is_not_named_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "sweep", "--config")
+    assert error.startswith("error: argument --config: expected one argument")
+    assert error.count("\n") == 1
+
+
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     yield parser
     for action in parser._actions:
