@@ -22,6 +22,7 @@ from simulator.images.download import append_chunks
 PYPI = "https://pypi.org/simple"
 TIMEOUT_S = 30
 CHUNK = 2**18
+_TRUE = ("y", "yes", "t", "true", "on", "1")  # as pip reads options that are on or off
 _KEYS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert")
 
 
@@ -147,7 +148,7 @@ def configured_indexes() -> Indexes:
     # Environment variables count without pip too.
     own = {key: os.environ.get(f"PIP_{key.replace('-', '_').upper()}") for key in _KEYS}
     values = sections["global"] | sections["download"] | {key: text for key, text in own.items() if text}
-    urls = [] if values.get("no-index") in ("1", "true", "yes", "on") else [values.get("index-url", PYPI)]
+    urls = [] if values.get("no-index", "").lower() in _TRUE else [values.get("index-url", PYPI)]
     return Indexes(
         urls=(*urls, *(values.get("extra-index-url", "").split() if urls else ())),
         find_links=tuple(values.get("find-links", "").split()),

@@ -73,5 +73,8 @@ def test_pips_files_and_variables_are_read(tmp_path: Path, monkeypatch: pytest.M
     assert found.certificates == "/a/file.pem"
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:word@mirror/simple")
     assert configured_indexes().urls[0] == "https://user:word@mirror/simple"
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert configured_indexes().urls == ()
+    for yes in ("1", "True", "t", "YES", "y", "on"):
+        monkeypatch.setenv("PIP_NO_INDEX", yes)
+        assert configured_indexes().urls == ()
+    monkeypatch.setenv("PIP_NO_INDEX", "no")
+    assert configured_indexes().urls[0] == "https://user:word@mirror/simple"
