@@ -10,7 +10,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.devices import check_device, usual_torch
-from simulator.errors import UserError
+from simulator.errors import UserError, did_you_mean
 from simulator.images import load_image as read_image
 from simulator.images import to_float
 from simulator.images.reading import MIN_SIDE, read_opened
@@ -184,9 +184,12 @@ def sweep(
     from simulator.sweep.inputs import SweepConfig
     from simulator.sweep.run import run_sweep
 
-    if wrong := sorted(options.keys() - {one.name for one in fields(SweepConfig)}):
-        known = ", ".join(f.name for f in fields(SweepConfig))
-        raise UserError(f"{wrong[0]} is not an argument of sweep; known: {known}")
+    own = ("snr_db", "cbr", "schemes", "channels", "images", "workers")
+    further = [one.name for one in fields(SweepConfig) if one.name not in (*own, "snrs_db", "cbrs")]
+    if wrong := sorted(options.keys() - {*further}):
+        known = (*own, *further)
+        hint = did_you_mean(wrong[0], known)
+        raise UserError(f"{wrong[0]} is not an argument of sweep; known: {', '.join(known)}{hint}")
     ratios = [cbr] if isinstance(cbr, str | float | int | Fraction) else list(cbr)
     options = {name: _option(name, value) for name, value in options.items()}
     config = SweepConfig(

@@ -202,6 +202,8 @@ def test_results_show_what_they_are_of(tmp_path):
         ({"keep_images": "some"}, "keep_images='some' is none of none, best, all"),
         ({"metrics": "nosuch"}, "unknown metric 'nosuch'"),
         ({"cbr": []}, "cbr is empty"),
+        ({"cbrs": ["1/16"]}, "did you mean 'cbr'?"),
+        ({"snrs_db": (5.0,)}, "did you mean 'snr_db'?"),
     ],
 )
 def test_options_of_a_grid_are_held_to_what_the_command_line_takes(photo, tmp_path, option, said):
