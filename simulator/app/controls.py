@@ -69,6 +69,19 @@ class CodingControls:
         return [self.scheme, self.cbr, *self.options.all]
 
 
+@dataclass(frozen=True)
+class OfferedSchemes:
+    """The schemes of the page.
+
+    Attributes:
+        cbrs: what the choice of bandwidth ratios shows, by scheme.
+        offers: of their options.
+    """
+
+    cbrs: dict[str, dict[str, Any]]
+    offers: list[Offer]
+
+
 def read_picture(picture: dict[str, Any] | None, scale_down: bool, _: str) -> np.ndarray:
     """The picture that the controls hold, uint8 [H, W, 3].
 
@@ -186,14 +199,19 @@ def link_controls() -> LinkControls:
     return LinkControls(channel, snr_db, realisation, seed, options)
 
 
-def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> CodingControls:
-    """Controls for one scheme; what they offer follows the scheme that is chosen."""
+def offer_schemes(schemes: tuple[str, ...], machine: Machine) -> OfferedSchemes:
+    """Load each scheme once, to ask what it takes."""
     loaded = {name: _load(name, machine) for name in schemes}
-    cbrs = {name: _cbrs(scheme) for name, scheme in loaded.items()}
     offers = find_offers(SCHEMES, schemes, {name: capabilities(one).settings for name, one in loaded.items()})
+    return OfferedSchemes({name: _cbrs(scheme) for name, scheme in loaded.items()}, offers)
+
+
+def coding_controls(first: str, offered: OfferedSchemes) -> CodingControls:
+    """Controls for one scheme; what they offer follows the scheme that is chosen."""
+    cbrs, offers = offered.cbrs, offered.offers
     with gr.Row(equal_height=True):
         text = "From image to symbols."
-        scheme = gr.Dropdown(list(schemes), value=first, label="Scheme", info=text, min_width=150)
+        scheme = gr.Dropdown(list(cbrs), value=first, label="Scheme", info=text, min_width=150)
         text = "Channel uses per value; or type."
         cbr = gr.Dropdown(label="CBR", info=text, allow_custom_value=True, min_width=150, **cbrs[first])
         options = OptionControls(offers, first, "Scheme options")
@@ -202,7 +220,7 @@ def coding_controls(first: str, schemes: tuple[str, ...], machine: Machine) -> C
     usual = list(dict.fromkeys(key for one in opening for key, _ in one.fields))
     hints = {one.specification: _hint(one, cbrs[one.specification], usual) for one in offers}
     hint = gr.Markdown(hints[first], elem_classes=["hint", "scheme-hint"])
-    updates = {name: [cbrs[name], *options.updates(name), {"value": hints[name]}] for name in schemes}
+    updates = {name: [cbrs[name], *options.updates(name), {"value": hints[name]}] for name in cbrs}
     _follow(scheme, [cbr], [cbr, *options.all, hint], updates)
     return CodingControls(scheme, cbr, options)
 

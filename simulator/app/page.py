@@ -11,9 +11,11 @@ from simulator.app.controls import (
     CodingControls,
     Controls,
     LinkControls,
+    OfferedSchemes,
     PictureControls,
     coding_controls,
     link_controls,
+    offer_schemes,
     picture_controls,
     read_origin,
     read_picture,
@@ -40,18 +42,18 @@ def build(schemes: tuple[str, ...], machine: Machine) -> gr.Blocks:
         gr.Markdown(INTRODUCTION, elem_id="title")
         with gr.Row():
             with gr.Column(scale=2, min_width=290):
-                picture, link = picture_controls(), link_controls()
+                picture, link, offered = picture_controls(), link_controls(), offer_schemes(schemes, machine)
             with gr.Column(scale=5, min_width=290), gr.Tabs():
                 with gr.Tab("Send"):
-                    _send_tab(picture, link, schemes, machine)
+                    _send_tab(picture, link, offered, machine)
                 with gr.Tab("Compare"):
-                    _compare_tab(picture, link, schemes, machine)
+                    _compare_tab(picture, link, offered, machine)
     return page
 
 
-def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
+def _send_tab(picture: PictureControls, link: LinkControls, offered: OfferedSchemes, machine: Machine) -> None:
     """One setting."""
-    coding = coding_controls(_favourites(schemes)[0], schemes, machine)
+    coding = coding_controls(_favourites(offered)[0], offered)
     with gr.Row():
         send = gr.Button("Send", variant="primary", elem_id="send", scale=3, min_width=120)
         sweep = gr.Button(SWEEP, elem_id="sweep", scale=2, min_width=120)
@@ -73,6 +75,7 @@ def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, 
     def compute(values: tuple[Any, ...], progress: gr.Progress) -> list[Any]:
         shown, linked, coded, (gain,) = _split(values, picture.all, link.all, coding.all, closer.inputs)
         outcome = _simulate(shown, read_settings(link, linked, coding, coded, machine), progress)
+        called, is_scaled = read_origin(*shown)
         figures = views.constellations(outcome.constellation) if outcome.constellation else {}
         drawn = [gr.update(value=figures.get(kind), visible=kind in figures) for kind in KINDS]
         return [
@@ -81,8 +84,8 @@ def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, 
             (outcome.source, outcome.received),
             views.numbers(outcome),
             *closer.show({"source": outcome.source, "received": outcome.received}, gain),
-            takeaway.command(outcome.settings, *read_origin(*shown)),
-            takeaway.offer(file, outcome, read_origin(*shown)[0]),
+            takeaway.command(outcome.settings, called, is_scaled),
+            takeaway.offer(file, outcome, called),
             *drawn,
             views.bill(outcome),
         ]
@@ -91,13 +94,13 @@ def _send_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, 
     _on_press(send, compute, picture.all + link.all + coding.all + closer.inputs, outputs)
 
 
-def _compare_tab(picture: PictureControls, link: LinkControls, schemes: tuple[str, ...], machine: Machine) -> None:
+def _compare_tab(picture: PictureControls, link: LinkControls, offered: OfferedSchemes, machine: Machine) -> None:
     """Two settings, the same picture and the same draw of the channel."""
-    favourites = _favourites(schemes)
+    favourites = _favourites(offered)
     gr.Markdown("**A**", elem_classes="side")
-    one = coding_controls(favourites[0], schemes, machine)
+    one = coding_controls(favourites[0], offered)
     gr.Markdown("**B**", elem_classes="side")
-    other = coding_controls(favourites[min(1, len(favourites) - 1)], schemes, machine)
+    other = coding_controls(favourites[min(1, len(favourites) - 1)], offered)
     with gr.Row():
         send = gr.Button("Send both", variant="primary", elem_id="send-both", scale=3, min_width=120)
         sweep = gr.Button(SWEEP, elem_id="sweep-both", scale=2, min_width=120)
@@ -218,12 +221,12 @@ def _split(values: tuple[Any, ...], *groups: Controls) -> list[tuple[Any, ...]]:
     return parts
 
 
-def _favourites(schemes: tuple[str, ...]) -> list[str]:
+def _favourites(offered: OfferedSchemes) -> list[str]:
     """Schemes to open with: of those offered, the ones that declare it, else any.
 
     Raises:
         UserError: there is none at all.
     """
-    if not schemes:
+    if not offered.cbrs:
         raise UserError("no scheme is installed; install the package again (pip install -e .)")
-    return [name for name in opening_schemes() if name in schemes] or list(schemes)
+    return [name for name in opening_schemes() if name in offered.cbrs] or list(offered.cbrs)

@@ -10,7 +10,9 @@ from simulator.errors import UserError
 from simulator.spec.plugins import CHANNELS, SCHEMES, declarations, plugin_names
 
 pytest.importorskip("gradio", reason="gradio is not installed")
+from simulator.app import session
 from simulator.app.options import OptionControls, find_offers
+from simulator.app.page import build
 
 SETTINGS = {"lrisc": {"steps": 4, "gamma": 0.7}}
 KNOWN = ("lrisc", "lrisc:gamma=0", "bpg-ldpc", "bpg-ldpc:16qam-1/2", "torch:a.py:A")
@@ -60,3 +62,10 @@ def test_channels_with_options_of_their_own_and_of_the_radio() -> None:
     assert load_channel(chosen).name == chosen
     with pytest.raises(UserError, match="a number from 0 to 1000"):
         load_channel(_read(controls, "tdl-a", speed_kmh=-1))
+
+
+def test_the_page_loads_each_scheme_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(session, "find_scheme", lambda name, machine: loaded.append(name))
+    build(("bpg-ldpc", "deepjscc"), session.Machine())
+    assert loaded == ["bpg-ldpc", "deepjscc"]
