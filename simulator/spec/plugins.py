@@ -16,6 +16,11 @@ from simulator.spec.options import Declaration
 SCHEMES, CHANNELS, METRICS = "simulator.schemes", "simulator.channels", "simulator.metrics"
 
 
+def _by_name(group: str) -> dict[str, EntryPoint]:
+    """Of several plug-ins of one name, the last."""
+    return {point.name: point for point in _points(group)}
+
+
 def _points(group: str) -> tuple[EntryPoint, ...]:
     return _points_on(tuple(sys.path), group)
 
@@ -28,13 +33,13 @@ def _points_on(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
 
 def plugin_names(group: str) -> list[str]:
     """Names registered under an entry point group, sorted."""
-    return sorted({point.name for point in _points(group)})
+    return sorted(_by_name(group))
 
 
 def plugin_module(group: str, spec: str) -> str | None:
     """Dotted name of the module that defines the plug-in's factory; None if no plug-in has that name."""
-    name = spec.partition(":")[0]
-    return next((point.module for point in _points(group) if point.name == name), None)
+    point = _by_name(group).get(spec.partition(":")[0])
+    return None if point is None else point.module
 
 
 def load_plugin(group: str, kind: str, spec: str) -> Any:
@@ -49,7 +54,7 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
         UserError: unknown name; the factory raises it too for options it does not know.
     """
     name, *options = spec.split(":")
-    points = {point.name: point for point in _points(group)}
+    points = _by_name(group)
     if name not in points:
         known = ", ".join(sorted(points)) or "none: is the package installed? (pip install -e .)"
         raise UserError(f"unknown {kind} '{name}'; known: {known}{did_you_mean(name, points)}")
