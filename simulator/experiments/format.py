@@ -41,7 +41,6 @@ def _parse(parse: Callable[[str], Any], text: str) -> Any:
 
 
 def _snrs(value: Any) -> Any:
-    # YAML 1.1 reads an unquoted 5:15 as a number to the base of 60.
     if not isinstance(value, str | tuple) or not value:
         raise ValueError(f'{value!r} must be a list such as [0, 5, 10], or a range in quotes, "0:15:5"')
     return _parse(parse_snrs, value if isinstance(value, str) else ",".join(map(str, value)))

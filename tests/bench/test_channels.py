@@ -19,9 +19,11 @@ def test_every_kind_of_channel_is_held_against_bare_blocks() -> None:
 
 
 def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "channels", "--channel", "awgn", "--symbols", "1000", "--repeats", "1", "--json"]) == 0
+    assert (
+        main(["bench", "channels", "--channel", "awgn, rayleigh", "--symbols", "1000", "--repeats", "1", "--json"]) == 0
+    )
     printed = json.loads(capsys.readouterr().out)
-    assert [run["channel"] for run in printed["runs"]] == ["awgn"]
+    assert [run["channel"] for run in printed["runs"]] == ["awgn", "rayleigh"]
 
 
 def test_unknown_channel_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     ldpc.set_defaults(run=run, measure=_ldpc)
 
     mcs = targets.add_parser("mcs", help="required Es/N0 of each MCS; regenerates the threshold table (minutes)")
-    mcs.add_argument("--mcs", metavar="NAME,...", help="only these, such as 4qam-1/2,16qam-1/2 (default: all)")
+    text = "only these, such as 4qam-1/2,16qam-1/2 (default: all)"
+    mcs.add_argument("--mcs", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
     text = "effort: megabits simulated at the deepest point of each waterfall (default: 16)"
     mcs.add_argument("--megabits", type=positive_int, default=16, metavar="N", help=text)
     mcs.add_argument(
@@ -44,7 +45,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
 
     channels = targets.add_parser("channels", help="symbols per second of each channel and of bare Sionna blocks")
     text = "channels to measure, separated by commas (default: one of each kind)"
-    channels.add_argument("--channel", metavar="SPEC,...", help=text)
+    channels.add_argument("--channel", type=arguments.name_list, default=(), metavar="SPEC,...", help=text)
     text = "data symbols per realisation (default: 73728, a Kodak image at CBR 1/16)"
     channels.add_argument("--symbols", type=positive_int, default=73_728, metavar="N", help=text)
     text = "number of realisations; the fastest counts (default: 10)"
@@ -113,7 +114,7 @@ def _mcs(args: argparse.Namespace) -> None:
 
     if args.write and (args.write.is_dir() or not os.access(args.write.parent, os.W_OK)):
         raise UserError(f"cannot write {args.write}: give a file in a folder that exists and is not read-only")
-    chosen = [parse_mcs(name) for name in args.mcs.split(",")] if args.mcs is not None else list(MCS_TABLE)
+    chosen = [parse_mcs(name) for name in args.mcs] or list(MCS_TABLE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(chosen) * len(thresholds.THRESHOLD_INFO_BITS))
@@ -138,7 +139,7 @@ def _channels(args: argparse.Namespace) -> None:
     from simulator.analysis.fitting import Column, FittedTable
     from simulator.bench.channels import CHANNELS, compare_channels
 
-    specs = tuple(args.channel.split(",")) if args.channel is not None else CHANNELS
+    specs = args.channel or CHANNELS
     with Console(stderr=True).status("drawing") as status:
         measured = compare_channels(specs, args.symbols, args.repeats, lambda spec: status.update(f"drawing: {spec}"))
         runs = list(measured)
