@@ -206,8 +206,9 @@ class Learner:
         return loss.detach(), figures, good
 
     def count_gflop(self) -> float:
-        """GFLOP of a training step, forward and backward, per image."""
+        """GFLOP of a training step, forward and backward, per image. Changes no weight and no buffer."""
         images = self._batch()[:2]
+        before = [(buffer, buffer.clone()) for buffer in self._loss_module.buffers()]
 
         def pass_once() -> None:
             with self._autocast():
@@ -216,6 +217,8 @@ class Learner:
 
         flops = count_flops(pass_once) / len(images)
         self._optimizer.zero_grad(set_to_none=True)
+        for buffer, value in before:  # spectral normalisation takes a step of its power iteration at every pass
+            buffer.copy_(value)
         return flops / 1e9
 
     def _batch(self) -> torch.Tensor:

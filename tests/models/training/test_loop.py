@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from simulator.errors import UserError
+from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.checkpoint import load_checkpoint, save_checkpoint
 from simulator.models.training.data import ImageStore
 from simulator.models.training.identity import describe
@@ -56,6 +57,23 @@ class DenoiserTrainee:
         return model(images)[0]
 
 
+class AdversarialTrainee(DenoiserTrainee):
+    """Beside the denoiser, trains a discriminator whose buffers change at every pass."""
+
+    def __init__(self, die_at: int | None = None) -> None:
+        super().__init__(die_at)
+        self.adversary = Discriminator(3)
+
+    def parameter_groups(self):
+        return super().parameter_groups() + adversary_group(self.adversary)
+
+    def loss(self, images, progress, generator):
+        loss, figures = super().loss(images, progress, generator)
+        x, estimate = images * 2 - 1, self.model(images) * 2 - 1
+        fooling, telling = adversarial_losses(self.adversary, x, estimate, x[:, :, ::4, ::4], generator)
+        return loss + (0.1 * fooling + telling).mean(), figures
+
+
 @pytest.fixture
 def store() -> ImageStore:
     draw = np.random.default_rng(0)
@@ -68,14 +86,15 @@ def config(**changes) -> LoopConfig:
     return LoopConfig(**(options | changes))
 
 
+@pytest.mark.parametrize("trainee", [DenoiserTrainee, AdversarialTrainee])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_interrupted_run_equals_uninterrupted(tmp_path, store, precision):
+def test_interrupted_run_equals_uninterrupted(tmp_path, store, precision, trainee):
     options = config(precision=precision, checkpoint_every_s=0.0)
-    run(DenoiserTrainee(), store, options, tmp_path / "whole")
+    run(trainee(), store, options, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(DenoiserTrainee(die_at=6), store, options, tmp_path / "parts")
+        run(trainee(die_at=6), store, options, tmp_path / "parts")
     assert load_checkpoint(tmp_path / "parts" / CHECKPOINT).record["step"] == 5
-    result = run(DenoiserTrainee(), store, options, tmp_path / "parts")
+    result = run(trainee(), store, options, tmp_path / "parts")
     assert result.step == 12
     whole = load_checkpoint(tmp_path / "whole" / CHECKPOINT)
     parts = load_checkpoint(tmp_path / "parts" / CHECKPOINT)
