@@ -21,7 +21,7 @@ class Realisation(Brief):
 
     Attributes:
         gain: complex64 [K], E|gain|^2 = 1 over realisations.
-        noise_variance: total complex noise variance (no/2 per real dimension).
+        noise_variance: total complex noise variance (no/2 per real dimension), above 0.
         noise_key: seed of the additive noise.
     """
 
@@ -57,7 +57,7 @@ class Received(Brief):
     Attributes:
         symbols: complex64 [K].
         gain: complex64 [K], the receiver's estimate of the gain (exact with perfect CSI).
-        noise_variance: float32 [K], variance of what remains around gain * s.
+        noise_variance: float32 [K], above 0: variance of what remains around gain * s.
         overhead: channel uses spent on pilots, guards and prefixes in addition to the K data symbols.
         measured: what the channel measured of the transmission, such as its EVM, by the name of a column in results.
             The link removes it before the receiver.

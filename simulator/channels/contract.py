@@ -79,15 +79,15 @@ def draw(channel: Channel, num_symbols: int, snr_db: float, key: int) -> Realisa
     """`channel.realise`.
 
     Raises:
-        UserError: it raised, or did not return a realisation of `num_symbols` uses.
+        UserError: it raised, or did not return a realisation of `num_symbols` uses with a positive noise variance.
     """
     realisation = _ask(channel, "realise", num_symbols, snr_db, key)
     if not isinstance(realisation, Realisation):
         raise _broken(channel, f"realise returned {type(realisation).__name__}, not a Realisation")
     _check(channel, "realise", num_symbols, gain=realisation.gain)
     variance = realisation.noise_variance
-    if not isinstance(variance, (int, float)) or not 0 <= variance < float("inf"):
-        raise _broken(channel, f"realise returned a noise variance of {variance!r}")
+    if not isinstance(variance, (int, float)) or not 0 < variance < float("inf"):
+        raise _broken(channel, f"realise returned a noise variance of {variance!r}; it must be above 0")
     return realisation
 
 
@@ -103,8 +103,9 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
     _check(channel, "send", len(symbols), symbols=received.symbols, gain=received.gain)
     variance = received.noise_variance
     one_each = isinstance(variance, torch.Tensor) and variance.shape == (len(symbols),)
-    if not one_each or not ((variance >= 0) & variance.isfinite()).all():
-        raise _broken(channel, f"send must return a tensor of one noise variance for each of {len(symbols)} symbols")
+    if not one_each or not ((variance > 0) & variance.isfinite()).all():
+        what = f"a tensor of one noise variance for each of {len(symbols)} symbols, all above 0"
+        raise _broken(channel, f"send must return {what}")
     if type(received.overhead) is not int or received.overhead < 0:
         raise _broken(channel, f"send returned an overhead of {received.overhead!r}; it must be an int, 0 or more")
     return received

@@ -30,6 +30,7 @@ class Broken:
             "short": lambda: replace(realisation, gain=realisation.gain[1:]),
             "variance": lambda: replace(realisation, noise_variance=math.nan),
             "no variance": lambda: replace(realisation, noise_variance=None),
+            "no noise": lambda: replace(realisation, noise_variance=0.0),
         }.get(self.fault, lambda: realisation)()
 
     def send(self, symbols: torch.Tensor, realisation: Realisation) -> Received:
@@ -38,6 +39,7 @@ class Broken:
             "no reception": lambda: received.symbols,
             "real": lambda: replace(received, gain=received.gain.real),
             "not finite": lambda: replace(received, symbols=received.symbols / 0),
+            "noiseless": lambda: replace(received, noise_variance=0 * received.noise_variance),
             "negative": lambda: replace(received, noise_variance=-received.noise_variance),
             "one variance": lambda: replace(received, noise_variance=realisation.noise_variance),
             "array": lambda: replace(received, gain=received.gain.numpy()),
@@ -57,6 +59,8 @@ class Broken:
         ("no reception", "send returned Tensor, not Received"),
         ("real", r"send must return gain as complex64 \(72,\) on the CPU, not float32"),
         ("not finite", "send returned symbols that are not finite"),
+        ("no noise", r"a noise variance of 0\.0; it must be above 0"),
+        ("noiseless", "one noise variance for each of 72 symbols, all above 0"),
         ("negative", "a tensor of one noise variance for each of 72 symbols"),
         ("one variance", "a tensor of one noise variance for each of 72 symbols"),
         ("no variance", "a noise variance of None"),
