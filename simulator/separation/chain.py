@@ -31,7 +31,7 @@ _REVISION = 3  # of what this folder puts into a transport block, and of how it 
 # The options of every chain.
 LINK_OPTIONS: Mapping[str, Option] = {
     "mcs": Choice(("adaptive", *(mcs.name for mcs in MCS_TABLE)), "modulation and code rate"),
-    "decoder": Choice(("layered", "sionna"), "LDPC decoder: ours, or Sionna's flooding"),
+    "decoder": Choice(("layered", "sionna"), "LDPC decoder: ours, or Sionna's layered one"),
     "adaptation": Choice(("average", "genie"), "what the MCS follows: the average SNR, or each realisation"),
 }
 

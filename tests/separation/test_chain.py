@@ -20,7 +20,7 @@ from simulator.metrics import measure
 from simulator.phy.ldpc import LayeredDecoder, SionnaDecoder
 from simulator.phy.mcs import MCS_TABLE, select_mcs
 from simulator.phy.transport import smallest_format, transport_format
-from simulator.separation import DigitalChain, frame
+from simulator.separation import LINK_OPTIONS, DigitalChain, frame
 
 CBR = Fraction(1, 8)
 AWGN = load_channel("awgn")
@@ -126,7 +126,9 @@ def test_a_fresh_process_decodes_the_reception_alone(images: torch.Tensor, tmp_p
 def test_the_decoder_is_an_option() -> None:
     # That both decoders agree is held where they live; Sionna's takes about a minute for one image.
     assert isinstance(bpg_ldpc()._decoder, LayeredDecoder)
-    assert isinstance(bpg_ldpc("decoder=sionna")._decoder, SionnaDecoder)
+    decoder = bpg_ldpc("decoder=sionna")._decoder
+    assert isinstance(decoder, SionnaDecoder)
+    assert f"Sionna's {decoder.schedule} one" in LINK_OPTIONS["decoder"].help
 
 
 @settings(max_examples=60, deadline=None)
