@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional
 from simulator.baselines.deepjscc.air import REVISION, Observation, demodulate, modulate, reference_uses
 from simulator.baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
 from simulator.channels import Received
+from simulator.disk import user_path
 from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
 from simulator.models.pretrained import Weights, build_network
@@ -49,7 +49,7 @@ class DeepJscc(Named):
 
     def _find(self, text: str | None) -> dict[Fraction, Weights]:
         """The weights of each bandwidth ratio, given the value of the option `weights`."""
-        folder = Path(text) if text else None
+        folder = user_path(text) if text else None
         every = {ratio: Weights(weights_name(ratio), folder) for ratio in RATIOS}
         trained = {ratio: one for ratio, one in every.items() if one.exists()}
         return trained or every  # of none, reading the first says what is missing

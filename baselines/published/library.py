@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from simulator.disk import data_dir
+from simulator.disk import data_dir, user_path
 from simulator.errors import UserError
 from simulator.models.pretrained import Weights, find_weights, read_card
 
@@ -54,7 +54,7 @@ def find(text: str, system: str) -> Weights:
         if kind != system:
             raise UserError(f"the weights '{text}' are of '{kind}', not of '{system}'; write {kind}:weights={text}")
         return found
-    if not Path(text).exists() and not Path(f"{text}.json").exists():
+    if not user_path(text).exists() and not user_path(f"{text}.json").exists():
         raise UserError(f"no weights '{text}'; {there_are(system)}")
     return find_weights(text, system)
 

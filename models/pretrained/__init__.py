@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from simulator.disk import json_text, write_file
+from simulator.disk import json_text, user_path, write_file
 from simulator.errors import UserError, is_the_machines, kind_and_text
 
 MAX_NAME_BYTES = 200
@@ -51,13 +51,13 @@ def find_weights(text: str, system: str) -> Weights:
     A released name comes first; write `./NAME` for a folder of the same name.
 
     Args:
-        text: such as `lrisc-compact`, `exported`, `exported/mine.safetensors` or `exported/mine`.
+        text: such as `lrisc-compact`, `exported`, `exported/mine.safetensors` or `~/exported/mine`.
         system: as model cards name it, such as `lrisc`; a folder must hold one card of it.
 
     Raises:
         UserError: there are no such weights, more than one, or they are of another system.
     """
-    path = Path(text)
+    path = user_path(text)
     if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
         raise UserError(f"no weights '{text}'; no file has so long a name")
     if _ships(text):

@@ -112,6 +112,12 @@ def test_a_folder_may_hold_the_net_of_one_ratio_alone(weights, tmp_path):
     transmit(scheme, smooth_images(1, 32, 32), Fraction(1, 16), load_channel("awgn"), 10.0)
 
 
+def test_a_folder_may_be_in_the_home_folder(weights, monkeypatch):
+    monkeypatch.setenv("HOME", str(weights.parent))
+    scheme = DeepJscc(f"weights=~/{weights.name}")
+    assert scheme.fingerprint() == DeepJscc(f"weights={weights}").fingerprint()
+
+
 def test_bad_options_and_damaged_weights_are_explained(weights, tmp_path):
     with pytest.raises(UserError, match="weights=FOLDER"):
         DeepJscc("wide")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from simulator.baselines.published import library
 from simulator.errors import UserError
 from simulator.models.pretrained import Weights, build_network, find_weights, load_pretrained, read_card, release
 
@@ -85,6 +86,14 @@ def test_weights_are_found_by_name_folder_and_file(released):
         assert found == Weights("net", folder)
         assert found.card() == read_card("net", folder)
         assert found.load()[1] == found.card()
+
+
+def test_weights_are_found_in_the_home_folder(released, monkeypatch):
+    folder, _ = released
+    monkeypatch.setenv("HOME", str(folder.parent))
+    for text in (f"~/{folder.name}", f"~/{folder.name}/net"):
+        assert find_weights(text, "test") == Weights("net", folder)
+        assert library.find(text, "test") == Weights("net", folder)
 
 
 def test_weights_must_be_those_of_one_system(released):
