@@ -101,8 +101,8 @@ class StageConfig(PerceptualConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_shares("clean_share", "coarse_maps", "fading")
-        self.check_weights("adversary", "sent_rate")
+        self.check_shares("perception", "clean_share", "coarse_maps", "fading")
+        self.check_weights("rate_weight", "adversary", "sent_rate")
         self.grids.check("'loss'")
         if not 0 < self.gamma <= 1:
             raise UserError(

@@ -241,6 +241,8 @@ def test_shipped_configurations_are_algorithm_1(name):
         ("stages.1.loss.lambda=1", "unknown key 'lambda' in 'loss' of stage 1"),
         ("stages.1.loss.fading=2", "'fading' of 'loss' is 2.0; it must be a share from 0 to 1"),
         ("stages.1.loss.snr_db=[10, 0]", "the lowest and the highest Es/N0"),
+        ("stages.1.loss.perception=5", "'perception' of 'loss' is 5.0; it must be a share from 0 to 1"),
+        ("stages.1.loss.rate_weight=-1", "'rate_weight' of 'loss' is -1.0; it must be 0 or more"),
         ("stages.1.loss.gamma=0", "'gamma' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.snr_skew=0", "'snr_skew' of 'loss' is 0.0; it must be above 0"),
         ("stages.1.loss.cbr=[0, 1]", "within 0 < CBR"),
