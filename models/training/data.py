@@ -104,14 +104,14 @@ def _read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     for source in sources:
         if source.is_dir():
             found = [path for path in source.rglob("*") if not path.name.startswith(".")]  # macOS writes `._x.png`
-            shards = sorted(path for path in found if path.suffix in SHARDS and path.parent == source)
+            shards = sorted(path for path in found if path.suffix.lower() in SHARDS and path.parent == source)
             images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
             yield from _read_files([*shards, *images])
         elif not source.is_file():
             raise UserError(f"no training data at '{source}'; give folders of images, .tar or .zip shards with --data")
-        elif source.suffix == ".tar":
+        elif source.suffix.lower() == ".tar":
             yield from _read_tar(source)
-        elif source.suffix == ".zip":
+        elif source.suffix.lower() == ".zip":
             yield from _read_zip(source)
         else:
             _check_size(str(source), source.stat().st_size)

@@ -56,6 +56,14 @@ def test_reads_folders_and_shards_by_content(tmp_path):
     assert len(load_images(sources, limit=3)) == 3
 
 
+def test_suffixes_of_shards_may_be_capitals(tmp_path):
+    with zipfile.ZipFile(tmp_path / "S.ZIP", "w") as packed:
+        packed.writestr("a.PNG", encoded(0, "PNG"))
+    with tarfile.open(tmp_path / "S.Tar", "w") as shard:
+        add(shard, "b.png", encoded(1, "PNG"))
+    assert len(load_images([tmp_path])) == len(load_images([tmp_path / "S.ZIP", tmp_path / "S.Tar"])) == 2
+
+
 def test_hidden_files_of_a_folder_are_passed_over(tmp_path):
     for index in range(2):
         (tmp_path / f"{index}.png").write_bytes(encoded(index, "PNG"))
