@@ -115,13 +115,21 @@ def load_pretrained(name: str, folder: Path | None = None) -> tuple[dict[str, to
     return base | own, card
 
 
-def _load_base(base: Mapping[str, str], name: str, folder: Path | None) -> dict[str, torch.Tensor]:
-    """The weights that a card is based on: in its folder, or among those that ship."""
-    beside = folder is not None and Weights(base["name"], folder).exists()
-    state, card = load_pretrained(base["name"], folder if beside else None)
-    if card["sha256"] != base["sha256"]:
-        raise UserError(f"the weights '{name}' are based on another version of '{base['name']}'; export them again")
-    return state
+def _load_base(base: Any, name: str, folder: Path | None) -> dict[str, torch.Tensor]:
+    """The weights that a card is based on: in its folder, or (also those of the same name) among those that ship."""
+    damaged = UserError(f"the model card '{name}.json' is damaged ('base'); install or export it again")
+    match base:
+        case {"name": str(named), "sha256": str(digest)}:
+            beside = folder is not None and named != name and Weights(named, folder).exists()
+        case _:
+            raise damaged
+    found = Weights(named, folder if beside else None)
+    card = found.card()
+    if card["sha256"] != digest:
+        raise UserError(f"the weights '{name}' are based on another version of '{named}'; export them again")
+    if "base" in card:  # none that was released has one: it could lead back here
+        raise damaged
+    return found.load()[0]
 
 
 def read_card(name: str, folder: Path | None = None) -> dict[str, Any]:

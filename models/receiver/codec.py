@@ -121,7 +121,7 @@ def behind(codec: QuantisedCodec, chosen: Mapping[str, Any]) -> SourceCodec:
 
 
 def _card_model(card: Mapping[str, Any], weights: str) -> Mapping[str, Any]:
-    model = (card.get("config") or {}).get("model")
-    if not isinstance(model, dict):
-        raise UserError(f"the model card of '{weights}' describes no receiver; export it again")
-    return model
+    match card.get("config"):
+        case {"model": dict(model)}:
+            return model
+    raise UserError(f"the model card of '{weights}' describes no receiver; export it again")

@@ -55,6 +55,25 @@ def test_weights_with_a_base_hold_what_differs_from_it(released):
         load_pretrained("other", folder)
 
 
+def test_weights_may_have_the_name_of_the_released_ones_that_they_are_based_on(tmp_path):
+    state, card = load_pretrained("lrisc-compact")
+    release(tmp_path, "lrisc-compact", state, {"base": {"name": "lrisc-compact", "sha256": card["sha256"]}})
+    assert not load_file(tmp_path / "lrisc-compact.safetensors")
+    assert load_pretrained("lrisc-compact", tmp_path)[0].keys() == state.keys()
+
+
+@pytest.mark.parametrize("base", ["x", {"name": "net"}, {"name": "other", "sha256": "SHA"}])
+def test_a_damaged_base_is_explained(released, base):
+    folder, state = released
+    card = read_card("net", folder)
+    release(folder, "other", state, {"system": "test", "base": {"name": "net", "sha256": card["sha256"]}})
+    if isinstance(base, dict) and "sha256" in base:
+        base["sha256"] = read_card("other", folder)["sha256"]
+    (folder / "net.json").write_text(json.dumps(card | {"base": base}))  # a base of "other" goes round in a circle
+    with pytest.raises(UserError, match=r"'(net|other)\.json' is damaged \('base'\)"):
+        load_pretrained("net", folder)
+
+
 def test_absence_is_explained(tmp_path):
     with pytest.raises(UserError, match=r"other\.json.*train and export"):
         load_pretrained("other", tmp_path)

@@ -126,8 +126,9 @@ def test_wrong_options_are_one_line(options: list[str], said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_card_without_a_network_is_one_line(tmp_path) -> None:
-    option = _release(tmp_path, 0.0, {"system": "receiver"})
+@pytest.mark.parametrize("config", [{}, {"config": "x"}, {"config": {"model": 3}}])
+def test_a_card_without_a_network_is_one_line(tmp_path, config: dict[str, object]) -> None:
+    option = _release(tmp_path, 0.0, {"system": "receiver"} | config)
     with pytest.raises(UserError, match="describes no receiver; export it again"):
         bpg_ldpc("receiver=diffusion", option)
 
