@@ -178,10 +178,11 @@ class Conditions:
         """From the options of stage `number`; raises UserError where one is out of range."""
         where, uses = f"stage {number}", options.get("uses")
         ratios: list[Any] = uses if isinstance(uses, list) else [uses]
-        if not all(isinstance(one, int) and 16 <= one <= BLOCK_VALUES // 2 for one in ratios):
-            raise UserError(f"'uses' of {where} must be channel uses per 16x16 block, 16 or more, not {uses}")
+        most = BLOCK_VALUES // 2
+        if not all(isinstance(one, int) and 16 <= one <= most for one in ratios):
+            raise UserError(f"'uses' of {where} must be channel uses per 16x16 block, 16 to {most}, not {uses}")
         fading = options.get("fading", 0.0)
-        if not isinstance(fading, int | float) or not 0 <= fading <= 1:
+        if type(fading) not in (int, float) or not 0 <= fading <= 1:  # `true` is an int, too
             raise UserError(f"'fading' of {where} must be a share of images from 0 to 1, not {fading}")
         snr_db = read_snr_range(options.get("snr_db", TRAIN_SNR_DB), f"'snr_db' of {where}")
         return cls(tuple(ratios), float(fading), snr_db, _grids(options, where))

@@ -13,7 +13,7 @@ from simulator.baselines.deepjscc import DeepJscc
 from simulator.baselines.deepjscc.air import demodulate, modulate, reference_uses
 from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig, block_statistics
 from simulator.baselines.deepjscc.scheme import RATIOS
-from simulator.baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee, derive, linear_start
+from simulator.baselines.deepjscc.training import Conditions, DeepJsccSystem, DeepJsccTrainee, derive, linear_start
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.link import Reception, channel_uses, transmit
@@ -110,6 +110,18 @@ def test_a_folder_may_hold_the_net_of_one_ratio_alone(weights, tmp_path):
     assert scheme.supports(Fraction(1, 16)) is None
     assert "CBR 1/16 alone" in scheme.supports(Fraction(1, 24))
     transmit(scheme, smooth_images(1, 32, 32), Fraction(1, 16), load_channel("awgn"), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"uses": 400}, "'uses' of stage 1 must be channel uses per 16x16 block, 16 to 384, not 400"),
+        ({"uses": 16, "fading": True}, "'fading' of stage 1 must be a share of images from 0 to 1, not True"),
+    ],
+)
+def test_conditions_out_of_range_are_explained(options, message):
+    with pytest.raises(UserError, match=message):
+        Conditions.read(options, 1)
 
 
 def test_a_folder_may_be_in_the_home_folder(weights, monkeypatch):
