@@ -65,7 +65,7 @@ class HybridScheme(Named):
         self.name = self.declaration.spell(chosen)
         self._share, self._margin = chosen["share"], float(chosen["margin"])
         self._faithful = chosen["gamma"] == 0
-        self._latents = LriscScheme(*(f"{key}={chosen[key]:g}" for key in ("gamma", "steps")))
+        self._latents = LriscScheme(*(f"{key}={chosen[key]}" for key in ("gamma", "steps")))
         link = {key: option.default for key, option in LINK_OPTIONS.items()}
         self._codec = RestoringCodec(BpgCodec(), chosen)
         self._chain = DigitalChain(self._codec, self.name, link, among_analog=self._share != 1)

@@ -52,6 +52,11 @@ def test_its_extremes_are_the_two_schemes(image, share, other) -> None:
     assert ours.ledgers == theirs.ledgers
 
 
+def test_both_parts_are_given_all_digits_of_gamma() -> None:
+    scheme = HybridScheme("gamma=0.1234567")
+    assert scheme._latents.gamma == scheme._codec._gamma == 0.1234567
+
+
 def test_the_parts_fill_the_budget(trip) -> None:
     budget = int(CBR * 3 * 144**2)
     assert len(trip.transmission.symbols[0]) == trip.ledgers[0].total == budget
