@@ -370,17 +370,44 @@ def _float_seeds() -> list[bytes]:
     return [ordinary.tobytes(), np.abs(ordinary).tobytes(), odd.tobytes(), np.full(5, 1e38, "<f4").tobytes(), b""]
 
 
-def _airframe(data: bytes, folder: Path) -> None:
+_CELLS, _BUDGET = (4, 6), 700
+
+
+def _airframe_seeds() -> list[bytes]:
+    """Symbols; and an SNR, a header and a map of which every CRC will hold."""
+    from simulator.models.lrisc.airframe import pack_map
+
+    levels = np.random.default_rng(1).integers(0, 16, _CELLS)
+    packed = pack_map(levels, 2, 16)
+    headed = [struct.pack(">BhBH", 12, -321, grid, length) for grid, length in ((2, len(packed)), (0, _BUDGET))]
+    return [*_float_seeds(), *(head + packed for head in headed)]
+
+
+def _airframe(data: bytes, folder: Path) -> list[object]:
+    """What is read of symbols, and of bytes behind CRCs that hold."""
     from simulator.link import LinkState
     from simulator.models.lrisc.airframe import demodulate_scale, demodulate_side_information
 
-    snr_db = (data[0] if data else 0) % 24 - 2.0
-    state = LinkState("awgn", snr_db)
-    received = _received(data, 700)
-    for part in (received, _received(data, 3)):
-        read = demodulate_side_information(part, (4, 6), 16, state)
-        assert read is None or read[0].levels.shape == (4, 6)
-        demodulate_scale(part, state)
+    state = LinkState("awgn", (data[0] if data else 0) % 24 - 2.0)
+    values, found = torch.arange(1, 17) * 8.0, []
+    for part in (_received(data, _BUDGET), _received(data, 3), _side_received(data[1:], state)):
+        read = demodulate_side_information(part, _CELLS, values, state)
+        assert read is None or read[0].levels.shape == _CELLS
+        found += [read, demodulate_scale(part, state)]
+    return found
+
+
+def _side_received(data: bytes, state: Any) -> Any:
+    """Reception without errors of a header and a map of any content."""
+    from simulator.channels import Received
+    from simulator.link.blocks import modulate_block
+    from simulator.models.lrisc.airframe import header_format, map_format
+
+    header = data[:5].ljust(5, b"\0")
+    ways = [(header, header_format(state, _BUDGET)), (data[5:], map_format(header[3] << 8 | header[4], state, _BUDGET))]
+    sent = [modulate_block(part[: way.form.payload_bytes], way) for part, way in ways if way.num_symbols <= _BUDGET]
+    symbols = torch.cat([*sent, torch.zeros(_BUDGET)])[:_BUDGET].to(torch.complex64)
+    return Received(symbols, torch.ones_like(symbols), torch.full((_BUDGET,), 1e-3))
 
 
 def _transport(data: bytes, folder: Path) -> None:
@@ -665,7 +692,7 @@ TARGETS = {
         Target("spec", lambda: list(_SPEC_SEEDS), rewrite(_SPEC_TOKENS), _spec, 0.5),
         Target("command-line", lambda: list(_LINES), rewrite(_LINE_TOKENS), _command_line, 0.3),
         Target("rate-map", _ratemap_seeds, damage, _ratemap, 1.5),
-        Target("airframe", _float_seeds, damage, _airframe, 1),
+        Target("airframe", _airframe_seeds, damage, _airframe, 1),
         Target("transport", _float_seeds, damage, _transport, 1),
         Target("reception", _reception_seeds, mutations.rewrite_safetensors, _reception, 1),
         Target("weights", lambda: [_MARK.join(_tiny_card_and_weights())], _weights_mutate, _weights, 0.3),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.errors import MAX_CHARACTERS, UserError, in_one_line
 from simulator.spec.grids import MAX_GRID_POINTS, parse_cbrs, parse_snrs
+from tests.fuzz.targets import TARGETS
 
 CHECKOUT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
@@ -26,6 +27,11 @@ def test_damaged_inputs_are_refused_in_one_line_or_read():
         assert report["inputs"] > kept, report  # what once was a finding is tried again first
         assert report["peak_mb"] < 1024
     assert len(reports) == 17
+
+
+def test_some_inputs_pass_the_header_of_an_airframe(tmp_path):
+    target = TARGETS["airframe"]
+    assert sum(target.run(seed, tmp_path)[4] is not None for seed in target.seeds()) == 2
 
 
 def test_corpus_is_small():
