@@ -24,6 +24,7 @@ from simulator.spec.options import Declaration, Number
 ETA = 0.2
 TYPICAL_RATE = 64  # reals per token, by which repeats of side information are limited
 _HEAD = struct.Struct(">hHIhh")  # scale, bytes of the map, bytes of z, and the range of z
+_Z_LIMIT = 2**11  # z is cut to this many steps around its median; no trained network gets near it
 _SEARCHES, _HALVINGS = 8, 24
 
 
@@ -119,7 +120,8 @@ class NtsccScheme(PublishedScheme):
         """z as bytes and the range of its whole numbers, where the receiver needs it."""
         if not self.config.side_info:
             return b"", (0, 0)
-        steps = torch.round(latent.z_hat - self.net.entropy_bottleneck.medians())[0].int().cpu().numpy()
+        around = torch.round(latent.z_hat - self.net.entropy_bottleneck.medians())[0]
+        steps = around.clamp(-_Z_LIMIT, _Z_LIMIT).int().cpu().numpy()
         low, high = int(steps.min()), int(steps.max())
         return encode_map(steps.reshape(-1, steps.shape[-1]) - low, _levels(low, high)), (low, high)
 
@@ -156,7 +158,7 @@ class NtsccScheme(PublishedScheme):
     ) -> tuple[Tensor, Tensor | None] | None:
         """Indices [1, h, w] and z_hat; None where bytes are no such code."""
         low, high = z_range
-        if low > high or high - low > 2**12:
+        if low > high or high - low > 2 * _Z_LIMIT:
             return None
         try:
             index = decode_map(tail[:map_bytes], cells, len(self._rates()))

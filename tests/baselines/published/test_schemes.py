@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from simulator.baselines.published import frame
 from simulator.baselines.published.mask import decode_mask, encode_mask, mask_bytes
+from simulator.baselines.published.ntscc import Latent
 from simulator.channels import Received, load_channel
 from simulator.errors import UserError
 from simulator.link import LinkState, Reception, channel_uses, load_scheme, transmit
@@ -111,6 +112,21 @@ def test_eta_sets_ntsccs_bill_until_the_budget_does(library):
 
     assert total(0.05, Fraction(1, 4)) < total(1, Fraction(1, 4)) < channel_uses(Fraction(1, 4), (64, 64))
     assert total(1, Fraction(1, 80)) <= channel_uses(Fraction(1, 80), (64, 64))
+
+
+@pytest.mark.parametrize("far", [3000, 10**6])
+def test_z_far_from_its_median_is_cut_and_arrives(library, monkeypatch, far):
+    scheme, image = load_scheme(SPECS["ntscc-side"]), photographs(1, 64, 64)
+    analyse = scheme.net.analyse
+
+    def analyse_oddly(images: torch.Tensor) -> Latent:
+        latent = analyse(images)
+        latent.z_hat[0, 0, 0, 0] += far
+        latent.z_hat[0, 1, 0, 0] -= far
+        return latent
+
+    monkeypatch.setattr(scheme.net, "analyse", analyse_oddly)
+    assert transmit(scheme, image, Fraction(1, 2), load_channel("awgn"), 15.0).decoded.outage == [False]
 
 
 def test_lost_side_information_is_an_outage(library):
