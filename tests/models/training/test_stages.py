@@ -270,6 +270,11 @@ def test_mistakes_in_the_file_are_explained(override, match):
         LriscSystem().stages(config)
 
 
+def test_the_documentation_has_every_option_of_loss():
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert not [one.name for one in dataclasses.fields(StageConfig) if f"`{one.name}`" not in text]
+
+
 def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
     assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig(own_denoiser=True)
