@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from simulator.channels.grid import PILOT_SYMBOLS, SLOT_SYMBOLS, ResourceGrid
-from simulator.channels.radio.waveform import BLOCK_SLOTS
 
+_WALK_SLOTS = 8  # drawn at once, always all of them, so that a walk does not depend on how long it goes on
 _PHASE_SLOTS = 64
 
 
@@ -37,8 +37,8 @@ class Oscillator:
         variance = 2 * math.pi * self.linewidth_hz / (grid.spacing_hz * size)  # per sample
         prefix = grid.prefix / grid.fft_size * size
         blocks, start = [], torch.zeros(1, dtype=torch.float64)
-        for _ in range(-(-slots // BLOCK_SLOTS)):
-            steps = torch.randn((BLOCK_SLOTS * SLOT_SYMBOLS, size), generator=generator) * math.sqrt(variance)
+        for _ in range(-(-slots // _WALK_SLOTS)):
+            steps = torch.randn((_WALK_SLOTS * SLOT_SYMBOLS, size), generator=generator) * math.sqrt(variance)
             over_prefix = torch.randn(len(steps), generator=generator).double() * math.sqrt(variance * prefix)
             walk = steps.cumsum(1)
             ends = torch.cumsum(walk[:, -1].double() + over_prefix, 0)

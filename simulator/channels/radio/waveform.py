@@ -10,8 +10,6 @@ from simulator.channels.grid import SLOT_SYMBOLS, ResourceGrid
 from simulator.randomness import derive_key, sionna_seeded
 
 OVERSAMPLING = 4  # samples per sample of the channel's bandwidth: enough to see the peaks between samples
-# FFTs run over whole blocks of slots, so that no last bit depends on how many symbols are sent.
-BLOCK_SLOTS = 8
 
 
 class Waveform:
