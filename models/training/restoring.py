@@ -14,6 +14,7 @@ from simulator.models.training.companion import Companion
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.pairs import apart
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss, lattice_energy
+from simulator.models.training.validation import SCORE_PER_LPIPS, psnr_db
 
 OUTER_LAYERS = ("enter.", "time.", "modulation.")
 # Both start from a least-squares fit, of which a full step would lose more than it brings.
@@ -21,7 +22,6 @@ LAST_LAYERS, LAST_LR_SCALE = ("leave.", "linear."), 0.3
 # Errors above this count by their logarithm, as in an average of PSNRs; smaller ones count less, or plain skies would
 # dominate.
 EASY_MSE = 1e-4
-SCORE_PER_LPIPS = 50  # as in LRISC's validation
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class ReceiverTrainee:
             x, decoded = picture * 2 - 1, decoded * 2 - 1
             plain = restore(model, decoded, qp, 0.0, 1, torch.Generator()).clamp(-1, 1)
             sharp = restore(model, decoded, qp, self.gamma, 1, torch.Generator().manual_seed(index)).clamp(-1, 1)
-            before, faithful, lively = (_psnr_db(x, one) for one in (decoded, plain, sharp))
+            before, faithful, lively = (psnr_db(x, one) for one in (decoded, plain, sharp))
             gains = {"gain_db": faithful - before, "perception_gain_db": lively - before}
             one = {
                 "psnr_db": faithful,
@@ -181,7 +181,7 @@ class ReceiverTrainee:
         beside = self.companion.pictures(x, decoded, qp, not lively, generator)
         gamma = self.gamma if lively else 0.0
         shown = restore(model, decoded, qp, gamma, 1, generator, beside).clamp(-1, 1)
-        found = {"hybrid_gain_db": _psnr_db(x, shown) - _psnr_db(x, decoded)}
+        found = {"hybrid_gain_db": psnr_db(x, shown) - psnr_db(x, decoded)}
         return found | ({"hybrid_lpips": self.perceptual.measured(x, shown)} if lively else {})
 
     @torch.no_grad()
@@ -194,8 +194,3 @@ class ReceiverTrainee:
             for gamma in (0.0, self.gamma)
         ]
         return torch.cat([torch.cat(list(row), 2) for row in (picture, decoded, *ends)], 1)
-
-
-def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
-    """Of each image in [-1, 1], [B]."""
-    return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()

@@ -41,9 +41,9 @@ class Validation:
     def measure(self) -> str:
         """What the score is."""
         if not self.snrs_db:
-            return "PSNR - 50 LPIPS without a channel"
+            return f"PSNR - {SCORE_PER_LPIPS} LPIPS without a channel"
         points = ", ".join(f"{snr_db:g}" for snr_db in self.snrs_db)
-        measured = f"PSNR - 50 LPIPS, mean over AWGN at {points} dB and CBR {Fraction(CBR)}"
+        measured = f"PSNR - {SCORE_PER_LPIPS} LPIPS, mean over AWGN at {points} dB and CBR {Fraction(CBR)}"
         return f"{measured}, of the perception end" if self._counted == "psnr_db_perceptual" else measured
 
     def figures(self, model: Lrisc, images: Tensor) -> dict[str, float]:
@@ -56,8 +56,8 @@ class Validation:
                 self._shown(model, x, index, fidelity) for fidelity in (self.sent_fidelity, 1.0)
             )
             x = x.expand(len(sharp), -1, -1, -1)
-            figures["psnr_db"].append(_psnr_db(x, plain))
-            figures["psnr_db_perceptual"].append(_psnr_db(x, sharp))
+            figures["psnr_db"].append(psnr_db(x, plain))
+            figures["psnr_db_perceptual"].append(psnr_db(x, sharp))
             figures["lpips"].append(self.perceptual(x, sharp))
             bits += sharp_bits / x[0, 0].numel() / len(images)
         means = {name: torch.stack(values).mean(dim=0) for name, values in figures.items()}  # [points]
@@ -98,6 +98,6 @@ def _over_awgn(model: Lrisc, z: Tensor, levels: Tensor, aim: Aim, seed: int) -> 
     return model.receive(cross(sent, aim.snr_db, torch.Generator(z.device).manual_seed(seed)), aim)
 
 
-def _psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
+def psnr_db(image: Tensor, estimate: Tensor) -> Tensor:
     """Of each image in [-1, 1], [B]."""
     return -10 * ((image - estimate).square().mean(dim=(1, 2, 3)) / 4).log10()
