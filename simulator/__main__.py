@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(sys.argv[1:] if argv is None else argv)
     set_verbosity(args.quiet, args.verbose)
     try:
-        code = args.run(args)
+        code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except (UserError, SchemeError) as error:

@@ -31,12 +31,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Serve until interrupted."""
     from simulator.app.server import serve
 
     serve(args.port, args.scheme, args.device, args.precision, browser=not args.no_browser)
-    return 0
 
 
 def _port(text: str) -> int:

@@ -13,9 +13,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print both entries."""
     from simulator.citation import PAPER, PROGRAM
 
     print(f"% LRISC is the work of its authors:\n{PAPER}\n\n% numbers that this program measured:\n{PROGRAM}")
-    return 0

@@ -30,7 +30,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the differences, and the BD-rates or why there are none."""
     from simulator.analysis import tables
     from simulator.analysis.comparison import bd_rates, differences
@@ -49,10 +49,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         records = {"differences": [one.record() for one in found], "bd_rate": [one.record() for one in deltas]}
         print(json.dumps(records, indent=2))
-        return 0
+        return
     tables.print_table(tables.differences_table(found, directions))
     if deltas:
         tables.print_table(tables.bd_rates_table(deltas))
     if note := tables.bd_rates_note(deltas):
         print(note)
-    return 0

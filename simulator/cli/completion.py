@@ -47,10 +47,9 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the script."""
     print(script(args.shell))
-    return 0
 
 
 def script(shell: str) -> str:

@@ -29,7 +29,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     get.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Download, and say where the images are."""
     from simulator.errors import UserError
     from simulator.images.kodak import get_kodak
@@ -38,9 +38,8 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             raise UserError("--out does not apply to Kodak; set KODAK_DIR or SIMULATOR_CACHE_DIR instead")
         print(f"Kodak is in {get_kodak()}; use it with --images kodak")
-        return 0
+        return
     print(f"COCO is in {_get_with_bar(args.name, args.out)}; train on it with --data")
-    return 0
 
 
 def _get_with_bar(name: str, folder: Path | None) -> Path:

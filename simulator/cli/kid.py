@@ -51,7 +51,7 @@ def patch_side(text: str) -> int:
     return side
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Measure, print the distances and write them into the folder."""
     from simulator import realism
     from simulator.analysis.tables import print_table
@@ -77,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
         write_file(path, realism.realism_csv(records), "make it writable", written.write)
     if args.json:
         print(json.dumps(records, indent=2))
-        return 0
+        return
     print_table(realism.realism_table(measured, features))
     print(realism.realism_note(measured))
     print(path)
-    return 0

@@ -38,25 +38,24 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the requested lists."""
     if args.cost:
         if args.kind != "schemes" or args.names:
             raise UserError("--cost measures all schemes; write 'list schemes --cost', or 'bench cost --scheme NAME'")
         print_costs_of_all(args.json)
-        return 0
+        return
     found = {kind: FIND[kind]() for kind in ((args.kind,) if args.kind else KINDS)}
     if args.names:
         found = {args.kind: _only(args.kind, args.names, found[args.kind])}
     if args.json:
         print(json.dumps({kind: [one.record() for one in declared] for kind, declared in found.items()}, indent=2))
-        return 0
+        return
     for number, (kind, declared) in enumerate(found.items()):
         if len(found) > 1:
             print("\n" * bool(number) + kind.upper())
         for line in _lines(declared, in_full=bool(args.names)):
             print(line)
-    return 0
 
 
 def _only(kind: str, names: Sequence[str], declared: "Sequence[Declaration]") -> "list[Declaration]":

@@ -94,7 +94,7 @@ def formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Draw, and print what was written."""
     from simulator.analysis.drawings import Choice
     from simulator.analysis.plots import draw
@@ -121,7 +121,6 @@ def run(args: argparse.Namespace) -> int:
     if not paths:
         raise UserError("nothing to draw: no curve has two points with both columns; sweep several SNRs or CBRs")
     print(json.dumps(paths, indent=2) if args.json else "\n".join(paths))
-    return 0
 
 
 def _label(text: str, sources: "Sequence[Source]") -> tuple[str, str]:

@@ -41,7 +41,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the report and print its path."""
     from simulator.report.page import write_report
     from simulator.results.store import load_results
@@ -57,4 +57,3 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"path": str(args.out), "bytes": size, "notes": notes}, indent=2))
     else:
         print(f"{args.out}: {size / 1e6:.1f} MB; open it in a browser")
-    return 0

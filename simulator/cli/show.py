@@ -36,7 +36,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Print the summary, the rows, or the bill."""
     from simulator.analysis import tables
     from simulator.analysis.missing import missing_metrics
@@ -62,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{results.unplanned} rows of other sweeps are kept in this folder; rerun their commands to show them")
     if form == "table" and results.faults:
         print(f"{results.faults} rows are faults, scored as outages (column 'fault' of --rows); a sweep retries them")
-    return 0
 
 
 def _print(

@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     if args.dry_run:
-        return _dry_run(args, config)
+        _dry_run(args, config)
+        return 0
     with Monitor() as monitor:
         results = run_sweep(config, args.out, args.fresh, monitor.notify, monitor.progress, SUMMARY_AND_FIGURES)
     points = summarise(results.rows)
@@ -130,7 +131,7 @@ def _config(args: argparse.Namespace) -> "SweepConfig":
     )
 
 
-def _dry_run(args: argparse.Namespace, config: "SweepConfig") -> int:
+def _dry_run(args: argparse.Namespace, config: "SweepConfig") -> None:
     """Print what the sweep would take."""
     import json
 
@@ -144,7 +145,7 @@ def _dry_run(args: argparse.Namespace, config: "SweepConfig") -> int:
     record = found.record()
     if args.json:
         print(json.dumps(record, indent=2))
-        return 0
+        return
     names = [Column(head, is_name=True) for head in ("scheme", "channel")]
     table = FittedTable([*names, *map(Column, ("rows", "finished", "s per row", "time", "MB"))])
     for one in found.parts:
@@ -155,4 +156,3 @@ def _dry_run(args: argparse.Namespace, config: "SweepConfig") -> int:
     rows = f"{record['rows']} rows, {record['finished']} of them finished"
     takes = f"about {duration(found.seconds)} with {found.workers} workers, {found.megabytes:.1f} MB without figures"
     print(f"{rows}; the rest takes {takes}; nothing was written to '{args.out}'")
-    return 0

@@ -51,7 +51,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Train or export."""
     from simulator.errors import UserError
     from simulator.spec.plugins import load_plugin
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.export:
         for path in system.export(args.config, run_dir, args.export, args.overrides):
             print(f"wrote {path}")
-        return 0
+        return
     if not args.data:
         raise UserError(
             "training needs images: give folders or .tar shards with --data ('simulator data get coco' downloads some)"
@@ -77,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
     )
     if os.environ.get("RANK", "0") != "0":  # of several processes only the first prints
-        return 0
+        return
     for result in results:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in result.best.items())
         print(f"done: {result.step} steps, {result.elapsed_s / 60:.1f} minutes; best: {figures}")
-    return 0

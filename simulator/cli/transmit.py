@@ -61,7 +61,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Send the image; write files only on success."""
     _check_target(args.out, OUT_SUFFIXES)
     _check_target(args.save_reception, (".safetensors",))
@@ -104,7 +104,6 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
     } | delivery.record(0)
     print(json.dumps(record) if args.json else _text(record, trip.ledgers[0].total))
-    return 0
 
 
 def _read(args: argparse.Namespace) -> Any:

@@ -51,7 +51,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     show.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Import one file, or list all."""
     import json
 
@@ -60,19 +60,18 @@ def run(args: argparse.Namespace) -> int:
     library = load_plugin("simulator.libraries", "library of weights", "published")
     if args.action == "list" and args.cost:
         print_costs([f"{card['system']}:weights={card['name']}" for card in library.cards()], args.json)
-        return 0
+        return
     cards = [library.add(args.file, args.kind, args.name)] if args.action == "import" else library.cards()
     if args.json:
         print(json.dumps(cards[0] if args.action == "import" else cards, indent=2))
-        return 0
+        return
     for card in cards:
         print(_line(card))
     if not cards:
         print("no weights are imported; see 'simulator weights import --help'")
-    return 0
 
 
-def run_reproduce(args: argparse.Namespace) -> int:
+def run_reproduce(args: argparse.Namespace) -> None:
     """Print the points one by one."""
     import json
     from dataclasses import asdict
@@ -87,7 +86,6 @@ def run_reproduce(args: argparse.Namespace) -> int:
     points = library.reproduce(args.name, args.ties, resolve_precision(args.precision, "cpu"), args.limit, told)
     if args.json:
         print(json.dumps([asdict(point) for point in points], indent=2))
-    return 0
 
 
 def _tell_point(point: Any) -> None:

@@ -30,7 +30,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "code blocks for Sionna's flooding decoder, an eighth for its layered one (default: 200)"
     ldpc.add_argument("--reference-blocks", type=positive_int, default=200, metavar="N", help=text)
     add_json(ldpc)
-    ldpc.set_defaults(run=run, measure=_ldpc)
+    ldpc.set_defaults(run=_ldpc)
 
     mcs = targets.add_parser("mcs", help="required Es/N0 of each MCS; regenerates the threshold table (minutes)")
     text = "only these, such as 4qam-1/2,16qam-1/2 (default: all)"
@@ -41,7 +41,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "--write", type=arguments.path, metavar="FILE", help="write the table as JSON, as the program ships it"
     )
     add_json(mcs)
-    mcs.set_defaults(run=run, measure=_mcs)
+    mcs.set_defaults(run=_mcs)
 
     channels = targets.add_parser("channels", help="symbols per second of each channel and of bare Sionna blocks")
     text = "channels to measure, separated by commas (default: one of each kind)"
@@ -51,22 +51,16 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text = "number of realisations; the fastest counts (default: 10)"
     channels.add_argument("--repeats", type=positive_int, default=10, metavar="N", help=text)
     add_json(channels)
-    channels.set_defaults(run=run, measure=_channels)
+    channels.set_defaults(run=_channels)
 
     cost = targets.add_parser("cost", help="weights, multiply-accumulates, memory and time of schemes")
     text = "schemes to measure, separated by commas (default: all that have their weights)"
     cost.add_argument("--scheme", type=arguments.name_list, default=(), metavar="SPEC,...", help=text)
     add_json(cost)
-    cost.set_defaults(run=run, measure=_cost)
+    cost.set_defaults(run=_cost)
 
-    sweep.add_targets(targets, run)
-    all_parts.add_target(targets, run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run one benchmark and print its table, or JSON."""
-    args.measure(args)
-    return 0
+    sweep.add_targets(targets)
+    all_parts.add_target(targets)
 
 
 def _ldpc(args: argparse.Namespace) -> None:

@@ -7,8 +7,8 @@ from simulator.cli import arguments
 from simulator.cli.bench.shown import show_table
 
 
-def add_target(targets: argparse._SubParsersAction, run: object) -> None:
-    """Add the target; `run` is the verb's."""
+def add_target(targets: argparse._SubParsersAction) -> None:
+    """Add the target."""
     parser = targets.add_parser("all", help="one table of ratios, measured in one run (minutes)")
     text = "ldpc, demapper, schemes, cost, workers, store, or a part that a scheme adds, such as lrisc (default: all)"
     parser.add_argument("--part", type=arguments.name_list, default=(), metavar="NAME,...", help=text)
@@ -16,7 +16,7 @@ def add_target(targets: argparse._SubParsersAction, run: object) -> None:
     text = "write benchmarks.md and benchmarks.json there, such as results/benchmarks"
     parser.add_argument("--out", type=arguments.path, metavar="DIR", help=text)
     arguments.add_json(parser)
-    parser.set_defaults(run=run, measure=_all)
+    parser.set_defaults(run=_all)
 
 
 def _all(args: argparse.Namespace) -> None:

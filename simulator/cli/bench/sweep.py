@@ -10,8 +10,8 @@ from simulator.cli import arguments
 from simulator.cli.bench.shown import show_table
 
 
-def add_targets(targets: argparse._SubParsersAction, run: object) -> None:
-    """Add the two targets; `run` is the verb's."""
+def add_targets(targets: argparse._SubParsersAction) -> None:
+    """Add the two targets."""
     sweep = targets.add_parser("sweep", help="rows per second on one worker, on several, and on a local Ray cluster")
     arguments.add_images(sweep)
     text = "take the first N images only (default: all)"
@@ -29,13 +29,13 @@ def add_targets(targets: argparse._SubParsersAction, run: object) -> None:
     sweep.add_argument("--no-ray", action="store_true", help="leave Ray out")
     arguments.add_lpips(sweep)
     arguments.add_json(sweep)
-    sweep.set_defaults(run=run, measure=_sweep)
+    sweep.set_defaults(run=_sweep)
 
     scale = targets.add_parser("scale", help="store size, rows per second and time to resume at many rows")
     text = "numbers of rows, separated by commas (default: 1e4,1e5,1e6)"
     scale.add_argument("--rows", type=_counts, default=(10_000, 100_000, 1_000_000), metavar="N,...", help=text)
     arguments.add_json(scale)
-    scale.set_defaults(run=run, measure=_scale)
+    scale.set_defaults(run=_scale)
 
 
 def _counts(text: str) -> tuple[int, ...]:
