@@ -11,7 +11,8 @@ import torch
 from simulator.baselines import bpg
 from simulator.baselines.deepjscc.training import DeepJsccSystem
 from simulator.bench.sweep import arrivals
-from simulator.bench.table import Figure, faster, one_thread
+from simulator.bench.table import Figure, faster
+from simulator.bench.turns import one_thread
 from simulator.images import NamedImage, load_image_set
 from simulator.images.pixels import to_uint8
 from simulator.metrics import psnr_db

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from simulator.bench.table import Figure, faster, kodak_sized_image, one_thread, smaller, take_turns
+from simulator.bench.table import Figure, faster, kodak_sized_image, smaller
+from simulator.bench.turns import one_thread, take_turns
 from simulator.channels import load_channel
 from simulator.devices import has_native_bf16
 from simulator.link import transmit

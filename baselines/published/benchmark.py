@@ -13,7 +13,8 @@ from simulator.baselines.published import swin
 from simulator.baselines.published.ntscc import Ntscc, NtsccConfig
 from simulator.baselines.published.scheme import EXACT
 from simulator.baselines.published.swinjscc import SwinConfig, SwinJscc
-from simulator.bench.table import Figure, one_thread, smaller, take_turns
+from simulator.bench.table import Figure, smaller
+from simulator.bench.turns import one_thread, take_turns
 from simulator.devices import keep_freed_memory
 
 SIZE, QUICK_SIZE = (512, 768), (64, 64)

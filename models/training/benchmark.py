@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from simulator.bench.table import Figure, faster, one_thread
+from simulator.bench.table import Figure, faster
+from simulator.bench.turns import one_thread
 from simulator.images import load_image_set
 from simulator.images.pixels import to_uint8
 from simulator.models.training.data import ImageStore

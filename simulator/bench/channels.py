@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from simulator.bench.turns import one_thread, take_turns
 from simulator.channels.base import noise_variance
 from simulator.channels.flat import FlatChannel
 from simulator.channels.grid import SLOT_SYMBOLS
@@ -57,27 +58,12 @@ def compare_channels(
     Raises:
         UserError: no such channel.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for spec in specs:
-            report(spec)
-            contestants = [one for one in (_ours(spec, num_symbols), _bare(spec, num_symbols)) if one is not None]
-            for work in contestants:
-                work()
-            turns = [[_seconds(work) for work in contestants] for _ in range(repeats)]
-            ours, bare = [num_symbols / min(times) for times in zip(*turns, strict=True)] + [None] * (
-                len(contestants) < 2
-            )
-            yield ChannelRun(spec, ours, bare)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin
+    for spec in specs:
+        report(spec)
+        contestants = [one for one in (_ours(spec, num_symbols), _bare(spec, num_symbols)) if one is not None]
+        with one_thread():
+            ours, *bare = take_turns(contestants, repeats, time.process_time)
+        yield ChannelRun(spec, num_symbols / ours, num_symbols / bare[0] if bare else None)
 
 
 def _ours(spec: str, num_symbols: int) -> Callable[[], Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulator.analysis.statistics import wilson_interval
-from simulator.phy.kernels import limited_threads
+from simulator.bench.turns import one_thread, take_turns
 from simulator.phy.ldpc import Decoded, Decoder, LayeredDecoder, LdpcCode, SionnaDecoder, combine, ldpc_code
 from simulator.phy.qam import BITS_PER_SYMBOL, demap, map_bits
 from simulator.phy.waterfall import received_blocks
@@ -45,8 +45,6 @@ def compare_decoders(
     layered one the first eighth of those, in batches of 16, where Sionna is fastest on a CPU. The package ``ldpc``
     takes part where it is installed. Compilation and graph construction are not timed.
     """
-    import torch
-
     code = ldpc_code(*LDPC_CODE, base_graph=1)
     bits, llrs = received_blocks(code, 2, LDPC_SNR_DB, blocks, np.random.default_rng(0))
     contestants: list[tuple[str, Decoder, int, int]] = [
@@ -61,21 +59,16 @@ def compare_decoders(
     ]
     if find_spec("ldpc"):
         contestants.append(("ldpc (PyPI)", PackageDecoder(), reference_blocks, reference_blocks))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     runs: list[DecoderRun] = []
-    try:
-        with limited_threads(1):
-            for name, decoder, count, batch in contestants:
-                report(name)
-                wrong, iterations, seconds = _time_decoder(decoder, code, bits[:count], llrs[:count], batch)
-                if not runs:
-                    ours = wrong
-                differ = int(np.count_nonzero(wrong != ours[:count]))
-                rate, mean = count / seconds, float(iterations.mean())
-                runs.append(DecoderRun(name, count, int(wrong.sum()), differ, rate, mean))
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread():
+        for name, decoder, count, batch in contestants:
+            report(name)
+            wrong, iterations, seconds = _time_decoder(decoder, code, bits[:count], llrs[:count], batch)
+            if not runs:
+                ours = wrong
+            differ = int(np.count_nonzero(wrong != ours[:count]))
+            rate, mean = count / seconds, float(iterations.mean())
+            runs.append(DecoderRun(name, count, int(wrong.sum()), differ, rate, mean))
     return runs
 
 
@@ -142,32 +135,20 @@ def compare_demappers(num_symbols: int, repeats: int) -> list[DemapperRun]:
     import torch
     from sionna.phy.mapping import Demapper
 
-    threads, runs, draw = torch.get_num_threads(), [], np.random.default_rng(0)
-    torch.set_num_threads(1)
-    try:
-        with limited_threads(1):
-            for bits_per_symbol in BITS_PER_SYMBOL:
-                bits = draw.integers(0, 2, num_symbols * bits_per_symbol).astype(np.uint8)
-                noise = draw.standard_normal((num_symbols, 2)).astype(np.float32).view(np.complex64)[:, 0]
-                variance = 10**-1.5
-                received = map_bits(bits, bits_per_symbol) + noise * np.float32((variance / 2) ** 0.5)
-                sionna = Demapper("app", "qam", bits_per_symbol, device="cpu")
-                batch, no = torch.from_numpy(received)[None], torch.tensor(variance)
-                ours = partial(demap, received, variance, bits_per_symbol)
-                theirs = partial(sionna, batch, no)
-                difference = float(np.abs(ours() - theirs().numpy()[0]).max())
-                times = [(_seconds(ours), _seconds(theirs)) for _ in range(repeats)]
-                fastest = [num_symbols / min(column) for column in zip(*times, strict=True)]
-                runs.append(DemapperRun(bits_per_symbol, fastest[0], fastest[1], difference))
-    finally:
-        torch.set_num_threads(threads)
+    runs, draw = [], np.random.default_rng(0)
+    with one_thread():
+        for bits_per_symbol in BITS_PER_SYMBOL:
+            bits = draw.integers(0, 2, num_symbols * bits_per_symbol).astype(np.uint8)
+            noise = draw.standard_normal((num_symbols, 2)).astype(np.float32).view(np.complex64)[:, 0]
+            variance = 10**-1.5
+            received = map_bits(bits, bits_per_symbol) + noise * np.float32((variance / 2) ** 0.5)
+            sionna = Demapper("app", "qam", bits_per_symbol, device="cpu")
+            ours = partial(demap, received, variance, bits_per_symbol)
+            theirs = partial(sionna, torch.from_numpy(received)[None], torch.tensor(variance))
+            difference = float(np.abs(ours() - theirs().numpy()[0]).max())
+            own, other = (num_symbols / seconds for seconds in take_turns((ours, theirs), repeats))
+            runs.append(DemapperRun(bits_per_symbol, own, other, difference))
     return runs
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def _time_decoder(

@@ -6,9 +6,7 @@ Every other part is a function `(quick: bool) -> Iterator[Figure]` in the entry 
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from simulator.bench.turns import one_thread, take_turns
 from simulator.disk import write_file
 from simulator.errors import UserError
 from simulator.images import load_image_set
@@ -64,36 +63,6 @@ def faster(part: str, what: str, rate: float, unit: str, against: str, other: fl
 def smaller(part: str, what: str, cost: float, unit: str, against: str, other: float, note: str = "") -> Figure:
     """Two costs: less is better."""
     return Figure(part, what, cost, unit, against, other, other / cost, note)
-
-
-def take_turns(works: Iterable[Callable[[], Any]], repeats: int) -> list[float]:
-    """Seconds of the fastest of `repeats` calls of each, called in turns after one that does not count."""
-    works = list(works)
-    for work in works:
-        work()
-    turns = []
-    for _ in range(repeats):
-        turn = []
-        for work in works:
-            begin = time.perf_counter()
-            work()
-            turn.append(time.perf_counter() - begin)
-        turns.append(turn)
-    return [min(column) for column in zip(*turns, strict=True)]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch and the compiled kernels compute on one thread, as the workers of a sweep do."""
-    from simulator.phy.kernels import limited_threads
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with limited_threads(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def kodak_sized_image() -> torch.Tensor:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from simulator.__main__ import main
-from simulator.bench.table import PARTS, Figure, faster, markdown, number, part_names, smaller, take_turns, write
+from simulator.bench.table import PARTS, Figure, faster, markdown, number, part_names, smaller, write
+from simulator.bench.turns import take_turns
 from simulator.errors import UserError
 
 
