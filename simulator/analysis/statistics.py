@@ -63,20 +63,14 @@ class Point:
 
     def record(self) -> dict[str, str | float | int | None]:
         """The point as a flat record with the public columns of `summary.csv`."""
-        record: dict[str, str | float | int | None] = {}
-        for column in SUMMARY_COLUMNS:
-            metric = column.removesuffix("_lo").removesuffix("_hi")
-            if metric in METRICS:
-                estimate = self.metrics[metric]
-                bound = {metric: "mean", f"{metric}_lo": "low", f"{metric}_hi": "high"}[column]
-                record[column] = None if estimate is None else getattr(estimate, bound)
-            else:
-                record[column] = getattr(self, column)
-        for metric in further_names([self]):
-            found = self.metrics[metric]
-            mean, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
-            record |= {metric: mean, f"{metric}_lo": low, f"{metric}_hi": high}
-        return record
+        measured: dict[str, str | float | int | None] = {}
+        for name in (*METRICS, *further_names([self])):
+            one = self.metrics[name]
+            mean, low, high = (None, None, None) if one is None else (one.mean, one.low, one.high)
+            measured |= {name: mean, f"{name}_lo": low, f"{name}_hi": high}
+        return {
+            name: measured[name] if name in measured else getattr(self, name) for name in SUMMARY_COLUMNS
+        } | measured
 
 
 def summarise(rows: Iterable[Row]) -> list[Point]:

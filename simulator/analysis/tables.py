@@ -4,14 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, BdRate, Difference
-from simulator.analysis.crossing import CROSSING_COLUMNS, Crossing
+from simulator.analysis.comparison import BdRate, Difference
 from simulator.analysis.fitting import Column, FittedTable
 from simulator.analysis.scales import Scale, scale_of
 from simulator.analysis.statistics import (
-    BILL_COLUMNS,
     LEDGER_ITEMS,
     METRICS,
     SUMMARY_COLUMNS,
@@ -26,16 +24,12 @@ from simulator.results.rows import PUBLIC_COLUMNS, Row, further_metrics, public_
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_FORMATS = {"snr_db": ".10g", "cbr_target": ".10g", "cbr": ".10g", "cbr_data": ".10g", "cbr_payload": ".10g"}
-_FORMATS |= {f"outage_rate{suffix}": ".6f" for suffix in ("", "_lo", "_hi")}
-_FORMATS |= {f"psnr_db{suffix}": ".4f" for suffix in ("", "_lo", "_hi")}
-_FORMATS |= {f"{metric}{suffix}": ".6f" for metric in ("ms_ssim", "lpips") for suffix in ("", "_lo", "_hi")}
-_FORMATS |= {name: ".6f" for name in ("difference", "difference_lo", "difference_hi")}
-_FORMATS |= {"percent": ".2f", "bd_rate_percent": ".2f", "reference_cbr": ".6f", "share": ".4f"} | {
-    item: ".6f" for item in LEDGER_ITEMS
-}
-_FORMATS |= {"snr_db_realised": ".4f"}
-_FORMATS |= {"encode_s": ".4f", "decode_s": ".4f"}
+_ENDS = ("", "_lo", "_hi")
+_FORMATS = dict.fromkeys(("snr_db", "cbr_target", "cbr", "cbr_data", "cbr_payload"), ".10g")
+_FORMATS |= {f"{name}{end}": ".6f" for name in ("ms_ssim", "lpips", "outage_rate", "difference") for end in _ENDS}
+_FORMATS |= {f"psnr_db{end}": ".4f" for end in _ENDS} | dict.fromkeys(("reference_cbr", *LEDGER_ITEMS), ".6f")
+_FORMATS |= dict.fromkeys(("snr_db_realised", "encode_s", "decode_s", "share"), ".4f")
+_FORMATS |= dict.fromkeys(("percent", "bd_rate_percent"), ".2f")
 
 WIDE = 1000  # characters, for files and pipes
 NARROWEST = 40  # columns; COLUMNS=0 would show nothing
@@ -43,11 +37,19 @@ NARROWEST = 40  # columns; COLUMNS=0 would show nothing
 QUALITY_COLUMNS = (*("scheme", "channel", "snr_db", "cbr_target", *METRICS, "outage_rate", "encode_s", "decode_s"),)
 
 
+class Recorded(Protocol):
+    """What is a line of a table."""
+
+    def record(self) -> dict[str, Any]:
+        """A flat record with public columns."""
+        ...
+
+
 def summary_csv(points: Iterable[Point]) -> str:
     """`summary.csv`: one line per point; a cell is empty where a metric is missing. Further metrics come last."""
     points = list(points)
-    further = [f"{name}{suffix}" for name in further_names(points) for suffix in ("", "_lo", "_hi")]
-    return records_csv((*SUMMARY_COLUMNS, *further), (point.record() for point in points))
+    further = [f"{name}{suffix}" for name in further_names(points) for suffix in _ENDS]
+    return table_csv((*SUMMARY_COLUMNS, *further), points)
 
 
 def rows_csv(rows: Iterable[Row]) -> str:
@@ -60,31 +62,12 @@ def _further_names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in further_metrics(row)))
 
 
-def differences_csv(found: Iterable[Difference]) -> str:
-    """`differences.csv`; an empty `snr_db` is the mean over all SNRs."""
-    return records_csv(DIFFERENCE_COLUMNS, (one.record() for one in found))
-
-
-def bd_rates_csv(found: Iterable[BdRate]) -> str:
-    """`bd_rate.csv`; a cell is empty where there is no such delta."""
-    return records_csv(BD_RATE_COLUMNS, (one.record() for one in found))
-
-
-def crossings_csv(found: Iterable[Crossing]) -> str:
-    """`crossings.csv`: the billed CBR of equal quality."""
-    return records_csv(CROSSING_COLUMNS, (one.record() for one in found))
-
-
-def bills_csv(found: Iterable[Bill]) -> str:
-    """`bill.csv`: shares of all channel uses."""
-    return records_csv(BILL_COLUMNS, (one.record() for one in found))
-
-
 def quality_csv(points: Iterable[Point]) -> str:
     """`table.csv`: quality and seconds per image, without intervals. Further metrics come last."""
     points = list(points)
     columns = (*QUALITY_COLUMNS, *further_names(points))
-    return records_csv(columns, ({name: _quality(point, name) for name in columns} for point in points))
+    means = ({name: one.mean for name, one in point.metrics.items() if one} for point in points)
+    return records_csv(columns, (vars(point) | own for point, own in zip(points, means, strict=True)))
 
 
 def quality_markdown(
@@ -110,19 +93,16 @@ def quality_markdown(
         metrics, seconds = point.metrics, (point.encode_s, point.decode_s)
         cells = (
             *(labels.get(point.scheme, point.scheme), point.channel, f"{point.snr_db:g}", cbr_label(point.cbr_target)),
-            *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
-            *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
+            *(_estimate(metrics.get(name), scale_of(name).digits) for name in (*METRICS, *further)),
             *(f"{point.outage_rate:.0%}", *("-" if one is None else f"{one:.2f}" for one in seconds)),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _quality(point: Point, name: str) -> Any:
-    if name in QUALITY_COLUMNS and name not in METRICS:
-        return getattr(point, name)
-    estimate = point.metrics.get(name)
-    return None if estimate is None else estimate.mean
+def table_csv(columns: Sequence[str], found: Iterable[Recorded]) -> str:
+    """Points, comparisons or bills as CSV; a cell is empty where there is no value."""
+    return records_csv(columns, (one.record() for one in found))
 
 
 def records_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
@@ -158,8 +138,7 @@ def summary_table(points: Iterable[Point], directions: Mapping[str, bool] | None
         metrics = point.metrics
         table.add(
             *(point.scheme, point.channel, cbr_label(point.cbr_target), f"{point.snr_db:g}"),
-            *(_estimate(metrics["psnr_db"], 2), _estimate(metrics["ms_ssim"], 4), _estimate(metrics["lpips"], 3)),
-            *(_estimate(metrics.get(name), scale.digits) for name, scale in further.items()),
+            *(_estimate(metrics.get(name), scale_of(name).digits) for name in (*METRICS, *further)),
             *(f"{point.outage_rate:.1%}", f"{point.cbr:.5f}", str(point.images)),
         )
     return table

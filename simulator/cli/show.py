@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the summary, the rows, or the bill."""
     from simulator.analysis import tables
     from simulator.analysis.missing import missing_metrics
-    from simulator.analysis.statistics import Bill, Point, bills, summarise
+    from simulator.analysis.statistics import BILL_COLUMNS, Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import load_results
 
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
     if args.rows:
         _print(form, results.rows, public_record, tables.rows_csv, tables.rows_table)
     elif args.bill:
-        _print(form, bills(results.rows), Bill.record, tables.bills_csv, tables.bills_table)
+        to_csv = partial(tables.table_csv, BILL_COLUMNS)
+        _print(form, bills(results.rows), Bill.record, to_csv, tables.bills_table)
     else:
         table = partial(tables.summary_table, directions=results.meta.get("directions"))
         _print(form, summarise(results.rows), Point.record, tables.summary_csv, table)

@@ -6,24 +6,16 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from simulator.analysis.comparison import bd_rates, differences
-from simulator.analysis.crossing import crossings
+from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
+from simulator.analysis.crossing import CROSSING_COLUMNS, crossings
 from simulator.analysis.curves import COSTS, source_of
 from simulator.analysis.drawings import Source
 from simulator.analysis.outputs import DISTANCES, FIGURES, SUMMARY
 from simulator.analysis.plots import Write, draw_panels, spared
 from simulator.analysis.scales import MEASURED
 from simulator.analysis.sources import load_source
-from simulator.analysis.statistics import METRICS, bills, summarise
-from simulator.analysis.tables import (
-    bd_rates_csv,
-    bills_csv,
-    crossings_csv,
-    differences_csv,
-    quality_csv,
-    quality_markdown,
-    summary_csv,
-)
+from simulator.analysis.statistics import BILL_COLUMNS, METRICS, bills, summarise
+from simulator.analysis.tables import quality_csv, quality_markdown, summary_csv, table_csv
 from simulator.errors import UserError
 from simulator.experiments.complexity import TABLE as COMPLEXITY_TABLE
 from simulator.experiments.complexity import draw_complexity
@@ -101,12 +93,14 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     experiment = experiment.naming(names_of(experiment.grid, results))
     tables = {SUMMARY: summary_csv(points), "table.csv": quality_csv(points)}
     tables |= {"table.md": quality_markdown(experiment.title, points, experiment.labels, directions)}
-    tables |= {"bill.csv": bills_csv(bills(rows))}
+    tables |= {"bill.csv": table_csv(BILL_COLUMNS, bills(rows))}
     if references := experiment.references:
-        tables |= {"differences.csv": differences_csv(chain(*(differences(rows, one) for one in references)))}
+        compared = chain(*(differences(rows, one) for one in references))
+        tables |= {"differences.csv": table_csv(DIFFERENCE_COLUMNS, compared)}
         if deltas := [delta for one in references for delta in bd_rates(rows, one, directions=directions)]:
             crossed = chain(*(crossings(rows, one, directions=directions) for one in references))
-            tables |= {"bd_rate.csv": bd_rates_csv(deltas), "crossings.csv": crossings_csv(crossed)}
+            tables |= {"bd_rate.csv": table_csv(BD_RATE_COLUMNS, deltas)}
+            tables |= {"crossings.csv": table_csv(CROSSING_COLUMNS, crossed)}
     for name, text in tables.items():
         written.write(folder / name, text.encode())
     swept = Swept(experiment.grid, results, experiment.labels, experiment.name, written.write)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from simulator.analysis.comparison import BD_RATE_COLUMNS, DIFFERENCE_COLUMNS, bd_rates, differences
 from simulator.analysis.statistics import BILL_COLUMNS, bills, paired_difference
-from simulator.analysis.tables import bd_rates_csv, bd_rates_note, bills_csv, differences_csv, differences_table
+from simulator.analysis.tables import bd_rates_note, differences_table, table_csv
 from simulator.errors import UserError
 from tests.rows import row
 
@@ -35,7 +35,7 @@ def test_differences_are_paired_and_relative_where_that_means_something():
     assert 0.7 < psnr.estimate.low < psnr.estimate.high < 1.4  # the images themselves are 10 dB apart
     assert (psnr.percent, lpips.percent) == (None, pytest.approx(-50.0))
     assert tuple(psnr.record()) == DIFFERENCE_COLUMNS
-    assert differences_csv([psnr]).splitlines()[1].startswith("new,old,awgn,5,0.0625,psnr_db,4,1.050000,")
+    assert table_csv(DIFFERENCE_COLUMNS, [psnr]).splitlines()[1].startswith("new,old,awgn,5,0.0625,psnr_db,4,1.050000,")
 
 
 def test_mean_over_snrs_takes_those_that_both_have():
@@ -44,7 +44,7 @@ def test_mean_over_snrs_takes_those_that_both_have():
     found = differences(rows, "old", ("psnr_db",))
     assert [one.snr_db for one in found] == [0.0, 5.0, None]
     assert found[-1].estimate.mean == pytest.approx(2 * 1.05)
-    assert ",,0.0625," in differences_csv(found).splitlines()[-1]
+    assert ",,0.0625," in table_csv(DIFFERENCE_COLUMNS, found).splitlines()[-1]
 
 
 def test_images_that_only_one_has_do_not_count():
@@ -64,7 +64,7 @@ def test_bd_rate_of_half_the_rate_for_the_same_quality():
     assert psnr.bd_rate_percent == pytest.approx(-50.0)
     assert lpips.bd_rate_percent is None  # it does not change with rate
     assert tuple(psnr.record()) == (*BD_RATE_COLUMNS, "reason")
-    assert bd_rates_csv([lpips]).splitlines()[1] == "new,old,awgn,10,lpips,"
+    assert table_csv(BD_RATE_COLUMNS, [lpips]).splitlines()[1] == "new,old,awgn,10,lpips,"
     assert bd_rates(sent("old", 0.0, 0.0) + sent("new", 0.0, 0.0), "old") == []
 
 
@@ -116,7 +116,7 @@ def test_bills_are_shares_of_what_was_sent():
     assert bill.shares["payload"] == pytest.approx(0.8)
     assert sum(bill.shares.values()) == pytest.approx(1.0)
     assert tuple(bill.record()) == BILL_COLUMNS
-    assert bills_csv([bill]).splitlines()[0] == ",".join(BILL_COLUMNS)
+    assert table_csv(BILL_COLUMNS, [bill]).splitlines()[0] == ",".join(BILL_COLUMNS)
 
 
 def test_further_metrics_are_compared_and_their_direction_counts():

@@ -155,7 +155,7 @@ def _results(data: bytes, folder: Path) -> None:
 
     from simulator.analysis import tables
     from simulator.analysis.curves import make_curves
-    from simulator.analysis.statistics import Bill, Point, bills, summarise
+    from simulator.analysis.statistics import BILL_COLUMNS, Bill, Point, bills, summarise
     from simulator.results.rows import public_record
     from simulator.results.store import DATABASE, load_results
 
@@ -173,7 +173,7 @@ def _results(data: bytes, folder: Path) -> None:
     tables.to_json(public_record(row) for row in results.rows)
     tables.to_json(map(Point.record, points))
     tables.to_json(map(Bill.record, spent))
-    text = tables.rows_csv(results.rows) + tables.summary_csv(points) + tables.bills_csv(spent)
+    text = tables.rows_csv(results.rows) + tables.summary_csv(points) + tables.table_csv(BILL_COLUMNS, spent)
     assert text
     console = Console(file=io.StringIO(), width=200)
     for table in (tables.rows_table(results.rows), tables.summary_table(points), tables.bills_table(spent)):
