@@ -2,7 +2,7 @@
 
 import argparse
 
-from simulator.cli.arguments import ExtendUnique, add_device, add_precision, name_list
+from simulator.cli.arguments import add_device, add_list, add_precision, whole_number
 from simulator.cli.examples import add_examples
 
 PORT = 7860
@@ -21,10 +21,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         description="Serve a page on 127.0.0.1: drop in a picture, choose scheme, SNR, CBR and channel, and see the "
         "received picture and its cost. Pictures stay on this machine. Needs pip install -e '.[app]'.",
     )
-    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
+    port = whole_number(1, "a TCP port: a whole number from 1 to 65535", below=2**16)
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"TCP port (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     text = "scheme to offer in addition to the installed ones, such as torch:codec.py:Codec or lrisc:weights=FOLDER"
-    parser.add_argument("--scheme", type=name_list, action=ExtendUnique, default=(), metavar="NAME", help=text)
+    add_list(parser, "--scheme", text)
     add_device(parser)
     add_precision(parser)
     add_examples(parser, *EXAMPLES)
@@ -36,9 +37,3 @@ def run(args: argparse.Namespace) -> None:
     from simulator.app.server import serve
 
     serve(args.port, args.scheme, args.device, args.precision, browser=not args.no_browser)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a TCP port: a whole number from 1 to 65535")
-    return int(text)

@@ -54,25 +54,20 @@ def name_list(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def positive_int(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    return _integer(text, 1, "a whole number of at least 1")
+def whole_number(minimum: int, refusal: str, below: int = 2**63) -> Callable[[str], int]:
+    """Make a parser of whole numbers from `minimum` on and below `below`; errors read "'TEXT' is not `refusal`"."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,19}", text.strip()) or not minimum <= int(text) < below:
+            raise argparse.ArgumentTypeError(f"'{text}' is not {refusal}")
+        return int(text)
+
+    return parse
 
 
-def seed(text: str) -> int:
-    """Parse a seed, or the number of a draw: a whole number in 0 .. 2^63 - 1."""
-    return _integer(text, 0, "a whole number of at least 0")
-
-
-def crop_side(text: str) -> int:
-    """Parse the side of a centre crop in pixels."""
-    return _integer(text, MIN_SIDE, f"a crop: a side of at least {MIN_SIDE} pixels")
-
-
-def _integer(text: str, minimum: int, expected: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,19}", text.strip()) or not minimum <= int(text) < 2**63:
-        raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
-    return int(text)
+positive_int = whole_number(1, "a whole number of at least 1")
+seed = whole_number(0, "a whole number of at least 0")  # of a draw, or its number
+crop_side = whole_number(MIN_SIDE, f"a crop: a side of at least {MIN_SIDE} pixels")
 
 
 def device(text: str) -> str:
@@ -91,6 +86,11 @@ class ExtendUnique(argparse.Action):
         merged = tuple(dict.fromkeys((*seen, *values)))
         setattr(namespace, f"_given_{self.dest}", merged)
         setattr(namespace, self.dest, merged)
+
+
+def add_list(parser: argparse.ArgumentParser, option: str, text: str, default: tuple[str, ...] = ()) -> None:
+    """Add an option that takes names, separated by commas or by repeating it."""
+    parser.add_argument(option, type=name_list, action=ExtendUnique, default=default, metavar="NAME", help=text)
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,8 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text += "and give other distances (default: inception)"
     parser.add_argument("--features", choices=FEATURES, default=FEATURES[0], help=text)
     text = f"side of a patch in pixels, at least {MIN_PATCH} (default: {PATCH})"
-    parser.add_argument("--patch", type=patch_side, default=PATCH, metavar="N", help=text)
+    side = arguments.whole_number(MIN_PATCH, f"the side of a patch: at least {MIN_PATCH} pixels")
+    parser.add_argument("--patch", type=side, default=PATCH, metavar="N", help=text)
     text = "file of Inception's weights (default: KID_WEIGHTS, the cache, or a download of 96 MB)"
     parser.add_argument("--weights", type=arguments.path, metavar="FILE", help=text)
     text = "where the network runs: cpu, cuda, cuda:N or mps (default: cpu)"
@@ -41,14 +42,6 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     add_json(parser)
     add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
-
-
-def patch_side(text: str) -> int:
-    """Parse the side of a patch."""
-    side = arguments.positive_int(text)
-    if side < MIN_PATCH:
-        raise argparse.ArgumentTypeError(f"'{text}' is not the side of a patch: at least {MIN_PATCH} pixels")
-    return side
 
 
 def run(args: argparse.Namespace) -> None:

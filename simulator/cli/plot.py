@@ -45,11 +45,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     text += "encode-s, decode-s (default: every metric)"
     parser.add_argument("--y", type=arguments.name_list, default=(), metavar="COLUMN", help=text)
     for name in ("scheme", "channel"):
-        text = f"draw only these {name}s, several with commas"
-        collect = arguments.ExtendUnique
-        parser.add_argument(
-            f"--{name}", type=arguments.name_list, action=collect, default=(), metavar="NAME", help=text
-        )
+        arguments.add_list(parser, f"--{name}", f"draw only these {name}s, several with commas")
     parser.add_argument("--snr", type=arguments.snr_grid, default=(), metavar="DB", help="draw only these SNRs")
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(), metavar="R", help="draw only these CBRs")
     text = "how to show several values of channel, snr, cbr or results: as lines (line styles, the default), as panels "

@@ -47,9 +47,11 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)
     text = "scheme NAME[:OPTION...], several with commas (default: every built-in scheme)"
-    _add_list(parser, "--scheme", (), text)
-    _add_list(parser, "--channel", ("awgn",), "channel NAME[:OPTION...], several with commas (default: awgn)")
-    _add_list(parser, "--metric", (), "further metric NAME[:OPTION...] or torch:FILE.py:CLASS, several with commas")
+    arguments.add_list(parser, "--scheme", text)
+    text = "channel NAME[:OPTION...], several with commas (default: awgn)"
+    arguments.add_list(parser, "--channel", text, ("awgn",))
+    text = "further metric NAME[:OPTION...] or torch:FILE.py:CLASS, several with commas"
+    arguments.add_list(parser, "--metric", text)
     arguments.add_images(parser)
     text = "channel draws per image (default: 1)"
     parser.add_argument("--realisations", type=arguments.positive_int, default=1, metavar="N", help=text)
@@ -67,11 +69,6 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
     arguments.add_json(parser)
     add_examples(parser, *EXAMPLES)
     parser.set_defaults(run=run)
-
-
-def _add_list(parser: argparse.ArgumentParser, option: str, default: tuple[str, ...], text: str) -> None:
-    collect = arguments.ExtendUnique
-    parser.add_argument(option, type=arguments.name_list, action=collect, default=default, metavar="NAME", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
