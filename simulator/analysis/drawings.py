@@ -1,7 +1,7 @@
 """What figures are made of: sources of points, curves, what the user chose, and one drawing."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.analysis.statistics import Point
@@ -54,10 +54,6 @@ class Curve:
     line: Any = "-"
     condition: str = ""
     panel: str = ""
-
-    def keep(self, points: Iterable[Point]) -> "Curve":
-        """The same line with other points."""
-        return replace(self, points=list(points))
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,9 @@ def _handles(drawing: Drawing) -> list[Any]:
     """
     from matplotlib.lines import Line2D
 
+    def line(curve: Curve, text: str) -> Line2D:
+        return Line2D([], [], color=curve.colour, marker=curve.marker, linestyle=curve.line, label=text)
+
     curves = drawing.curves
     conditions = {curve.condition: curve.line for curve in curves if curve.condition}
     schemes: dict[str, Curve] = {}
@@ -123,15 +126,12 @@ def _handles(drawing: Drawing) -> list[Any]:
         schemes.setdefault(curve.scheme, curve)
     if conditions and all(curve.label in curve.panel for curve in curves):
         shown = {curve.condition: curve for curve in curves}.values()
-        return [Line2D([], [], color=c.colour, marker=c.marker, linestyle=c.line, label=c.condition) for c in shown]
+        return [line(curve, curve.condition) for curve in shown]
     if not conditions or len(schemes) == 1:
         apart = {(curve.scheme, curve.condition): curve for curve in curves}.values()
-        words = [
-            (curve, (curve.condition if len(schemes) == 1 and conditions else "") or curve.label) for curve in apart
-        ]
-        return [Line2D([], [], color=c.colour, marker=c.marker, linestyle=c.line, label=text) for c, text in words]
+        return [line(curve, curve.condition or curve.label) for curve in apart]
     found = [Line2D([], [], color=c.colour, marker=c.marker, label=c.label) for c in schemes.values()]
-    return found + [Line2D([], [], color="#555555", linestyle=line, label=one) for one, line in conditions.items()]
+    return found + [Line2D([], [], color="#555555", linestyle=style, label=one) for one, style in conditions.items()]
 
 
 def _explanations(drawing: Drawing, intervals: str) -> list[Any]:

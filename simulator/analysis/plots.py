@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.curves import AXES, column_named, estimate_of, make_drawings, source_of
-from simulator.analysis.drawings import Choice, Drawing, Source
+from simulator.analysis.drawings import Choice, Curve, Drawing, Source
 from simulator.analysis.figure import figure_of
-from simulator.analysis.statistics import METRICS, further_names
+from simulator.analysis.statistics import METRICS, Point, further_names
 from simulator.analysis.styles import STYLES
 from simulator.analysis.words import billed_words, column_words, file_words, value_words
 from simulator.disk import write_atomically
@@ -137,9 +137,11 @@ def _words(sources: Sequence[Source]) -> Callable[[str], str]:
 
 def _with_column(drawing: Drawing, column: str) -> Drawing:
     """The same figure without the points that lack one of its two columns."""
-    both = (drawing.x, column)
-    kept = [curve.keep(p for p in curve.points if all(estimate_of(p, c) for c in both)) for curve in drawing.curves]
-    return replace(drawing, curves=[curve for curve in kept if curve.points])
+
+    def kept(curve: Curve) -> list[Point]:
+        return [point for point in curve.points if estimate_of(point, drawing.x) and estimate_of(point, column)]
+
+    return replace(drawing, curves=[replace(one, points=kept(one)) for one in drawing.curves if kept(one)])
 
 
 def _short(column: str) -> str:

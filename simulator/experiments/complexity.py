@@ -46,7 +46,6 @@ def figure_of_complexity(
     points: Sequence[Point], costs: Mapping[str, Cost], labels: Mapping[str, str], title: str
 ) -> "Figure":
     """PSNR and LPIPS side by side, a marker per scheme; a scheme without networks is a line across."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -54,7 +53,6 @@ def figure_of_complexity(
     columns = [column for column in _COLUMNS if any(point.metrics.get(column) for point in points)]
     with style.active():
         figure = Figure(figsize=(style.width * len(columns), style.height * 1.2), layout="constrained")
-        FigureCanvasAgg(figure)
         for place, column in enumerate(columns, 1):
             axes = figure.add_subplot(1, len(columns), place)
             for point in points:

@@ -132,13 +132,11 @@ def gaussian_ccdf(ratio_db: np.ndarray) -> np.ndarray:
 
 def figure_of_peaks(peaks: Sequence[Peaks], labels: Mapping[str, str], title: str) -> "Figure":
     """A staircase for each scheme, and the theory for Gaussian samples."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     looks, style = looks_of((one.scheme, False) for one in peaks), STYLES["paper"]
     with style.active():
         figure = Figure(figsize=(style.width * 1.3, style.height * 1.1), layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for one in peaks:
             above = 1 - np.arange(1, len(one.papr_db) + 1) / len(one.papr_db)

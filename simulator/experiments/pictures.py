@@ -63,7 +63,6 @@ def _strip(swept: Swept, row: Row) -> Strip:
 
 def figure_of_pictures(strips: list[Strip]) -> "Figure":
     """Lay out the strips, one below the other; what is smaller than the source is enlarged without smoothing."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     titles = list(strips[0].pictures)
@@ -73,7 +72,6 @@ def figure_of_pictures(strips: list[Strip]) -> "Figure":
     total = TOP + len(strips) * (height + CAPTION)
     with STYLES["paper"].active():
         figure = Figure(figsize=(WIDTH, total))
-        FigureCanvasAgg(figure)
         for row, strip in enumerate(strips):
             bottom = total - TOP - height - row * (height + CAPTION)
             middle = (bottom + height / 2) / total
