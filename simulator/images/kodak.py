@@ -4,7 +4,6 @@ import csv
 import hashlib
 import os
 import urllib.request
-from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
@@ -17,16 +16,7 @@ from simulator.images.download import open_https
 from simulator.images.reading import load_image
 
 KODAK_SITE = "https://r0k.us/graphics/kodak/kodak/"
-
-
 MAX_FILE_BYTES = 2**24  # of a Kodak image: limits what a server can send
-
-
-@dataclass(frozen=True)
-class _KodakEntry:
-    name: str
-    sha256_file: str
-    sha256_rgb_pixels: str
 
 
 def kodak_folder() -> Path:
@@ -40,37 +30,31 @@ def load_kodak() -> list[tuple[Path, np.ndarray]]:
     folder = kodak_folder()
     table = (files("simulator.images") / "kodak.csv").read_text().splitlines()
     images = []
-    for entry in (_KodakEntry(**row) for row in csv.DictReader(table)):
-        path = folder / entry.name
+    for entry in csv.DictReader(table):
+        path = folder / (name := entry["name"])
         if not path.exists():
             if os.environ.get("KODAK_DIR"):
-                raise UserError(f"KODAK_DIR={folder} has no {entry.name}; point it at the 24 PNGs or unset it")
-            _download(entry, path)
+                raise UserError(f"KODAK_DIR={folder} has no {name}; point it at the 24 PNGs or unset it")
+            # Complete files are kept, so an interrupted download resumes.
+            write_file(path, _fetch(name, entry["sha256_file"]), "set SIMULATOR_CACHE_DIR to another folder")
         rgb = load_image(path)
-        if hashlib.sha256(rgb.tobytes()).hexdigest() != entry.sha256_rgb_pixels:
+        if hashlib.sha256(rgb.tobytes()).hexdigest() != entry["sha256_rgb_pixels"]:
             raise UserError(f"{path}: not the Kodak original; replace it, or name the folder itself with --images")
         images.append((path, rgb))
     return images
 
 
-def _download(entry: _KodakEntry, path: Path) -> None:
-    """Fetch one verified file; complete files are kept, so an interrupted download resumes."""
-    write_file(path, _fetch(entry), "set SIMULATOR_CACHE_DIR to another folder")
-
-
-def _fetch(entry: _KodakEntry) -> bytes:
+def _fetch(name: str, sha256: str) -> bytes:
     """The bytes of one Kodak file, if they are the right ones."""
     try:
-        with open_https(urllib.request.Request(KODAK_SITE + entry.name), 30) as response:
+        with open_https(urllib.request.Request(KODAK_SITE + name), 30) as response:
             data = response.read(MAX_FILE_BYTES)
-        if hashlib.sha256(data).hexdigest() == entry.sha256_file:
+        if hashlib.sha256(data).hexdigest() == sha256:
             return data
         reason = "its checksum is wrong"
     except (OSError, HTTPException) as error:
         reason = str(getattr(error, "reason", error))
-    raise UserError(
-        f"cannot download {entry.name} from {KODAK_SITE} ({reason}); set KODAK_DIR to a folder with the 24 PNGs"
-    )
+    raise UserError(f"cannot download {name} from {KODAK_SITE} ({reason}); set KODAK_DIR to a folder with the 24 PNGs")
 
 
 def get_kodak() -> Path:
