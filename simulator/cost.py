@@ -1,11 +1,11 @@
 """What a scheme costs to run: weights, multiply-accumulates, memory and time, of its encoder and its decoder."""
 
-import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,11 +26,11 @@ from simulator.link import (
     load_scheme,
     transmit,
 )
+from simulator.link.delivery import deliver
 
 SNR_DB = 10.0
 CBR = Fraction(1, 16)
 CROP = 256  # pixels a side of the image that is sent
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,72 +90,44 @@ def measure_cost(scheme: Scheme, cbr: Fraction = CBR) -> Cost:
     """Send one embedded image twice for the time, and once with counters."""
     image = load_image_set("samples", crop=CROP)[0].pixels[None]
     channel = load_channel("awgn")
+    first, second = (deliver(scheme, image, cbr, channel, SNR_DB) for _ in range(2))
+    seconds = zip((first.encode_s, first.decode_s), (second.encode_s, second.decode_s), strict=True)
+    counted = _Counted(scheme)
     with torch.inference_mode():
-        timed = [_Meter(scheme, _Clock) for _ in range(2)]
-        for one in timed:
-            transmit(one, image, cbr, channel, SNR_DB)
-        counted = _Meter(scheme, _Counter)
         transmit(counted, image, cbr, channel, SNR_DB)
-    halves = []
-    for half in (0, 1):
-        macs, peak = counted.found[half]
-        halves.append(Half(macs / CROP**2, peak / 2**20, min(one.found[half][0] for one in timed)))
+    halves = [
+        Half(macs / CROP**2, peak / 2**20, min(one for one in times if one is not None))
+        for (macs, peak), times in zip(counted.found, seconds, strict=True)
+    ]
     parameters = {id(one): one.numel() for net in networks(scheme) for one in net.parameters()}
     return Cost(scheme.name, sum(parameters.values()), *halves)
 
 
-class _Meter:
-    """A scheme whose two halves are measured by an instrument each."""
+class _Counted:
+    """A scheme whose two halves are counted."""
 
-    def __init__(self, scheme: Scheme, instrument: Callable[[], Any]) -> None:
+    def __init__(self, scheme: Scheme) -> None:
         self.name, self.genie = scheme.name, capabilities(scheme).genie
-        self.found: list[tuple[float, ...]] = []
-        self._scheme, self._instrument = scheme, instrument
+        self.found: list[tuple[float, float]] = []
+        self._scheme = scheme
 
     def fingerprint(self) -> str:
         return self._scheme.fingerprint()
 
     def encode(self, images: torch.Tensor, budget: int, state: LinkState) -> Transmission:
-        return self._measured(lambda: self._scheme.encode(images, budget, state))
+        with self._counter():
+            return self._scheme.encode(images, budget, state)
 
     def decode(self, reception: Reception) -> Decoded:
-        return self._measured(lambda: self._scheme.decode(reception))
+        with self._counter():
+            return self._scheme.decode(reception)
 
-    def _measured(self, work: Callable[[], T]) -> T:
-        instrument = self._instrument()
-        with instrument:
-            result = work()
-        self.found.append(instrument.read())
-        return result
-
-
-class _Clock:
-    def __enter__(self) -> None:
-        self._begin = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self._spent = time.perf_counter() - self._begin
-
-    def read(self) -> tuple[float, ...]:
-        return (self._spent,)
-
-
-class _Counter:
-    """torch's own counter of floating point operations, two of which are a multiply-accumulate, and a memory gauge."""
-
-    def __init__(self) -> None:
-        self._operations, self._memory = FlopCounterMode(display=False), _Memory()
-
-    def __enter__(self) -> None:
-        self._operations.__enter__()
-        self._memory.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._memory.__exit__(*error)
-        self._operations.__exit__(*error)
-
-    def read(self) -> tuple[float, ...]:
-        return self._operations.get_total_flops() / 2, float(self._memory.peak)
+    @contextmanager
+    def _counter(self) -> Iterator[None]:
+        """torch's own counter of floating point operations, two of which are a multiply-accumulate, and of memory."""
+        with FlopCounterMode(display=False) as operations, _Memory() as memory:
+            yield
+        self.found.append((operations.get_total_flops() / 2, memory.peak))
 
 
 class _Memory(TorchDispatchMode):

@@ -8,7 +8,7 @@ import torch
 
 from simulator.__main__ import main
 from simulator.baselines.deepjscc.net import NetConfig
-from simulator.cost import CROP, _Counter, measure_costs
+from simulator.cost import CROP, _Memory, measure_costs
 from simulator.link import load_scheme
 from simulator.models.pretrained import read_card
 from simulator.spec.options import Declaration
@@ -41,15 +41,13 @@ def test_multiply_accumulates_are_those_counted_by_hand() -> None:
 
 
 def test_peak_memory_is_what_lives_at_once() -> None:
-    with torch.inference_mode():
-        counter = _Counter()
-        with counter:
-            first = torch.zeros(1 << 20)
-            second = first + 1  # 8 MiB live
-            del first
-            third = second * 2  # 8 MiB again
-            third += 1
-    assert counter.read()[1] == 8 << 20
+    with torch.inference_mode(), _Memory() as memory:
+        first = torch.zeros(1 << 20)
+        second = first + 1  # 8 MiB live
+        del first
+        third = second * 2  # 8 MiB again
+        third += 1
+    assert memory.peak == 8 << 20
 
 
 def test_bounds_cost_nothing_and_are_left_out() -> None:
