@@ -19,7 +19,7 @@ from simulator.baselines.published.hyperprior import (
     hyper_synthesis,
     rate_probability,
 )
-from simulator.baselines.published.swin import DownStage, Mlp, PatchEmbed, shuffle_up, swin_blocks
+from simulator.baselines.published.swin import DownStage, Mlp, PatchEmbed, shuffle_up, swin_blocks, up_stage
 
 RATES = (16, 32, 48, 64, 80, 96, 102, 118, 134, 160, 186, 192, 208, 224, 240, 256)  # of the release; files bring theirs
 STRIDE, MULTIPLE = 16, 64  # pixels per token and side; what both sides of an image must be multiples of
@@ -57,17 +57,16 @@ class Analysis(nn.Module):
         super().__init__()
         width = config.width
         self.patch_embed = PatchEmbed(width, norm=True)
-        self.layers = nn.ModuleList(
-            DownStage(width if i else None, width, depth, config.heads, config.window, config.window // 2)
-            for i, depth in enumerate(config.depths)
+        self.layers = nn.Sequential(
+            *(
+                DownStage(width if i else None, width, depth, config.heads, config.window, config.window // 2)
+                for i, depth in enumerate(config.depths)
+            )
         )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patch_embed(images)
-        for layer in self.layers:
-            x = layer(x)
-        return self.norm(x)
+        return self.norm(self.layers(self.patch_embed(images)))
 
 
 class Upsample(nn.Module):
@@ -81,32 +80,22 @@ class Upsample(nn.Module):
         return self.increment(self.norm(shuffle_up(x)))
 
 
-class UpStage(nn.Module):
-    """Blocks, then upsampling."""
-
-    def __init__(self, config: NtsccConfig, depth: int) -> None:
-        super().__init__()
-        self.blocks = swin_blocks(config.width, depth, config.heads, config.window, config.window // 2)
-        self.upsample = Upsample(config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.upsample(x)
-
-
 class Synthesis(nn.Module):
     """gs: y_hat [B, H/16, W/16, width] -> images [B, 3, H, W], not clamped."""
 
     def __init__(self, config: NtsccConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(UpStage(config, depth) for depth in config.depths[::-1])
-        self.outconv = nn.Conv2d(config.width, 3, 3, padding=1)
+        width, heads, window = config.width, config.heads, config.window
+        self.layers = nn.Sequential(
+            *(
+                up_stage(swin_blocks(width, depth, heads, window, window // 2), Upsample(width))
+                for depth in config.depths[::-1]
+            )
+        )
+        self.outconv = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, y: Tensor) -> Tensor:
-        for layer in self.layers:
-            y = layer(y)
-        return self.outconv(y.permute(0, 3, 1, 2))
+        return self.outconv(self.layers(y).permute(0, 3, 1, 2))
 
 
 class RateAdaption(nn.Module):
@@ -131,17 +120,9 @@ class RateAdaption(nn.Module):
         return out
 
 
-class CoderStage(nn.Module):
+def coder_layers(config: NtsccConfig) -> nn.Sequential:
     """The blocks of fe and fd, whose windows never shift: they cover the maps that they were made for."""
-
-    def __init__(self, config: NtsccConfig) -> None:
-        super().__init__()
-        self.blocks = swin_blocks(config.width, config.coder_depth, config.heads, config.coder_window, shift=0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
+    return nn.Sequential(DownStage(None, config.width, config.coder_depth, config.heads, config.coder_window, shift=0))
 
 
 class ChannelEncoder(nn.Module):
@@ -154,7 +135,7 @@ class ChannelEncoder(nn.Module):
         width = config.width
         self.rate_token = nn.Parameter(torch.zeros(len(RATES), width))
         self.register_buffer("rate_choice_tensor", torch.tensor(RATES))
-        self.layers = nn.ModuleList([CoderStage(config)])
+        self.layers = coder_layers(config)
         self.rate_adaption = RateAdaption(width, table=True)
         self.refine = Mlp(2 * width, 8 * width, width)
         self.norm = nn.LayerNorm(width)
@@ -162,7 +143,7 @@ class ChannelEncoder(nn.Module):
     def forward(self, y: Tensor, probability: Tensor, index: Tensor) -> Tensor:
         """y and its probabilities [B, h, w, C], index [B, h, w] -> s [B, h, w, C], not yet masked."""
         x = y + self.refine(torch.cat([1 - probability, y], -1))
-        x = self.layers[0](x + self.rate_token[index])
+        x = self.layers(x + self.rate_token[index])
         return self.rate_adaption(self.norm(x), index)
 
     def active(self, index: Tensor) -> Tensor:
@@ -180,12 +161,12 @@ class ChannelDecoder(nn.Module):
         super().__init__()
         self.rate_token = nn.Parameter(torch.zeros(len(RATES), config.width))
         self.register_buffer("rate_choice_tensor", torch.tensor(RATES))
-        self.layers = nn.ModuleList([CoderStage(config)])
+        self.layers = coder_layers(config)
         self.rate_adaption = RateAdaption(config.width, table=False)
 
     def forward(self, s: Tensor, index: Tensor) -> Tensor:
         """s [B, h, w, C], zero where nothing was sent, index [B, h, w] -> y_hat [B, h, w, C]."""
-        return self.layers[0](self.rate_adaption(s, index) + self.rate_token[index])
+        return self.layers(self.rate_adaption(s, index) + self.rate_token[index])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Swin transformer layers that SwinJSCC, WITT and NTSCC share (Liu et al. 2021). Maps are [B, H, W, C] throughout."""
 
 import copy
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -162,13 +163,18 @@ def shuffle_up(x: Tensor) -> Tensor:
     return x.reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
-def swin_blocks(width: int, depth: int, heads: int, window: int, shift: int) -> nn.ModuleList:
+def swin_blocks(width: int, depth: int, heads: int, window: int, shift: int) -> nn.Sequential:
     """`depth` blocks, of which every second one rolls its map by `shift`."""
-    return nn.ModuleList(SwinBlock(width, heads, window, shift if k % 2 else 0) for k in range(depth))
+    return nn.Sequential(*(SwinBlock(width, heads, window, shift if k % 2 else 0) for k in range(depth)))
+
+
+def up_stage(blocks: nn.Sequential, upsample: nn.Module) -> nn.Sequential:
+    """Blocks, then upsampling."""
+    return nn.Sequential(OrderedDict(blocks=blocks, upsample=upsample))
 
 
 class DownStage(nn.Module):
-    """Patch merging where the stage is not the first, then blocks."""
+    """Patch merging unless `before` (its input's width) is None, then blocks."""
 
     def __init__(self, before: int | None, width: int, depth: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
@@ -176,8 +182,4 @@ class DownStage(nn.Module):
         self.blocks = swin_blocks(width, depth, heads, window, shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.downsample is not None:
-            x = self.downsample(x)
-        for block in self.blocks:
-            x = block(x)
-        return x
+        return self.blocks(x if self.downsample is None else self.downsample(x))

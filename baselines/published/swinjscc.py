@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from simulator.baselines.published.legacy_sort import index_order, legacy_order
 from simulator.baselines.published.modnet import gates, mixers, modulation
-from simulator.baselines.published.swin import DownStage, PatchEmbed, shuffle_up, swin_blocks
+from simulator.baselines.published.swin import DownStage, PatchEmbed, shuffle_up, swin_blocks, up_stage
 from simulator.errors import UserError
 
 MODES = ("base", "sa", "ra", "sa-ra")
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
         widths, last = config.widths, config.widths[-1]
         self.patch_embed = PatchEmbed(widths[0])
         sizes = zip((None, *widths), widths, config.depths, config.heads, strict=False)
-        self.layers = nn.ModuleList(DownStage(*size, config.window, config.window // 2) for size in sizes)
+        self.layers = nn.Sequential(*(DownStage(*size, config.window, config.window // 2) for size in sizes))
         self.norm = nn.LayerNorm(last)
         if not config.rate_adaptive:
             self.head_list = nn.Linear(last, config.channels or 0)
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
             rate: channels to keep, of the last width; ignored in the modes with a head.
             ties: which of equal scores are kept.
         """
-        x = self.norm(self.trunk(images))
+        x = self.norm(self.layers(self.patch_embed(images)))
         mode = self.config.mode
         if mode == "sa":
             x = x * modulation(x, snr_db, self.sm_list, self.bm_list)
@@ -127,13 +127,6 @@ class Encoder(nn.Module):
             feature = self.head_list(x)
             return Encoded(feature, torch.ones(len(x), feature.shape[-1], dtype=torch.bool, device=x.device))
         return self.select(x, rate, ties)
-
-    def trunk(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> tokens [B, h, w, last width], before the norm."""
-        x = self.patch_embed(images)
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
     def select(self, x: Tensor, rate: int, ties: Ties) -> Encoded:
         """Gate tokens [B, h, w, N] by the rate ModNet and keep the channels whose gates sum up highest.
@@ -169,29 +162,20 @@ class Upsample(nn.Module):
         return shuffle_up(self.increment(self.norm(x)))
 
 
-class UpStage(nn.Module):
-    """Blocks, then upsampling."""
-
-    def __init__(self, width: int, out: int, depth: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.blocks = swin_blocks(width, depth, heads, window, window // 2)
-        self.upsample = Upsample(width, out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.upsample(x)
-
-
 class Decoder(nn.Module):
     """Received features to images."""
 
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         self.config = config
-        widths, last = config.widths[::-1], config.widths[-1]
+        widths, last, window = config.widths[::-1], config.widths[-1], config.window
         sizes = zip(widths, (*widths[1:], 3), config.depths[::-1], config.heads[::-1], strict=True)
-        self.layers = nn.ModuleList(UpStage(*size, config.window) for size in sizes)
+        self.layers = nn.Sequential(
+            *(
+                up_stage(swin_blocks(width, depth, heads, window, window // 2), Upsample(width, out))
+                for width, out, depth, heads in sizes
+            )
+        )
         if not config.rate_adaptive:
             self.head_list = nn.Linear(config.channels or 0, last)
         if config.mode != "ra":
@@ -202,9 +186,7 @@ class Decoder(nn.Module):
         x = feature if self.config.rate_adaptive else self.head_list(feature)
         if self.config.snr_adaptive:
             x = x * modulation(x, snr_db, self.sm_list, self.bm_list)
-        for layer in self.layers:
-            x = layer(x)
-        return x.permute(0, 3, 1, 2)
+        return self.layers(x).permute(0, 3, 1, 2)
 
 
 class SwinJscc(nn.Module):
