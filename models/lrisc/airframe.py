@@ -33,18 +33,18 @@ NO_MAP = 0  # in place of a grid
 
 
 @dataclass(frozen=True)
-class SideInformation:
+class Head:
     """What the receiver must know before it can read the latents.
 
     Attributes:
-        levels: int64 [h, w], constant over cells of grid x grid.
-        grid: side of these cells.
+        levels: index into V of every vector, int64 [h, w].
         scale_db: transmitted over original amplitude of the components, in dB (a multiple of 0.01).
+        uses: symbols before the first latent.
     """
 
-    levels: np.ndarray
-    grid: int
+    levels: torch.Tensor
     scale_db: float
+    uses: int
 
 
 def header_format(state: LinkState, budget: int) -> Protection:
@@ -76,7 +76,7 @@ def modulate_side_information(
     Args:
         packed: the map, as `pack_map` makes it of levels that are constant over cells of grid x grid; or nothing.
         grid: side of these cells, or `NO_MAP`.
-        scale_db: as in `SideInformation`.
+        scale_db: as in `Head`.
         state: of the link.
         budget: channel uses of the image.
     """
@@ -97,17 +97,14 @@ def modulate_side_information(
 
 def demodulate_side_information(
     received: Received, shape: tuple[int, int], values: torch.Tensor, state: LinkState
-) -> tuple[SideInformation, int] | None:
-    """Read header and map of an image with latents [h, w].
+) -> Head | None:
+    """Read header and map of an image with latents [h, w]; None when a CRC fails.
 
     Args:
         received: all symbols of the image.
         shape: (h, w).
         values: V, float [2^n].
         state: of the link.
-
-    Returns:
-        The side information and the number of symbols it took, or None when a CRC fails.
     """
     budget = len(received.symbols)
     first = header_format(state, budget)
@@ -119,7 +116,7 @@ def demodulate_side_information(
         if num_bytes != budget & MAX_MAP_BYTES:  # part of the transmission is missing
             return None
         levels = levels_without_map(shape, budget - first.num_symbols, values)
-        return SideInformation(levels.numpy(), grid, scale / 100), first.num_symbols
+        return Head(levels, scale / 100, first.num_symbols)
     if grid not in GRIDS:  # a CRC passed by accident
         return None
     second = map_format(num_bytes, state, budget)
@@ -132,7 +129,7 @@ def demodulate_side_information(
     except ValueError:  # both CRCs passed by accident
         return None
     upsampled = cell_levels.repeat(grid, axis=0).repeat(grid, axis=1)[: shape[0], : shape[1]]
-    return SideInformation(upsampled, grid, scale / 100), first.num_symbols + second.num_symbols
+    return Head(torch.from_numpy(upsampled), scale / 100, first.num_symbols + second.num_symbols)
 
 
 def levels_without_map(shape: tuple[int, int], room: int, values: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Framing of an image on the air: header and rate map before the latents, or (an ablation) a header alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.models.lrisc.airframe import (
+    Head,
     demodulate_scale,
     demodulate_side_information,
     modulate_scale,
@@ -21,72 +22,44 @@ from simulator.models.lrisc.signals import Equalised
 
 
 @dataclass(frozen=True)
-class Head:
-    """The data that a receiver reads before the latents.
+class Frame:
+    """What precedes the latents, at both ends.
 
     Attributes:
-        levels: index into V of every vector, int64 [h, w].
-        scale_db: transmitted over original amplitude of the components, in dB.
-        uses: symbols before the first latent.
+        plan: spends a budget on vectors worth `bits` [h, w], on the CPU; None when nothing fits.
+        modulate: symbols before the latents at a scale in dB, complex64 of unit power, and their bill.
+        read: reads these symbols before latents of [h, w] vectors, given V; None when a CRC fails.
     """
 
-    levels: Tensor
-    scale_db: float
-    uses: int
+    plan: Callable[[Lrisc, Tensor, int, LinkState], Plan | None]
+    modulate: Callable[[Plan, float, LinkState, int], tuple[Tensor, SymbolLedger]]
+    read: Callable[[Received, tuple[int, int], Tensor, LinkState], Head | None]
 
 
-class Frame(Protocol):
-    """A transmitter's plan and symbols, and the receiver that reads them."""
-
-    def plan(self, model: Lrisc, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
-        """Spend a budget on vectors worth `bits` [h, w]; None when nothing fits."""
-        ...
-
-    def modulate(self, plan: Plan, scale_db: float, state: LinkState, budget: int) -> tuple[Tensor, SymbolLedger]:
-        """Symbols before the latents, complex64 of unit power, and their bill."""
-        ...
-
-    def read(self, received: Received, shape: tuple[int, int], values: Tensor, state: LinkState) -> Head | None:
-        """Read the symbols before latents of [h, w] vectors; None when a CRC fails."""
-        ...
+def _modulate_map(plan: Plan, scale_db: float, state: LinkState, budget: int) -> tuple[Tensor, SymbolLedger]:
+    return modulate_side_information(plan.packed, plan.grid, scale_db, state, budget)
 
 
-class MappedFrame:
-    """Entropy guides the rates: a header, then the rate map."""
-
-    def plan(self, model: Lrisc, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
-        """As `Frame` says."""
-        return plan_transmission(model, bits, budget, state)
-
-    def modulate(self, plan: Plan, scale_db: float, state: LinkState, budget: int) -> tuple[Tensor, SymbolLedger]:
-        """As `Frame` says."""
-        return modulate_side_information(plan.packed, plan.grid, scale_db, state, budget)
-
-    def read(self, received: Received, shape: tuple[int, int], values: Tensor, state: LinkState) -> Head | None:
-        """As `Frame` says."""
-        read = demodulate_side_information(received, shape, values, state)
-        return None if read is None else Head(torch.from_numpy(read[0].levels), read[0].scale_db, read[1])
+def _plan_evenly(model: Lrisc, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
+    return plan_fixed(model.levels.cpu(), (bits.shape[0], bits.shape[1]), budget, state)
 
 
-class ScaleFrame:
-    """Fixed rates, which follow from the budget: a header with the transmit scale alone."""
-
-    def plan(self, model: Lrisc, bits: Tensor, budget: int, state: LinkState) -> Plan | None:
-        """As `Frame` says."""
-        return plan_fixed(model.levels.cpu(), (bits.shape[0], bits.shape[1]), budget, state)
-
-    def modulate(self, plan: Plan, scale_db: float, state: LinkState, budget: int) -> tuple[Tensor, SymbolLedger]:
-        """As `Frame` says."""
-        return modulate_scale(scale_db, state, budget)
-
-    def read(self, received: Received, shape: tuple[int, int], values: Tensor, state: LinkState) -> Head | None:
-        """As `Frame` says."""
-        plan = plan_fixed(values, shape, len(received.symbols), state)
-        scale_db = None if plan is None else demodulate_scale(received, state)
-        return None if plan is None or scale_db is None else Head(plan.levels, scale_db, plan.side_uses)
+def _modulate_scale(plan: Plan, scale_db: float, state: LinkState, budget: int) -> tuple[Tensor, SymbolLedger]:
+    return modulate_scale(scale_db, state, budget)
 
 
-FRAMES: dict[str, Frame] = {"entropy": MappedFrame(), "fixed": ScaleFrame()}  # by `Variant.rates`
+def _read_scale(received: Received, shape: tuple[int, int], values: Tensor, state: LinkState) -> Head | None:
+    plan = plan_fixed(values, shape, len(received.symbols), state)
+    scale_db = None if plan is None else demodulate_scale(received, state)
+    return None if plan is None or scale_db is None else Head(plan.levels, scale_db, plan.side_uses)
+
+
+FRAMES = {  # by `Variant.rates`
+    # Entropy guides the rates: a header, then the rate map.
+    "entropy": Frame(plan_transmission, _modulate_map, demodulate_side_information),
+    # Fixed rates, which follow from the budget: a header with the transmit scale alone.
+    "fixed": Frame(_plan_evenly, _modulate_scale, _read_scale),
+}
 
 
 def equalise(received: Received, head: Head, values: Tensor) -> Equalised | None:

@@ -392,7 +392,7 @@ def _airframe(data: bytes, folder: Path) -> list[object]:
     values, found = torch.arange(1, 17) * 8.0, []
     for part in (_received(data, _BUDGET), _received(data, 3), _side_received(data[1:], state)):
         read = demodulate_side_information(part, _CELLS, values, state)
-        assert read is None or read[0].levels.shape == _CELLS
+        assert read is None or read.levels.shape == _CELLS
         found += [read, demodulate_scale(part, state)]
     return found
 

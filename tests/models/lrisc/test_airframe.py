@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from simulator.models.lrisc.airframe import (
     NO_MAP,
     SIDE_SHARE,
     Protection,
-    SideInformation,
     demodulate_side_information,
     header_format,
     levels_without_map,
@@ -29,6 +29,14 @@ from simulator.phy.transport import decode_transport_blocks, encode_transport_bl
 VALUES = torch.arange(1, 17) * 8.0
 NUM_LEVELS = len(VALUES)
 BUDGET = 40_000
+
+
+class SideInformation(NamedTuple):
+    """What is sent: levels int64 [h, w], constant over cells of grid x grid, and a scale."""
+
+    levels: np.ndarray
+    grid: int
+    scale_db: float
 
 
 def side_information(shape: tuple[int, int], grid: int = 1, scale_db: float = -3.21, seed: int = 0) -> SideInformation:
@@ -69,10 +77,9 @@ def test_side_information_arrives_over_awgn(snr_db, shape, grid):
     analogue = torch.randn(50, dtype=torch.complex64)  # what follows is not touched
     read = demodulate_side_information(receive(torch.cat([symbols, analogue]), snr_db), shape, VALUES, state)
     assert read is not None
-    got, used = read
-    assert used == len(symbols)
-    assert np.array_equal(got.levels, sent.levels)
-    assert (got.grid, got.scale_db) == (sent.grid, sent.scale_db)
+    assert read.uses == len(symbols)
+    assert np.array_equal(read.levels, sent.levels)
+    assert read.scale_db == sent.scale_db
 
 
 def test_a_map_of_the_lowest_level_alone_arrives():
@@ -82,7 +89,7 @@ def test_a_map_of_the_lowest_level_alone_arrives():
     assert pack_map(sent.levels, grid, NUM_LEVELS) == b""
     read = demodulate_side_information(receive(modulate(sent, state)[0], 10.0), (6, 8), VALUES, state)
     assert read is not None
-    assert (read[0].grid, read[0].levels.tolist()) == (grid, sent.levels.tolist())
+    assert read.levels.tolist() == sent.levels.tolist()
 
 
 @pytest.mark.parametrize("gain", [1j, -0.6 + 0.5j, 0.4])
@@ -92,7 +99,7 @@ def test_side_information_survives_block_fading(gain):
     symbols, _ = modulate(sent, state)
     read = demodulate_side_information(receive(symbols, 10.0, gain), (8, 8), VALUES, state)
     assert read is not None
-    assert np.array_equal(read[0].levels, sent.levels)
+    assert np.array_equal(read.levels, sent.levels)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -140,9 +147,8 @@ def test_without_a_map_all_vectors_share_alike():
     assert bill.total == bill.header + bill.crc == len(symbols)
     read = demodulate_side_information(receive(symbols, -5.0), (8, 8), VALUES, state)
     assert read is not None
-    got, used = read
-    assert (used, got.scale_db) == (len(symbols), -3.21)
-    assert np.array_equal(got.levels, levels_without_map((8, 8), BUDGET - used, VALUES).numpy())
+    assert (read.uses, read.scale_db) == (len(symbols), -3.21)
+    assert np.array_equal(read.levels, levels_without_map((8, 8), BUDGET - read.uses, VALUES))
     spent = int(VALUES[levels_without_map((8, 8), room, VALUES)].sum()) // 2
     assert room - 8 / 2 < spent <= room  # what is left would not raise another vector
 
