@@ -93,10 +93,7 @@ class PdjsccTrainee:
 
     def loss(self, images: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """(1 - eta) d + eta d_p of LRISC's eq. (11), and the adversarial terms, on images [B, 3, H, W] in [0, 1]."""
-        low, high = self.conditions.snr_db
-        snr_db = low + (high - low) * torch.rand(len(images), generator=generator, device=images.device)
-        pick = torch.randint(len(self.conditions.uses), (), generator=generator, device=images.device)
-        uses = self.conditions.uses[int(pick)]
+        snr_db, uses = self.conditions.draw(images, generator)
         resting = self.adversary is not None and progress < self.config.adversary_from
         with torch.set_grad_enabled(not resting):
             decoded, latents = self._received(self.model, images, snr_db, uses, generator, self.conditions)
@@ -132,9 +129,8 @@ class PdjsccTrainee:
             images, not clamped, and the received latents, as many at every bandwidth ratio: the rest are zero.
         """
         net = self.in_front[uses].to(images.device)
-        met = () if conditions is None else (conditions.fading, conditions.grids)
         with torch.set_grad_enabled(self.config.sent_rate > 0 and torch.is_grad_enabled()):
-            seen = observe(model.encode(net, images, snr_db), snr_db, uses, generator, *met)
+            seen = observe(model.encode(net, images, snr_db), snr_db, uses, generator, conditions)
             latents, reliability = model.estimate(net, seen, snr_db)
             image, detail = net.decoder.paint(latents, reliability)
         missing = self._latents - latents.shape[1]

@@ -5,9 +5,7 @@ from torch import Tensor
 
 from simulator.models.lrisc.jscc import WEAKEST, effective_snr_db
 from simulator.models.lrisc.signals import Equalised, Sent
-from simulator.models.training.constellation import Grids, over_grid
-
-NO_GRIDS = Grids()
+from simulator.models.training.constellation import NO_GRIDS, Grids, over_grid
 
 
 def cross(

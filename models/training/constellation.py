@@ -46,6 +46,9 @@ class Grids:
         return some, self.points[int(pick)]
 
 
+NO_GRIDS = Grids()
+
+
 def nearest_levels(quadratures: Tensor, points: int, gradient: str) -> Tensor:
     """Nearest levels of the grid, of any shape; differentiable as `Grids.gradient` says."""
     quantiser = gaussian_quantiser(math.isqrt(points))

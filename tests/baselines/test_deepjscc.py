@@ -210,7 +210,9 @@ def test_linear_start_with_all_latents_is_lossless():
 
 
 def test_gradient_reaches_every_parameter():
-    trainee = DeepJsccTrainee(linear_start(NetConfig(uses=16, **SMALL), store_of(smooth_images(4, 64, 64))))
+    trainee = DeepJsccTrainee(
+        linear_start(NetConfig(uses=16, **SMALL), store_of(smooth_images(4, 64, 64))), Conditions((16,))
+    )
     torch.manual_seed(0)
     with torch.no_grad():  # a zero head hides what is behind it from the gradient, at the first step only
         for parameter in trainee.model.parameters():

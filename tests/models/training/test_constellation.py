@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig
-from simulator.baselines.deepjscc.training import DeepJsccSystem, over_channel
+from simulator.baselines.deepjscc.training import Conditions, DeepJsccSystem, over_channel
 from simulator.channels import load_channel
 from simulator.errors import UserError
 from simulator.models.lrisc.signals import Sent
@@ -51,7 +51,9 @@ def test_deepjscc_learns_over_grids_at_both_ends(gradient: str) -> None:
     grids, generator = Grids(1.0, (16,), gradient), torch.Generator().manual_seed(1)
     images = torch.rand((2, 3, 32, 32), generator=generator)
     snr_db = torch.tensor([5.0, 12.0])
-    (over_channel(model, images, snr_db, 16, generator, grids=grids) - images).square().mean().backward()
+    (
+        over_channel(model, images, snr_db, 16, generator, Conditions((16,), grids=grids)) - images
+    ).square().mean().backward()
     for net in (model.encoder, model.decoder):
         slopes = [one.grad for one in net.parameters() if one.grad is not None]
         assert all(slope.isfinite().all() for slope in slopes)

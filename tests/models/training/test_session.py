@@ -11,7 +11,7 @@ from PIL import Image
 
 from simulator.baselines.deepjscc import DeepJscc
 from simulator.baselines.deepjscc.net import DeepJsccNet, NetConfig
-from simulator.baselines.deepjscc.training import DeepJsccSystem, DeepJsccTrainee
+from simulator.baselines.deepjscc.training import Conditions, DeepJsccSystem, DeepJsccTrainee
 from simulator.channels import load_channel
 from simulator.cost import measure_cost
 from simulator.errors import UserError
@@ -246,7 +246,7 @@ def test_same_command_gives_the_same_weights(inputs, run_dir, tmp_path):
 def test_training_from_random_weights_raises_psnr(inputs, tmp_path):
     torch.manual_seed(0)
     small = {"encoder_width": 8, "encoder_blocks": 1, "decoder_width": 8, "decoder_blocks": 1, "detail_width": 8}
-    trainee = DeepJsccTrainee(DeepJsccNet(NetConfig(uses=16, **small)))
+    trainee = DeepJsccTrainee(DeepJsccNet(NetConfig(uses=16, **small)), Conditions((16,)))
     store = load_images([inputs[1]])
     options = {"batch": 4, "crop": 32, "warmup": 5, "learning_rate": 3e-3, "validation_crop": 48}
     start = run(trainee, store, LoopConfig(steps=1, **options), tmp_path / "start")
