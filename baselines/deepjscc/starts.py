@@ -17,8 +17,8 @@ def linear_start(config: NetConfig, store: ImageStore) -> DeepJsccNet:
     """A net that is a linear codec, fitted to some training images."""
     torch.manual_seed(derive_key("deepjscc", config.uses))
     model = DeepJsccNet(config)
-    picked = sorted(range(len(store)), key=lambda index: store.digests[index])[:STATISTICS_IMAGES]
-    images = [torch.from_numpy(store.images[i].copy()).permute(2, 0, 1).float() / 255 for i in picked]
+    picked = store.first(STATISTICS_IMAGES).images
+    images = [torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255 for image in picked]
     model.start_linear(*block_statistics(images))
     model.fit_spectrum(images)
     return model

@@ -65,8 +65,14 @@ class ImageStore:
             raise UserError(f"no training image is {size} pixels wide and high; use a smaller crop or larger images")
         return kept
 
+    def first(self, count: int) -> "ImageStore":
+        """The images of the `count` lowest hashes, in their order; all where there are fewer."""
+        return self._take(sorted(range(len(self)), key=lambda index: self.digests[index])[:count])
+
     def _where(self, mask: list[bool]) -> "ImageStore":
-        chosen = [index for index, keep in enumerate(mask) if keep]
+        return self._take([index for index, keep in enumerate(mask) if keep])
+
+    def _take(self, chosen: list[int]) -> "ImageStore":
         return ImageStore([self.images[i] for i in chosen], [self.digests[i] for i in chosen])
 
 
@@ -203,11 +209,9 @@ def training_batch(
 
 def validation_batch(store: ImageStore, count: int, crop: int) -> torch.Tensor:
     """Centre crops of the first `count` held-out images by hash: float32 [N, planes, crop, crop] in [0, 1]."""
-    kept = store.at_least(crop)
-    order = sorted(range(len(kept)), key=lambda index: kept.digests[index])[:count]
     crops = []
-    for index in order:
-        height, width = kept.images[index].shape[:2]
+    for image in store.at_least(crop).first(count).images:
+        height, width = image.shape[:2]
         top, left = (height - crop) // 2, (width - crop) // 2
-        crops.append(kept.images[index][top : top + crop, left : left + crop])
+        crops.append(image[top : top + crop, left : left + crop])
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)

@@ -27,13 +27,12 @@ def pair_up(store: ImageStore, pictures: int, tell: Tell) -> ImageStore:
         pictures: at most so many; the others are left out.
         tell: receives how many are done and how many there are.
     """
-    order = sorted(range(len(store)), key=lambda index: store.digests[index])[:pictures]
-    pairs = []
-    for done, index in enumerate(order):
-        tell(done, len(order))
-        pairs.append(pair(store.images[index], qp_of(store.digests[index])))
-    tell(len(order), len(order))
-    return ImageStore(pairs, [store.digests[index] for index in order])
+    chosen, pairs = store.first(pictures), []
+    for done, (image, digest) in enumerate(zip(chosen.images, chosen.digests, strict=True)):
+        tell(done, len(chosen))
+        pairs.append(pair(image, qp_of(digest)))
+    tell(len(chosen), len(chosen))
+    return ImageStore(pairs, chosen.digests)
 
 
 def pair(rgb: np.ndarray, qp: int) -> np.ndarray:
