@@ -18,6 +18,7 @@ from simulator.models.training.data import ImageStore
 from simulator.models.training.entries import check_system, stage_loop, stage_start
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.identity import describe
+from simulator.models.training.monitor import mosaic
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.session import Stage, System
 from simulator.randomness import derive_key
@@ -135,12 +136,12 @@ class DeepJsccTrainee:
             **figures,
         }
 
-    def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
+    def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         assert isinstance(model, DeepJsccNet)
         shown = images[:4]
         own = max(self.conditions.uses)
         rows = [shown, *(_send(model, shown, snr_db, own) for snr_db in self.validation_snrs_db)]
-        return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+        return mosaic(rows)
 
 
 def _send(model: DeepJsccNet, images: torch.Tensor, snr_db: float, uses: int) -> torch.Tensor:

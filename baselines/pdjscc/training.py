@@ -20,6 +20,7 @@ from simulator.models.training.adversary import Discriminator, adversarial_losse
 from simulator.models.training.data import ImageStore
 from simulator.models.training.entries import check_system, stage_loop, stage_start
 from simulator.models.training.identity import describe
+from simulator.models.training.monitor import mosaic
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss
 from simulator.models.training.session import Stage, System
@@ -159,10 +160,10 @@ class PdjsccTrainee:
         return {"score": means["psnr_db"] - SCORE_PER_LPIPS * means["lpips"], **means, **figures}
 
     @torch.no_grad()
-    def pictures(self, model: nn.Module, images: Tensor) -> Tensor | None:
+    def pictures(self, model: nn.Module, images: Tensor) -> Tensor:
         """Four images, each above what is made of it at every point of `measure`."""
         rows = [images[:4], *(self._shown(model, images[:4], uses, snr_db) for uses, snr_db in self.validation_points)]
-        return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+        return mosaic(rows)
 
     def _shown(self, model: nn.Module, images: Tensor, uses: int, snr_db: float) -> Tensor:
         """Images as received over AWGN, with noise that is the same at every validation."""

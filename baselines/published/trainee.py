@@ -16,6 +16,7 @@ from simulator.baselines.published.ntscc import Ntscc
 from simulator.baselines.published.swinjscc import SwinJscc
 from simulator.errors import UserError
 from simulator.models.training.fading import fading_strength
+from simulator.models.training.monitor import mosaic
 from simulator.randomness import derive_key
 from simulator.spec.configuration import read_snr_range
 
@@ -157,10 +158,10 @@ class PublishedTrainee:
         middle = figures[f"psnr_db_{self.validation_snrs_db[1]:g}_db"]
         return {"score": sum(figures.values()) / len(figures), "psnr_db": middle, **figures}
 
-    def pictures(self, model: nn.Module, images: Tensor) -> Tensor | None:
+    def pictures(self, model: nn.Module, images: Tensor) -> Tensor:
         shown = images[:4]
         rows = [shown, *(self._shown(model, shown, snr_db) for snr_db in self.validation_snrs_db)]
-        return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+        return mosaic(rows)
 
     def _shown(self, model: nn.Module, images: Tensor, snr_db: float) -> Tensor:
         """Images as received at one SNR, with noise that is the same at every validation."""

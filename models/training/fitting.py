@@ -14,6 +14,7 @@ from simulator.models.lrisc.layers import ResBlock
 from simulator.models.receiver.net import ReceiverNet, expected_error
 from simulator.models.training.data import ImageStore, training_batch
 from simulator.models.training.pairs import apart
+from simulator.models.training.restoring import EASY_MSE
 
 CROPS, AT_ONCE = 480, 8
 RIDGE = 1e-4  # of the mean energy of a feature
@@ -26,13 +27,12 @@ def crops(store: ImageStore, side: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def fit_last_layers(net: ReceiverNet, batches: Iterable[Tensor], easy_mse: float = 1e-4) -> None:
+def fit_last_layers(net: ReceiverNet, batches: Iterable[Tensor]) -> None:
     """Wake the residual branches at random, and fit `leave` and `linear` to the squared error at the PSNR end.
 
     Args:
         net: an untrained network, changed in place.
         batches: pairs.
-        easy_mse: pictures count by the inverse of their squared error plus this.
     """
     for block in net.modules():
         if isinstance(block, ResBlock):
@@ -48,7 +48,7 @@ def fit_last_layers(net: ReceiverNet, batches: Iterable[Tensor], easy_mse: float
         error, decoded = 2 * (picture - decoded), decoded * 2 - 1
         net(torch.zeros_like(decoded), decoded, qp, torch.zeros_like(qp), torch.ones_like(qp))
         spread = expected_error(qp)
-        weight = spread.square() / (error.square().mean(dim=(1, 2, 3)) / 4 + easy_mse)
+        weight = spread.square() / (error.square().mean(dim=(1, 2, 3)) / 4 + EASY_MSE)  # as the loss counts them
         inputs = [F.unfold(seen[name], 3, padding=1) for name in ("leave", "linear")]
         inputs.append(torch.ones_like(inputs[0][:, :1]))
         features = torch.cat(inputs, dim=1)

@@ -58,8 +58,8 @@ class Trainee(Protocol):
         """What "score" is. Scores of different measures do not compare."""
         ...
 
-    def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
-        """Return a picture [3, H, W] in [0, 1] for TensorBoard, or None."""
+    def pictures(self, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """Return a picture [3, H, W] in [0, 1] for TensorBoard."""
         ...
 
 

@@ -237,9 +237,7 @@ class _Session:
             self.best = dict(self.validation, step=float(step))
             save_checkpoint(self.run_dir / BEST, self.learner.ema_tensors(), self._record())
         console.validation(step, self.validation, improved)
-        picture = self.trainee.pictures(average, self.validation_images)
-        if picture is not None:
-            console.picture(step, picture)
+        console.picture(step, self.trainee.pictures(average, self.validation_images))
         collapse.check(self.validation["psnr_db"])
 
 

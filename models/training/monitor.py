@@ -1,6 +1,6 @@
 """What a person sees of a training run: console lines, TensorBoard, and the alarm for a grey one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -64,6 +64,11 @@ class CollapseDetector:
                 f"training collapsed: {self._bad} validations in a row at {psnr_db:.1f} dB, no better than flat images "
                 f"({self.constant_psnr_db:.1f} dB); lower the rate weight or the learning rate and start again"
             )
+
+
+def mosaic(rows: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Rows of pictures [N, 3, H, W] under each other, as one picture [3, rows H, N W]."""
+    return torch.cat([torch.cat(list(row), 2) for row in rows], 1)
 
 
 def count_flops(work: Callable[[], object]) -> int:

@@ -11,6 +11,7 @@ from simulator.errors import UserError
 from simulator.models.lrisc.diffusion import add_noise
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, restore
 from simulator.models.training.companion import Companion
+from simulator.models.training.monitor import mosaic
 from simulator.models.training.muon import parameter_groups
 from simulator.models.training.pairs import apart
 from simulator.models.training.perceptual import LpipsBatch, PerceptualConfig, PerceptualLoss, lattice_energy
@@ -193,4 +194,4 @@ class ReceiverTrainee:
             restore(model, decoded * 2 - 1, qp, gamma, 1, torch.Generator().manual_seed(0)).clamp(-1, 1) / 2 + 0.5
             for gamma in (0.0, self.gamma)
         ]
-        return torch.cat([torch.cat(list(row), 2) for row in (picture, decoded, *ends)], 1)
+        return mosaic([picture, decoded, *ends])
