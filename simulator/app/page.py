@@ -1,6 +1,7 @@
 """The page: its layout, and what the two buttons do. `session` computes."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -180,7 +181,7 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
             Exception
         ) as error:  # another package's scheme may break in any way; the page reports it and stays usable
             reason = _explain(error)
-            gr.Warning(views.plain(reason), title="Not sent")
+            gr.Warning(escape(reason), title="Not sent")
             return [views.refusal(reason), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
 
     status, *_ = outputs

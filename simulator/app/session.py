@@ -85,8 +85,7 @@ class Outcome:
         settings: the requested settings.
         scheme, channel: canonical names.
         source, received: uint8 [H, W, 3].
-        record: quality, outage and bill, with the column names of `simulator.results.rows.Row`.
-        encode_s, decode_s: seconds; None for a bound.
+        record: quality, outage, bill and times, with the column names of `simulator.results.rows.Row`.
         constellation: None if nothing was sent.
     """
 
@@ -96,8 +95,6 @@ class Outcome:
     source: np.ndarray = field(repr=False)
     received: np.ndarray = field(repr=False)
     record: dict[str, Any]
-    encode_s: float | None
-    decode_s: float | None
     constellation: Constellation | None = field(repr=False)
 
 
@@ -160,9 +157,7 @@ def simulate(settings: Settings, rgb: np.ndarray, lpips: LpipsNet | None = None)
         channel.name,
         rgb,
         to_uint8(delivery.shown[0]),
-        delivery.record(0),
-        delivery.encode_s,
-        delivery.decode_s,
+        delivery.record(0) | {"encode_s": delivery.encode_s, "decode_s": delivery.decode_s},
         _constellation(delivery),
     )
 

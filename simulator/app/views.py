@@ -79,18 +79,13 @@ def hint(message: str) -> str:
     return f'<p class="headline">{escape(message)}</p>'
 
 
-def plain(message: str) -> str:
-    """A message for where Gradio takes HTML."""
-    return escape(message)
-
-
 def numbers(outcome: Outcome) -> str:
     """Quality, bandwidth and time as a row of figures."""
     return f'<dl class="numbers">{"".join(_number(outcome, *number[:4]) for number in NUMBERS)}</dl>'
 
 
 def _number(outcome: Outcome, name: str, column: str, form: str, unit: str) -> str:
-    value = _value(outcome, column)
+    value = outcome.record[column]
     reason = "" if value is not None else f'<span class="why">{WHY_NOT.get(column, "")}</span>'
     return f"<div><dt>{name}</dt><dd {_data(column, value)}>{_text(value, form, unit)}{reason}</dd></div>"
 
@@ -126,7 +121,7 @@ def comparison(first: Outcome, second: Outcome) -> str:
 
 
 def _compared(pair: Sequence[Outcome], name: str, column: str, form: str, unit: str, more: bool | None) -> str:
-    values = [_value(one, column) for one in pair]
+    values = [one.record[column] for one in pair]
     known = [value for value in values if value is not None]
     best = None
     if more is not None and len(known) == 2 and known[0] != known[1]:
@@ -146,10 +141,6 @@ def _outage(named: Sequence[tuple[str, Outcome]]) -> str:
         for name, one in named
         if one.record["outage"]
     )
-
-
-def _value(outcome: Outcome, column: str) -> float | None:
-    return getattr(outcome, column) if column in ("encode_s", "decode_s") else outcome.record[column]
 
 
 def _text(value: float | None, form: str, unit: str) -> str:

@@ -43,12 +43,13 @@ def test_an_outcome_is_the_row_of_a_sweep_and_what_transmit_prints(
     asked += ["--lpips", "none"]
     assert main(["transmit", str(photo), *asked, "--realisation", "1", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert {key: printed[key] for key in (*OUTCOME, *ITEMS)} == outcome.record
+    measured = {key: outcome.record[key] for key in (*OUTCOME, *ITEMS)}
+    assert {key: printed[key] for key in measured} == measured
     folder = tmp_path / "results"
     sweep = ["sweep", "--images", str(photo.parent), *asked, "--realisations", "2", "--workers", "1"]
     assert main([*sweep, "--out", str(folder)]) == 0
     row = next(row for row in load_results(folder).rows if row.realisation == 1)
-    assert {key: getattr(row, key) for key in (*OUTCOME, *ITEMS)} == outcome.record
+    assert {key: getattr(row, key) for key in measured} == measured
     assert (row.scheme, row.channel) == (outcome.scheme, outcome.channel)
 
 
@@ -57,8 +58,7 @@ def test_the_picture_that_is_shown_is_the_one_that_was_measured(photo: Path) -> 
     outcome = simulate(Settings("deepjscc", Fraction(1, 12), "awgn", 9.0), rgb)
     error = np.square(outcome.source.astype(float) - outcome.received).mean()
     assert outcome.record["psnr_db"] == pytest.approx(10 * np.log10(255**2 / error))
-    assert outcome.encode_s is not None
-    assert outcome.encode_s > 0
+    assert outcome.record["encode_s"] > 0
 
 
 def test_two_schemes_meet_the_same_gains(photo: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_constellation_is_a_sample_of_the_symbols() -> None:
 
 def test_a_bound_has_no_constellation_and_takes_no_time(photo: Path) -> None:
     outcome = simulate(Settings("bpg-capacity", Fraction(1, 6), "awgn", 10.0), load_image(photo))
-    assert (outcome.constellation, outcome.encode_s, outcome.decode_s) == (None, None, None)
+    assert (outcome.constellation, outcome.record["encode_s"], outcome.record["decode_s"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

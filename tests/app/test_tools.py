@@ -35,6 +35,8 @@ def test_the_command_sends_the_same(
     monkeypatch.chdir(tmp_path)
     assert main([*words[3:], "--lpips", "none", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
+    times = {key: outcome.record.pop(key) for key in ("encode_s", "decode_s")}
+    assert None not in times.values()
     assert {key: printed[key] for key in outcome.record} == outcome.record
     np.testing.assert_array_equal(np.asarray(Image.open("received.png")), outcome.received)
 
