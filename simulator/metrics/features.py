@@ -12,7 +12,6 @@ from simulator.metrics.inception import Inception
 from simulator.metrics.lpips import LpipsNet
 
 KINDS = ("inception", "alex", "vgg")
-MIN_SIDE = 32  # pixels of a patch: AlexNet's pooling leaves nothing of smaller ones
 BATCH = 8  # patches: VGG's activations of 256 x 256 pixels take 17 MB each
 _NETWORKS = {"alex": "AlexNet", "vgg": "VGG"}
 

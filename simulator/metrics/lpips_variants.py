@@ -9,11 +9,11 @@ from statistics import fmean
 
 import torch
 
+from simulator.metrics.backbones import MIN_SIDE
 from simulator.metrics.lpips import LpipsNet
 from simulator.spec.options import Choice, Declaration
 
 PHASES = 4  # pixels: the stride of AlexNet's first layer
-MIN_SIDE = 32
 
 
 class LpipsVariant:

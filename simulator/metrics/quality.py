@@ -11,30 +11,16 @@ import torch
 
 from simulator.errors import UserError
 from simulator.images.pixels import to_float, to_uint8
-from simulator.metrics.backbones import LpipsUnavailable
+from simulator.metrics.backbones import MIN_SIDE as LPIPS_MIN_SIDE
 from simulator.metrics.lpips import LpipsNet
 from simulator.metrics.ms_ssim import MIN_SIDE as MS_SSIM_MIN_SIDE
 from simulator.metrics.ms_ssim import ms_ssim
 from simulator.spec.options import Declaration
 from simulator.spec.plugins import load_plugin
 
-__all__ = [
-    "LpipsNet",
-    "LpipsUnavailable",
-    "Metric",
-    "Metrics",
-    "load_metric",
-    "measure",
-    "measure_further",
-    "ms_ssim",
-    "psnr_db",
-]
-
 # Identical images have no finite PSNR; a cap keeps means finite. A single grey level off in one sample of a
 # 768x512 image would have 108.8 dB, so the cap merges only what is practically lossless.
 PSNR_CAP_DB = 100.0
-# AlexNet's and SqueezeNet's pooling leaves nothing of smaller images.
-LPIPS_MIN_SIDE = 32
 BUILT_IN = (
     Declaration("psnr_db", f"PSNR of 8-bit RGB in dB, at most {PSNR_CAP_DB:g}; always measured"),
     Declaration("ms_ssim", f"MS-SSIM; always measured where both sides have {MS_SSIM_MIN_SIDE} pixels or more"),

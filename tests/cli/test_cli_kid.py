@@ -13,6 +13,7 @@ from simulator.cli import kid
 from simulator.metrics import features as networks
 from simulator.metrics import inception
 from simulator.metrics import kid as measure
+from simulator.metrics.backbones import MIN_SIDE
 
 ALEX = ["--features", "alex", "--patch", "64"]
 
@@ -24,7 +25,7 @@ def folder(kept_results: Path, tmp_path: Path) -> str:
 
 
 def test_what_the_parser_says_is_what_is_measured() -> None:
-    assert (kid.FEATURES, kid.PATCH, kid.MIN_PATCH) == (networks.KINDS, measure.PATCH, networks.MIN_SIDE)
+    assert (kid.FEATURES, kid.PATCH, kid.MIN_PATCH) == (networks.KINDS, measure.PATCH, MIN_SIDE)
 
 
 @pytest.mark.usefixtures("lpips_backbone_dir")
