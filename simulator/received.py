@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,13 +74,9 @@ class Received:
         }
         numbers |= {"CBR": f"{self.cbr:.5f}"} | {k.replace("_", " "): str(v) for k, v in self.bill.items() if v}
         lines = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in numbers.items())
-        told = f"{_escaped(self.label)}{': <b>outage</b>' if self.outage else ''}"
+        told = f"{escape(self.label)}{': <b>outage</b>' if self.outage else ''}"
         data = base64.b64encode(file.getvalue()).decode()
         return (
             f'<figure><img src="data:image/png;base64,{data}" alt="received picture" style="max-width:100%">'
             f"<figcaption>{told}</figcaption></figure><table>{lines}</table>"
         )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from simulator.analysis.statistics import summarise
 from simulator.analysis.tables import summary_csv
 from simulator.channels import load_channel
 from simulator.images import NamedImage
-from simulator.link import Decoded, LinkState, Reception, Transmission
+from simulator.link import Scheme
 from simulator.results.rows import Row
 from simulator.results.store import DATABASE, Store
 from simulator.sweep import PlannedRow, plan
@@ -22,21 +23,13 @@ IMAGES, SNRS = 25, 20  # per realisation: 500 rows
 
 
 class Nothing:
-    """A scheme that is only planned with, never run."""
+    """What a scheme is to a plan; it is never run."""
 
     name = "nothing"
 
     def fingerprint(self) -> str:
         """Always the same."""
         return "0"
-
-    def encode(self, images: object, budget: int, state: LinkState) -> Transmission:
-        """Not to be called."""
-        raise NotImplementedError("rows are planned with this scheme and stored, never computed")
-
-    def decode(self, reception: Reception) -> Decoded:
-        """Not to be called."""
-        raise NotImplementedError("rows are planned with this scheme and stored, never computed")
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ def grid(rows: int) -> tuple[SweepConfig, Inputs]:
         realisations=max(1, round(rows / (IMAGES * SNRS))),
         lpips="none",
     )
-    return config, Inputs({"nothing": Nothing()}, {"awgn": load_channel("awgn")}, images, "none", "none")
+    return config, Inputs({"nothing": cast(Scheme, Nothing())}, {"awgn": load_channel("awgn")}, images, "none", "none")
 
 
 def synthetic_rows(planned: Sequence[PlannedRow]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from simulator.disk import is_stream, set_aside, write_atomically
+from simulator.disk import file_sha256, is_stream, set_aside, write_atomically
 from simulator.results.looking import look
 from simulator.results.provenance import PROVENANCE, read_provenance
 from simulator.results.seal import proven, sealed
@@ -172,8 +172,7 @@ def is_listed(path: Path, known: dict[Path, dict[str, set[str]]]) -> bool:
 def _sha256(path: Path) -> str | None:
     """SHA-256 of a file's content, in hex; None if it is not a readable file."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return None
 

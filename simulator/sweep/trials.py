@@ -134,17 +134,9 @@ class Worker:
         """An outage with a note: the receiver shows grey, and the whole budget is billed as padding."""
         image = task.images[index]
         shown = outage_image(image.size)
-        record = {
-            **asdict(measure(image.pixels, shown, self._lpips)),
-            **describe(SymbolLedger(padding=channel_uses(task.cbr, image.size)), image.size),
-            **{
-                "snr_db_realised": None,
-                "outage": True,
-                "encode_s": None,
-                "decode_s": None,
-                "fault": _explain(error),
-            },
-        }
+        bill = describe(SymbolLedger(padding=channel_uses(task.cbr, image.size)), image.size)
+        record = asdict(measure(image.pixels, shown, self._lpips)) | bill | {"outage": True, "fault": _explain(error)}
+        record |= dict.fromkeys(("snr_db_realised", "encode_s", "decode_s"))
         return self._outcome(task, scheme, channel, image, task.keys[index], shown, record)
 
     def _outcome(
