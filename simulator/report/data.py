@@ -21,8 +21,6 @@ from simulator.results.store import Results
 
 Value = Callable[[Row], float | None]  # of a metric
 
-DIGITS = {"psnr_db": 4, "ms_ssim": 6, "lpips": 6}
-
 
 @dataclass(frozen=True)
 class Series:
@@ -161,8 +159,12 @@ def _columns(names: Sequence[str], records: Iterable[Sequence[Any]]) -> dict[str
 _PLACE = ("series", "channel", "cbr", "snr")
 
 
-def _rounded(value: float | None, digits: int = 6) -> float | None:
+def _rounded(value: Any, digits: int = 6) -> Any:
     return None if value is None else round(value, digits)
+
+
+def _digits(column: str) -> int:
+    return 4 if column.startswith("psnr_db") else 6
 
 
 def _words(scale: Scale) -> dict[str, Any]:
@@ -183,13 +185,10 @@ def _points(series: Sequence[Series], axes: Axes, further: dict[str, str]) -> di
     records = []
     for point in (point for one in series for point in one.curve.points):
         record = point.record()
-        records.append((*axes.place(point), *(_number(record.get(own), name) for name, own in columns.items())))
+        records.append(
+            (*axes.place(point), *(_rounded(record.get(own), _digits(name)) for name, own in columns.items()))
+        )
     return _columns((*_PLACE, *columns), records)
-
-
-def _number(value: Any, name: str) -> Any:
-    metric = name.removesuffix("_lo").removesuffix("_hi")
-    return round(value, DIGITS.get(metric, 6)) if isinstance(value, float) else value
 
 
 def _bill(series: Sequence[Series], axes: Axes) -> dict[str, list[Any]]:
@@ -211,8 +210,8 @@ def _differences(rows: list[Row], reference: str, axes: Axes, further: dict[str,
     keys = {name: key for key, name in further.items()}
     records = []
     for one in found:
-        digits = DIGITS.get(one.metric, 6)
-        bounds = (_rounded(value, digits) for value in (one.estimate.mean, one.estimate.low, one.estimate.high))
+        ends = (one.estimate.mean, one.estimate.low, one.estimate.high)
+        bounds = (_rounded(value, _digits(one.metric)) for value in ends)
         snr = None if one.snr_db is None else axes.snrs.index(one.snr_db)
         place = (axes.series.index(one.scheme), axes.channels.index(one.channel), axes.cbrs.index(one.cbr_target), snr)
         records.append((*place, keys.get(one.metric, one.metric), *bounds, _rounded(one.percent, 2), one.images))
@@ -228,6 +227,6 @@ def _table(rows: list[Row], axes: Axes, values: dict[str, Value]) -> dict[str, l
         means = [image_means(group, value) for value in values.values()]
         billed, lost = image_means(group, attrgetter("cbr")), image_means(group, lambda row: float(row.outage))
         for image, rate in lost.items():
-            quality = (_number(one.get(image), name) for name, one in zip(values, means, strict=True))
+            quality = (_rounded(one.get(image), _digits(name)) for name, one in zip(values, means, strict=True))
             records.append((*place, image_at[image], *quality, _rounded(billed[image]), _rounded(rate)))
     return _columns((*_PLACE, "image", *values, "billed", "outage_rate"), records)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.analysis.statistics import METRICS
+from simulator.analysis.words import channel_words
 from simulator.citation import PAPER, PROGRAM
 from simulator.disk import is_stream, write_atomically, write_file
 from simulator.errors import UserError
@@ -123,8 +124,7 @@ def _title(data: dict[str, Any]) -> str:
     labels = [one["label"] for one in data["series"] if not one["bound"]] or [one["label"] for one in data["series"]]
     schemes = labels[0] if len(labels) == 1 else f"{len(labels)} schemes"
     channels = data["channels"]
-    name, *options = channels[0].split(":")
-    over = ", ".join([name.upper(), *options]) if len(channels) == 1 else f"{len(channels)} channels"
+    over = channel_words(channels[0]) if len(channels) == 1 else f"{len(channels)} channels"
     count = len(data["images"])
     return f"{schemes} over {over}, {count} image{'s' * (count > 1)}"
 
