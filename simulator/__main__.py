@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from simulator.cli.examples import add_examples
 from simulator.cli.parser import Parser
 from simulator.cli.verbosity import add_verbosity, set_verbosity
-from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
+from simulator.errors import SchemeError, UserError, explain, in_one_line, is_the_machines, kind_and_text
 from simulator.surroundings import UNSUPPORTED, drop_output, own_settings
 from simulator.version import __version__
 
@@ -52,8 +52,7 @@ def build_parser() -> Parser:
         try:
             point.load().configure(subparsers)
         except Exception as error:  # another package's verb may fail in any way; the other verbs still work
-            reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-            print(in_one_line(f"warning: verb '{point.name}' is left out: {reason}"), file=sys.stderr)
+            print(f"warning: verb '{point.name}' is left out: {explain(error, ImportError)}", file=sys.stderr)
     add_verbosity(parser)
     add_examples(
         parser,

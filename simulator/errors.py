@@ -58,6 +58,11 @@ def kind_and_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+def explain(error: Exception, *own: type[Exception]) -> str:
+    """One line about an error: of these kinds in its own words, of others with its type."""
+    return in_one_line(str(error) if isinstance(error, own) else kind_and_text(error))
+
+
 def is_the_machines(error: Exception) -> bool:
     """Whether the machine caused an error (memory, files, a missing package, a GPU), not the code that raised it.
 

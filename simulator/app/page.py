@@ -23,7 +23,7 @@ from simulator.app.controls import (
     read_settings,
 )
 from simulator.app.session import Machine, Outcome, Settings
-from simulator.errors import SchemeError, UserError, in_one_line
+from simulator.errors import SchemeError, UserError, explain
 from simulator.spec.plugins import opening_schemes
 
 CLEANING_S = (600, 3600)  # how often, and from which age on, the files of past presses are deleted
@@ -180,7 +180,7 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
         except (
             Exception
         ) as error:  # another package's scheme may break in any way; the page reports it and stays usable
-            reason = _explain(error)
+            reason = explain(error, UserError, SchemeError)
             gr.Warning(escape(reason), title="Not sent")
             return [views.refusal(reason), gr.update(visible=False), *[gr.skip()] * (len(outputs) - 2)]
 
@@ -196,12 +196,6 @@ def _on_press(button: gr.Button, compute: Compute, inputs: Controls, outputs: Se
         trigger_mode="once",
         api_visibility="private",
     )
-
-
-def _explain(error: Exception) -> str:
-    """One line: bad input and broken contracts in their own words, anything else with its type."""
-    own_words = isinstance(error, UserError | SchemeError)
-    return in_one_line(str(error) if own_words else f"{type(error).__name__}: {error}")
 
 
 def _simulate(picture: tuple[Any, ...], settings: Settings, progress: gr.Progress) -> Outcome:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from simulator.errors import UserError, did_you_mean, in_one_line
+from simulator.errors import UserError, did_you_mean, explain
 from simulator.spec.options import Declaration
 
 SCHEMES, CHANNELS, METRICS = "simulator.schemes", "simulator.channels", "simulator.metrics"
@@ -89,7 +89,7 @@ def _declaration(point: EntryPoint) -> Declaration:
     try:
         factory = point.load()
     except Exception as error:  # another package's plug-in may fail in any way; using it shows the error
-        reason = in_one_line(str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}")
+        reason = explain(error, ImportError)
         return Declaration(point.name, f"cannot be imported ({reason})", declared=False, broken=reason)
     declaration = getattr(factory, "declaration", None)
     if isinstance(declaration, Declaration):

@@ -10,7 +10,7 @@ import torch
 
 from simulator.channels import Channel, load_channel
 from simulator.devices import check_device
-from simulator.errors import SchemeError, UserError, in_one_line, is_the_machines, kind_and_text
+from simulator.errors import SchemeError, UserError, explain, is_the_machines
 from simulator.images import NamedImage
 from simulator.images.pixels import to_uint8
 from simulator.link import (
@@ -116,7 +116,7 @@ class Worker:
             raise
         except Exception as error:
             if is_the_machines(error):
-                raise UserError(f"{_explain(error)} (at {task}); finished rows are kept") from error
+                raise UserError(f"{explain(error, SchemeError)} (at {task}); finished rows are kept") from error
             if len(named) == 1:
                 return [self._fault(task, scheme, channel, part.start, error)]
             each = range(part.start, part.start + len(named))
@@ -135,7 +135,11 @@ class Worker:
         image = task.images[index]
         shown = outage_image(image.size)
         bill = describe(SymbolLedger(padding=channel_uses(task.cbr, image.size)), image.size)
-        record = asdict(measure(image.pixels, shown, self._lpips)) | bill | {"outage": True, "fault": _explain(error)}
+        record = (
+            asdict(measure(image.pixels, shown, self._lpips))
+            | bill
+            | {"outage": True, "fault": explain(error, SchemeError)}
+        )
         record |= dict.fromkeys(("snr_db_realised", "encode_s", "decode_s"))
         return self._outcome(task, scheme, channel, image, task.keys[index], shown, record)
 
@@ -164,8 +168,3 @@ class Worker:
         )
         late = {path.name for one in (scheme, *self._metrics) for path in getattr(one, "late_imports", ())}
         return Outcome(row, encode_png(to_uint8(shown)) if task.pictures else None, tuple(sorted(late)))
-
-
-def _explain(error: Exception) -> str:
-    """A scheme's failure as text for its row: a broken contract's message, else the error with its type."""
-    return in_one_line(str(error) if isinstance(error, SchemeError) else kind_and_text(error))
