@@ -204,7 +204,14 @@ def test_validation_of_the_linear_codec_falls_with_the_snr(trainee, store):
 
 def test_interrupted_run_equals_uninterrupted(trainee, store, tmp_path):
     options = LoopConfig(
-        steps=2, batch=4, crop=32, warmup=1, validation_crop=64, validation_images=1, checkpoint_every_s=0.0
+        precision="fp32",
+        steps=2,
+        batch=4,
+        crop=32,
+        warmup=1,
+        validation_crop=64,
+        validation_images=1,
+        checkpoint_every_s=0.0,
     )
     run(trainee(3), store, options, tmp_path / "whole")
     dying = trainee(3)
