@@ -24,7 +24,7 @@ from simulator.models.lrisc.config import STRIDE, LriscConfig
 from simulator.models.lrisc.scheme import LriscScheme
 from simulator.models.lrisc.signals import LatentEstimate
 from simulator.models.training.monitor import count_flops
-from simulator.spec.configuration import read_configuration
+from simulator.spec.configuration import build, read_configuration
 
 COMPACT, PAPER = "lrisc-compact", "lrisc-paper"
 SNRS_DB = (0.0, 10.0)
@@ -40,7 +40,7 @@ def _compare_sizes(side: int, repeats: int) -> Iterator[Figure]:
     """g_d at one step on an image of side x side: seconds, GFLOP and memory of the compact and of the paper's sizes."""
     runs = {name: _run_alone(name, side, repeats) for name in (COMPACT, PAPER)}
     for name, run in runs.items():
-        model = build(name)
+        model = network(name)
         with torch.inference_mode():
             run["gflop"] = count_flops(_decoding(model, side)) / 1e9
         run["millions"] = sum(p.numel() for p in model.parameters()) / 1e6
@@ -92,9 +92,9 @@ def _lpips() -> LpipsNet | None:
         return None
 
 
-def build(name: str) -> Lrisc:
+def network(name: str) -> Lrisc:
     """A shipped training file's networks with random weights."""
-    config = LriscConfig.from_mapping(read_configuration(Path(f"experiments/train/{name}.yaml"))["model"])
+    config = build(LriscConfig, read_configuration(Path(f"experiments/train/{name}.yaml"))["model"], "'model'")
     return Lrisc(config).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -116,7 +116,7 @@ def run_alone(name: str, side: int, repeats: int) -> dict[str, float]:
     Path("/proc/self/clear_refs").write_text("5")  # forgets the high-water mark of the imports
     before = _resident_mb("VmRSS")
     with one_thread(), torch.inference_mode():
-        (seconds,) = take_turns([_decoding(build(name), side)], repeats)
+        (seconds,) = take_turns([_decoding(network(name), side)], repeats)
     return {"seconds": seconds, "megabytes": _resident_mb("VmHWM") - before}
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from simulator.baselines.published.adjscc import Adjscc, AdjsccConfig
 from simulator.baselines.published.ntscc import Ntscc, NtsccConfig
 from simulator.baselines.published.swinjscc import MODES, SwinConfig, SwinJscc
 from simulator.errors import UserError
-from simulator.spec.configuration import MAX_SIZE, build
+from simulator.spec.configuration import MAX_SIZE
 
 State = Mapping[str, Tensor]
 _STAGE = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight")
@@ -31,22 +31,11 @@ class Family:
     """
 
     title: str
-    config: type
+    config: type[Any]
     make: Callable[[Any], nn.Module]
     infer: Callable[[State, str | None], Any]
     signature: str
     extra: re.Pattern[str]
-
-    def build_config(self, model: Any, where: str) -> Any:
-        """The sizes of a card."""
-        if not isinstance(model, Mapping):
-            raise UserError(f"{where} does not describe a network; import or export it again")
-        return build(self.config, model, where)
-
-
-def describe(config: Any) -> dict[str, Any]:
-    """The sizes as a card holds them."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
 
 
 def _row(state: State, key: str, axis: int = 0) -> int:

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
 from simulator.baselines.published.checkpoint import Checked, check, read_tensors
-from simulator.baselines.published.families import FAMILIES, describe
+from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.library import imported, library_dir, library_name
 from simulator.disk import json_text, write_file
 from simulator.errors import UserError
@@ -96,7 +96,7 @@ def _card(checked: Checked, kind: Kind, path: Path, digest: str, size: int) -> d
     return {
         "system": kind.system,
         "title": FAMILIES[kind.system].title,
-        "model": describe(checked.config),
+        "model": asdict(checked.config),
         "snr_db": kind.snr_db,
         "source": {"file": path.name, "bytes": size, "sha256": digest, "dropped": len(checked.dropped)},
         "known_limits": limits,

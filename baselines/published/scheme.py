@@ -24,6 +24,7 @@ from simulator.errors import UserError
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
+from simulator.spec.configuration import build
 from simulator.spec.options import Declaration, Number, Text
 from simulator.spec.shown import Named
 
@@ -70,7 +71,7 @@ class PublishedScheme(Named, ABC):
             raise UserError(f"'{system}' needs weights=NAME; {there_are(system)}")
         state, card = find(weights, system).load()
         family, what = FAMILIES[system], f"the model card of '{weights}'"
-        self.config = family.build_config(card.get("model"), what)
+        self.config: Any = build(family.config, card.get("model", ()), what)
         net = build_network(lambda: family.make(self.config), state, weights)
         self.net: nn.Module = net.eval().requires_grad_(False)
         self._exact = self.net

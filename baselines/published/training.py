@@ -1,14 +1,14 @@
 """Training the published networks from random weights with the project's loop: `train swinjscc` and others."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from simulator.baselines.published.families import FAMILIES, describe
+from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.library import find
 from simulator.baselines.published.swinjscc import SwinConfig
 from simulator.baselines.published.trainee import PublishedTrainee, StageConfig, start_network
@@ -16,7 +16,7 @@ from simulator.errors import UserError
 from simulator.models.pretrained import build_network
 from simulator.models.training.data import ImageStore
 from simulator.models.training.entries import check_system, stage_loop, stage_start
-from simulator.models.training.identity import describe as describe_identity
+from simulator.models.training.identity import describe
 from simulator.models.training.session import Stage, System
 from simulator.randomness import derive_key
 from simulator.spec.configuration import build, check_keys
@@ -33,7 +33,7 @@ class PublishedSystem(System):
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Stages of a file like experiments/train/swinjscc.yaml; raises UserError for anything unknown in it."""
         check_system(config, self.system, ("model",))
-        net = FAMILIES[self.system].build_config(config.get("model") or {}, "'model'")
+        net = build(FAMILIES[self.system].config, config.get("model") or {}, "'model'")
         return [self._stage(config, net, one, number) for number, one in enumerate(config["stages"], 1)]
 
     def _stage(self, config: Mapping[str, Any], net: Any, options: Mapping[str, Any], number: int) -> Stage:
@@ -61,10 +61,10 @@ class PublishedSystem(System):
             title=f"{family.title}, stage {number}",
             make=make,
             loop=stage_loop(config, options),
-            identity=describe_identity({"net": net, "stage": own, **start.identity}),
+            identity=describe({"net": net, "stage": own, **start.identity}),
             start=start,
             release=options.get("release"),
-            card={"system": self.system, "title": family.title, "model": describe(net), "known_limits": limits},
+            card={"system": self.system, "title": family.title, "model": asdict(net), "known_limits": limits},
         )
 
 

@@ -1,11 +1,9 @@
 """The numbers that turn one set of classes into the paper's network or the compact one that ships."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from simulator.errors import UserError
-from simulator.spec.configuration import build, check_sizes
+from simulator.spec.configuration import check_sizes
 
 STRIDE = 16  # of g_e: one latent vector z_i per 16 x 16 pixels
 MAX_WINDOW = 32  # attention between all pairs of its vectors
@@ -28,11 +26,6 @@ class Variant:
     def __post_init__(self) -> None:
         if self.rates not in RATES:
             raise UserError(f"'rates' of 'variant' must be one of {', '.join(RATES)}, not '{self.rates}'")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "Variant":
-        """Build from the `variant` section of a YAML file or a model card; UserError for what it does not know."""
-        return build(cls, values, "'variant'")
 
 
 @dataclass(frozen=True)
@@ -103,16 +96,3 @@ class LriscConfig:
                 f"transform_patch {self.transform_patch} and {len(self.transform_channels)} transform_channels make "
                 f"a stride of {stride}; it must be {STRIDE}: each channel after the first doubles the patch"
             )
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "LriscConfig":
-        """Build from the `model` section of a YAML file or a model card.
-
-        Raises:
-            UserError: a key that is not one of the attributes, or a value that does not suit it.
-        """
-        return build(cls, values, "'model'")
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The inverse of `from_mapping`, ready for YAML or JSON."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}

@@ -20,7 +20,7 @@ from simulator.models.lrisc.signals import Aim, Latent, LatentEstimate
 from simulator.models.pretrained import build_network, find_weights, load_pretrained
 from simulator.phy.mcs import thresholds
 from simulator.randomness import derive_key
-from simulator.spec.configuration import read_snr_range
+from simulator.spec.configuration import build, read_snr_range
 from simulator.spec.options import Declaration, Number, Text
 from simulator.spec.shown import Named
 
@@ -70,9 +70,9 @@ class LriscScheme(Named):
         )
         self._digest, self._trained_snr_db = card["sha256"], config["snr_db"]
         self._fidelity = 1.0 if self.gamma == 0 else config["sent_fidelity"]
-        self._variant = variant = Variant.from_mapping(config.get("variant") or {})
+        self._variant = variant = build(Variant, config.get("variant") or {}, "'variant'")
         self._frame = FRAMES[variant.rates]
-        sizes = LriscConfig.from_mapping(config["model"])
+        sizes = build(LriscConfig, config["model"], "'model'")
         self.model = build_network(lambda: Lrisc(sizes, variant), state, weights)
         self.model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = torch.device("cpu")

@@ -14,6 +14,7 @@ from simulator.models.pretrained import build_network, find_weights
 from simulator.models.receiver.net import PERCEPTION_GAMMA, Receiver, ReceiverConfig, restore
 from simulator.randomness import derive_key
 from simulator.source import DamagedFile, QuantisedCodec, SourceCodec
+from simulator.spec.configuration import build
 from simulator.spec.options import Choice, Number, Option, Text
 
 WEIGHTS = "bpg-receiver"
@@ -50,7 +51,7 @@ class RestoringCodec(SourceCodec):
         """
         weights = (chosen["weights"] or WEIGHTS).rstrip("/")
         state, card = find_weights(weights, "receiver").load()
-        sizes = ReceiverConfig.from_mapping(_card_model(card, weights))
+        sizes = build(ReceiverConfig, _card_model(card, weights), "'model'")
         self.name = codec.name
         self.net = build_network(lambda: Receiver(sizes), state, weights)
         self.net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

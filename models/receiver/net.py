@@ -4,9 +4,7 @@ x_0 is predicted as the decoded picture plus what the network and a linear filte
 so that an untrained receiver returns the decoded picture.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,7 @@ from simulator.errors import UserError
 from simulator.models.lrisc.diffusion import sample
 from simulator.models.lrisc.layers import zeroed
 from simulator.models.lrisc.unet import DenoisingUNet, UNetShape, time_features
-from simulator.spec.configuration import build, check_sizes
+from simulator.spec.configuration import check_sizes
 
 PERCEPTION_GAMMA = 0.8  # from here on the adapters of the PSNR end are off
 BLUR = 8  # pixels, side of the squares whose means are taken off the decoded picture: what is left is detail
@@ -44,15 +42,6 @@ class ReceiverConfig:
             raise UserError("'blocks' of 'model' needs one entry per entry of 'channels'")
         if self.patch not in (1, 2, 4, 8):
             raise UserError(f"'patch' of 'model' must be 1, 2, 4 or 8, not {self.patch}")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "ReceiverConfig":
-        """Build from the `model` section of a YAML file or a model card; UserError for what it does not know."""
-        return build(cls, values, "'model'")
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The inverse of `from_mapping`, ready for YAML or JSON."""
-        return {key: list(one) if isinstance(one, tuple) else one for key, one in asdict(self).items()}
 
 
 class ReceiverNet(DenoisingUNet):

@@ -1,6 +1,7 @@
 """The stages that train the learned receiver."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,7 @@ class ReceiverSystem(System):
     def stages(self, config: Mapping[str, Any]) -> list[Stage]:
         """Check the configuration; raises UserError for anything unknown in it."""
         check_system(config, "receiver", ("model", "gamma", "pictures"), named=True)
-        sizes = ReceiverConfig.from_mapping(config.get("model") or {})
+        sizes = build(ReceiverConfig, config.get("model") or {}, "'model'")
         return [_stage(config, options, number, sizes) for number, options in enumerate(config["stages"], 1)]
 
 
@@ -96,7 +97,7 @@ def _stage(config: Mapping[str, Any], options: Mapping[str, Any], number: int, s
         release=config["name"] if number == len(config["stages"]) else None,
         card={
             "system": "receiver",
-            "config": {"model": sizes.to_mapping()},
+            "config": {"model": asdict(sizes)},
             "known_limits": [
                 f"trained on pictures coded by BPG 4:4:4 (x265) at QP {LOWEST_QP} to {HIGHEST_QP}; other files run, "
                 "but were not trained for",
@@ -142,5 +143,5 @@ def companion() -> Companion:
     """The released LRISC, as `lrisc-hybrid` runs it."""
     state, card = load_pretrained(COMPANION)
     config = card["config"]
-    model = build_network(lambda: Lrisc(LriscConfig.from_mapping(config["model"])), state, COMPANION)
+    model = build_network(lambda: Lrisc(build(LriscConfig, config["model"], "'model'")), state, COMPANION)
     return Companion(model, config["sent_fidelity"], config["defaults"]["gamma"])

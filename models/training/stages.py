@@ -51,7 +51,7 @@ class LriscSystem(System):
         """Check the configuration; raises UserError for anything unknown in it."""
         check_system(config, "lrisc", ("model", "variant", "defaults"), named=True)
         base = _base_config(config)
-        sizes, variant = LriscConfig.from_mapping(base["model"]), Variant.from_mapping(base["variant"])
+        sizes, variant = build(LriscConfig, base["model"], "'model'"), build(Variant, base["variant"], "'variant'")
         defaults = dict(config.get("defaults") or {})
         check_keys(defaults, ("steps", "gamma", "sent_fidelity"), "'defaults'")
         sent_fidelity = defaults.pop("sent_fidelity", None)
@@ -63,7 +63,7 @@ class LriscSystem(System):
             if entry.loss.sent_rate:
                 sizes = replace(sizes, own_adapters=True)
             network = {
-                "model": sizes.to_mapping(),
+                "model": asdict(sizes),
                 "variant": asdict(variant),
                 "defaults": {"steps": 1, "gamma": 0.8, **defaults},
             }
@@ -175,7 +175,7 @@ def _make(
     model, before = Lrisc(sizes, variant), variant
     if entry.start.weights is not None:
         weights, released = entry.start.weights.load()
-        before = Variant.from_mapping(released["config"].get("variant") or {})
+        before = build(Variant, released["config"].get("variant") or {}, "'variant'")
     weights = None if weights is None else _grown(weights, sizes)
     if weights is None:
         model.start_linear(_statistics_images(store, 128))

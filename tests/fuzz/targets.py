@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from contextlib import closing, redirect_stderr, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -464,7 +464,7 @@ def _tiny_card_and_weights() -> tuple[bytes, bytes]:
     state = Lrisc(config, Variant()).state_dict()
     card = {
         "system": "lrisc",
-        "config": {"model": config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]},
+        "config": {"model": asdict(config), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]},
     }
     with tempfile.TemporaryDirectory() as name:
         path = release(Path(name), "net", state, card)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ import torch
 from safetensors.torch import save
 
 from simulator.baselines.published.adjscc import Adjscc, AdjsccConfig
-from simulator.baselines.published.families import describe
 from simulator.baselines.published.ntscc import Ntscc, NtsccConfig
 from simulator.baselines.published.swinjscc import SwinConfig, SwinJscc
 
@@ -38,7 +38,7 @@ def _library(tmp_path_factory) -> Path:
         if isinstance(network, Ntscc):  # a little spread, so that tokens differ in rate
             network.hs[4].bias.data[: config.width] = 0.3
         data = save({key: tensor.contiguous() for key, tensor in network.state_dict().items()})
-        card = {"name": name, "title": name, "system": system, "model": describe(config), "bytes": len(data)}
+        card = {"name": name, "title": name, "system": system, "model": asdict(config), "bytes": len(data)}
         card["sha256"] = hashlib.sha256(data).hexdigest()
         (root / "weights" / f"{name}.safetensors").write_bytes(data)
         (root / "weights" / f"{name}.json").write_text(json.dumps(card))

@@ -15,6 +15,7 @@ from simulator.models.lrisc.unet import UNetLevel
 from simulator.models.training.channel import cross
 from simulator.models.training.entries import read_config
 from simulator.models.training.monitor import count_flops
+from simulator.spec.configuration import build
 
 SHARP = Aim.clean(torch.zeros(8))  # the perception end of eight images
 
@@ -27,7 +28,7 @@ def over_channel(
 
 def shipped(name: str) -> Lrisc:
     """A shipped configuration's networks without their weights."""
-    config = LriscConfig.from_mapping(read_config(Path(f"experiments/train/{name}.yaml"))["model"])
+    config = build(LriscConfig, read_config(Path(f"experiments/train/{name}.yaml"))["model"], "'model'")
     with torch.device("meta"):
         return Lrisc(config)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from simulator.models.pretrained import load_pretrained, release
 @pytest.fixture
 def weights(model: Lrisc, tmp_path: Path, monkeypatch) -> Path:
     """Folder of released weights that the scheme loads in place of its own."""
-    card = {"config": {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]}}
+    card = {"config": {"model": asdict(model.config), "defaults": {"steps": 1, "gamma": 0.8}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", model.state_dict(), card)
     monkeypatch.setattr(
         "simulator.models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path)
@@ -36,7 +37,7 @@ def exported(model: Lrisc, tmp_path: Path):
     """Writes weights of a variant as an export does; gives their folder."""
 
     def write(name: str = "mine", snr_db: tuple[float, float] = (0, 20), **variant: object) -> Path:
-        config = {"model": model.config.to_mapping(), "variant": variant}
+        config = {"model": asdict(model.config), "variant": variant}
         config |= {"defaults": {"steps": 2, "gamma": 0.5}, "snr_db": snr_db}
         release(tmp_path / name, name, model.state_dict(), {"system": "lrisc", "config": config})
         return tmp_path / name
@@ -79,7 +80,7 @@ def test_any_size_comes_back(weights, size):
 
 def test_linear_weights_carry_the_picture(linear, tmp_path, monkeypatch, image):
     """Without training the scheme is SoftCast over principal axes: better channels, better pictures."""
-    card = {"config": {"model": linear.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.0}, "snr_db": [0, 20]}}
+    card = {"config": {"model": asdict(linear.config), "defaults": {"steps": 1, "gamma": 0.0}, "snr_db": [0, 20]}}
     release(tmp_path, "lrisc-compact", linear.state_dict(), card)
     monkeypatch.setattr(
         "simulator.models.lrisc.scheme.load_pretrained", functools.partial(load_pretrained, folder=tmp_path)
@@ -327,7 +328,7 @@ def test_each_end_has_its_own_denoiser_and_is_sent_as_the_card_says(model, tmp_p
     both.load_state_dict(model.state_dict(), strict=False)
     config = {"defaults": {"steps": 1, "gamma": 0.5}, "snr_db": (0, 20)}
     for name, network, said in (("one", model, {}), ("two", both, {"sent_fidelity": 0.3})):
-        card = {"system": "lrisc", "config": config | said | {"model": network.config.to_mapping()}}
+        card = {"system": "lrisc", "config": config | said | {"model": asdict(network.config)}}
         release(tmp_path / name, name, network.state_dict(), card)
 
     def shown(name: str, *options: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -347,7 +348,7 @@ def test_each_end_has_its_own_denoiser_and_is_sent_as_the_card_says(model, tmp_p
 
 @pytest.mark.parametrize("fidelity", [1, -0.1, "0.3", True])
 def test_a_card_with_no_such_fidelity_is_refused(model, tmp_path, fidelity):
-    config = {"model": model.config.to_mapping(), "defaults": {"steps": 1, "gamma": 0.5}, "snr_db": (0, 20)}
+    config = {"model": asdict(model.config), "defaults": {"steps": 1, "gamma": 0.5}, "snr_db": (0, 20)}
     release(tmp_path, "mine", model.state_dict(), {"system": "lrisc", "config": config | {"sent_fidelity": fidelity}})
     with pytest.raises(UserError, match="'sent_fidelity' in the model card"):
         LriscScheme(f"weights={tmp_path}")

@@ -1,5 +1,8 @@
 """g_e and its linear start."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -15,6 +18,7 @@ from simulator.models.lrisc.transform import (
     fold_blocks,
     principal_axes,
 )
+from simulator.spec.configuration import build
 
 
 def test_principal_axes_are_orthonormal_and_carry_their_deviation(photographs):
@@ -99,8 +103,8 @@ def test_blocks_are_those_that_pixel_shuffle_makes(photographs):
 )
 def test_impossible_configurations_are_explained(values, match):
     with pytest.raises(UserError, match=match):
-        LriscConfig.from_mapping(values)
+        build(LriscConfig, values, "'model'")
 
 
 def test_configuration_survives_a_round_trip(config):
-    assert LriscConfig.from_mapping(config.to_mapping()) == config
+    assert build(LriscConfig, json.loads(json.dumps(asdict(config))), "'model'") == config

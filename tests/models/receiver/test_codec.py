@@ -1,5 +1,6 @@
 """`receiver=diffusion`: what is sent stays as it is, and what is shown is the codec's picture, restored."""
 
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def _release(folder: Path, awake: float, card: dict | None = None) -> str:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(awake * torch.randn(parameter.shape))
-    release(folder, "net", net.state_dict(), card or {"system": "receiver", "config": {"model": TINY.to_mapping()}})
+    release(folder, "net", net.state_dict(), card or {"system": "receiver", "config": {"model": asdict(TINY)}})
     return f"weights={folder}"
 
 

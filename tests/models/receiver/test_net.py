@@ -1,10 +1,14 @@
 """The denoisers of the learned receiver: where it starts, what guides it, which pictures it takes."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from simulator.errors import UserError
 from simulator.models.receiver.net import Receiver, ReceiverConfig, expected_error, restore
+from simulator.spec.configuration import build
 
 TINY = ReceiverConfig(patch=2, channels=(8, 12), blocks=(1, 1))
 
@@ -92,8 +96,8 @@ def test_corrections_scale_with_the_quantiser() -> None:
 )
 def test_other_sizes_are_refused(sizes: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        ReceiverConfig.from_mapping(sizes)
+        build(ReceiverConfig, sizes, "'model'")
 
 
 def test_sizes_survive_a_model_card() -> None:
-    assert ReceiverConfig.from_mapping(TINY.to_mapping()) == TINY
+    assert build(ReceiverConfig, json.loads(json.dumps(asdict(TINY))), "'model'") == TINY

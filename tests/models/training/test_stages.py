@@ -25,6 +25,7 @@ from simulator.models.training.learner import LoopConfig
 from simulator.models.training.loop import CHECKPOINT, run
 from simulator.models.training.stages import LriscSystem, _grown, known_limits
 from simulator.models.training.trainee import END_PARTS, TRAINED_MODULES, LriscTrainee, StageConfig
+from simulator.spec.configuration import build
 
 # At most 12 real dimensions a vector: bandwidth ratios that reach from the lowest level to the highest.
 LOSS = StageConfig(cbr=(1 / 768, 1 / 128), perception_from=0.0)
@@ -284,7 +285,7 @@ def test_the_documentation_has_every_option_of_loss():
 
 def test_released_card_rebuilds_the_network():
     card = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml")))[-1].card
-    assert LriscConfig.from_mapping(card["config"]["model"]) == LriscConfig(own_denoiser=True)
+    assert build(LriscConfig, card["config"]["model"], "'model'") == LriscConfig(own_denoiser=True)
     assert card["config"]["defaults"] == {"steps": 1, "gamma": 0.4}
     assert card["config"]["snr_db"] == [-1.0, 16.0]
 
@@ -292,7 +293,7 @@ def test_released_card_rebuilds_the_network():
 def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
     """Stage 1 starts as a linear codec, a later one from what it is given."""
     monkeypatch.setattr("simulator.models.training.perceptual.LpipsNet", lambda name: BlurDistance())
-    overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
+    overrides = [f"model.{key}={json.dumps(value)}" for key, value in dataclasses.asdict(config).items()]
     stages = LriscSystem().stages(read_config(Path("experiments/train/lrisc-compact.yaml"), overrides))
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
     first = stages[0].make(wide, None).model
@@ -308,7 +309,7 @@ def test_stages_start_from_weights_or_axes(store, monkeypatch, config):
 
 def test_weights_of_another_size_are_refused(store, config):
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
-    overrides = [f"model.{key}={value}" for key, value in config.to_mapping().items()]
+    overrides = [f"model.{key}={json.dumps(value)}" for key, value in dataclasses.asdict(config).items()]
     overrides.append("stages.3.start=lrisc-compact")
     last = LriscSystem().stages(read_config(Path("experiments/train/lrisc-paper.yaml"), overrides))[2]
     with pytest.raises(UserError, match="leave out 'model'"):
@@ -466,7 +467,7 @@ def test_a_stage_for_the_perception_end_grows_its_denoiser(tmp_path):
     assert stage.card["config"]["model"]["own_denoiser"] is True
     assert stage.card["config"]["sent_fidelity"] == 0.3
     assert stage.card["known_limits"][-1].startswith("its perception end went on alone")
-    assert LriscConfig.from_mapping(stage.card["config"]["model"]).own_denoiser
+    assert build(LriscConfig, stage.card["config"]["model"], "'model'").own_denoiser
 
 
 def test_training_the_denoisers_only_leaves_what_is_sent_as_it_was(trainee, store, tmp_path):
@@ -578,7 +579,7 @@ def test_ablations_differ_from_their_control_in_one_thing(name):
 
 @pytest.fixture
 def own_weights(started, tmp_path) -> Path:
-    config = {"model": started.config.to_mapping(), "variant": {"snr_module": False}, "defaults": {}}
+    config = {"model": dataclasses.asdict(started.config), "variant": {"snr_module": False}, "defaults": {}}
     release(tmp_path, "own", started.state_dict(), {"system": "lrisc", "config": config})
     return tmp_path
 
@@ -588,7 +589,7 @@ def test_sizes_and_variant_come_from_the_weights_that_are_continued(own_weights,
     stage = {"algorithm": 3, "start": str(own_weights), "loop": {"steps": 1}}
     file = {"system": "lrisc", "name": "more", "stages": [stage]}
     (made,) = LriscSystem().stages(file)
-    assert made.card["config"]["model"] == config.to_mapping()
+    assert made.card["config"]["model"] == dataclasses.asdict(config)
     assert made.card["config"]["variant"]["snr_module"] is False
     wide = ImageStore([np.tile(image, (5, 5, 1)) for image in store.images], store.digests)
     same = made.make(wide, None).model.state_dict()
