@@ -258,7 +258,8 @@ def _read(connection: sqlite3.Connection, folder: Path, keys: Sequence[str] | No
     if keys is not None:  # a temporary table hides the stored one of its name, and changes no file
         connection.execute("CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, key TEXT NOT NULL)")
         connection.executemany("INSERT INTO plan VALUES (?, ?)", enumerate(keys))
-        connection.execute("DELETE FROM plan WHERE key IN (SELECT key FROM late)")
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'late'").fetchone():  # later than layout 3
+            connection.execute("DELETE FROM plan WHERE key IN (SELECT key FROM late)")
     check_content(connection)
     names = ", ".join(f"rows.{name}" for name in COLUMNS)
     found = connection.execute(f"SELECT {names} FROM plan JOIN rows USING (key) ORDER BY position")

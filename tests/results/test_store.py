@@ -146,6 +146,19 @@ def test_results_can_be_read_where_nothing_can_be_written(tmp_path, monkeypatch)
     assert load_results(tmp_path).rows == ROWS
 
 
+def test_rows_of_another_plan_are_read_as_far_as_they_can_be_reused(tmp_path):
+    with Store(tmp_path) as store:
+        store.set_plan([], {})
+        store.add(ROWS, {KEYS[0]: ["file.py"]})
+    asked = ["unknown", *reversed(KEYS)]
+    assert load_results(tmp_path).rows == []
+    found = load_results(tmp_path, asked)
+    assert [row.key for row in found.rows] == list(reversed(KEYS[1:]))
+    with Store(tmp_path) as store:
+        store._connection.execute("DROP TABLE late")  # as before there were any
+    assert [row.key for row in load_results(tmp_path, asked).rows] == list(reversed(KEYS))
+
+
 def test_public_record_ends_with_the_key():
     assert list(public_record(ROWS[0]))[:8] == [
         *("scheme", "channel", "snr_db", "cbr_target", "image", "realisation", "snr_db_realised", "psnr_db")
