@@ -215,7 +215,8 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
     ]
     limits += [] if sizes.ends else ["the encoder is DeepJSCC's, which was trained for squared error"]
     hashes = {found.name: found.card()["sha256"] for found in in_front.values()}
-    beside = "with a discriminator" if loss.adversary else "without discriminator"
+    ends = "both ends learning, " if loss.sent_rate else ""
+    beside = ends + ("with a discriminator" if loss.adversary else "without discriminator")
     named = {"model": sizes, "loss": loss, "in_front": hashes} | start.identity
     return Stage(
         title=f"perceptual DeepJSCC at CBR {conditions.ratios}, {beside}",
