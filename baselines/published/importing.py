@@ -11,9 +11,13 @@ from safetensors.torch import save
 from simulator.baselines.published.checkpoint import Checked, check, read_tensors
 from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.library import imported, library_dir, library_name
+from simulator.baselines.published.scheme import SNR
 from simulator.disk import json_text, write_file
 from simulator.errors import UserError
 from simulator.models.pretrained import read_card
+from simulator.spec.options import Declaration, Option, Text
+
+_OPTIONS: dict[str, Option] = {"mode": Text("MODE"), "snr": SNR}
 
 
 @dataclass(frozen=True)
@@ -40,28 +44,8 @@ def read_kind(text: str) -> Kind:
     system, *options = text.split(":")
     if system not in FAMILIES:
         raise UserError(f"--as names '{system}'; it must be one of {', '.join(FAMILIES)}")
-    mode, snr_db = None, None
-    for option in options:
-        key, _, value = option.partition("=")
-        if key == "mode" and value and mode is None:
-            mode = value
-        elif key == "snr" and snr_db is None:
-            snr_db = _snr(value)
-        else:
-            raise UserError(f"--as {system} has no option '{option}'; known: mode=, snr= (in dB), each once")
-    return Kind(system, mode, snr_db)
-
-
-def _snr(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not -30 <= value <= 60:
-        raise UserError(
-            f"snr={text} is not allowed; give the SNR in dB that the weights were trained for, such as snr=10"
-        )
-    return value
+    chosen = Declaration(system, "", _OPTIONS).read(options)
+    return Kind(system, chosen["mode"], chosen["snr"])
 
 
 def import_weights(path: Path, kind: Kind, name: str | None = None) -> dict[str, Any]:
@@ -118,6 +102,4 @@ class Library:
 
         return reproduce(name, ties, precision, limit, tell)
 
-    def cards(self) -> list[dict[str, Any]]:
-        """The cards of all that is there."""
-        return imported()
+    cards = staticmethod(imported)
