@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from simulator.baselines.published import frame
 from simulator.baselines.published.adjscc import STRIDE, Adjscc, AdjsccConfig
 from simulator.baselines.published.channel import Pairing, pair, unpair
-from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, weights_of
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.spec.options import Declaration
@@ -21,6 +21,7 @@ class AdjsccScheme(PublishedScheme):
 
     declaration = Declaration("adjscc", "ADJSCC with imported weights", {"weights": weights_of("adjscc"), "snr": SNR})
     pad_mode = "reflect"
+    multiple = stride = STRIDE
     pairing: Pairing = "neighbours"
     net: Adjscc
     config: AdjsccConfig
@@ -35,7 +36,7 @@ class AdjsccScheme(PublishedScheme):
         if budget <= 0:
             return nothing(budget)
         with self.arithmetic():
-            feature = self.net.Encoder(self.padded(image, STRIDE), self.told(None, state))
+            feature = self.net.Encoder(self.padded(image), self.told(None, state))
         symbols = self._symbols(feature[0].float().cpu())
         worth = self._worth(size)
         sent = frame.kept_symbols(worth, budget)
@@ -46,7 +47,7 @@ class AdjsccScheme(PublishedScheme):
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
         if not len(received.symbols):
             return None
-        cells = self._cells(size)
+        cells = self.cells(size)
         worth = self._worth(size)
         sent = frame.kept_symbols(worth, len(received.symbols))
         symbols = torch.zeros(len(worth), dtype=torch.complex64)
@@ -57,10 +58,6 @@ class AdjsccScheme(PublishedScheme):
         with self.arithmetic():
             return shown(self.net.Decoder(feature, self.told(received, state)), size)
 
-    def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
-        height, width = up_to(size, STRIDE)
-        return height // STRIDE, width // STRIDE
-
     def _symbols(self, feature: Tensor) -> Tensor:
         """Reals [C, h, w] as complex symbols; an odd number of them gets a zero at its end."""
         values = feature.flatten()
@@ -68,7 +65,7 @@ class AdjsccScheme(PublishedScheme):
 
     def _worth(self, size: tuple[int, int]) -> np.ndarray:
         """Per payload symbol, the shares of its two reals that belong to the image itself, [K, 2]."""
-        shares = frame.true_share(size, self._cells(size), STRIDE).expand(self.config.channels, -1, -1)
+        shares = frame.true_share(size, self.cells(size), STRIDE).expand(self.config.channels, -1, -1)
         both = self._symbols(shares)
         return torch.stack([both.real, both.imag], 1).numpy()
 

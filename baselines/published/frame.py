@@ -13,7 +13,6 @@ padding of the image made, and the receiver reads zeros in their place.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,14 +29,6 @@ _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _WEAKEST = 1e-6  # |h|^2 + no of a symbol without information
 
 
-@dataclass(frozen=True)
-class Side:
-    """Side information of one image: both parts may be empty; the head says how long the tail is."""
-
-    head: bytes = b""
-    tail: bytes = b""
-
-
 def formats(head: int, tail: int, payload: int, state: LinkState) -> list[Protection]:
     """How a head and a tail of so many bytes are sent beside so many payload symbols; both ends know it."""
     blocks: list[Protection] = []
@@ -48,11 +39,11 @@ def formats(head: int, tail: int, payload: int, state: LinkState) -> list[Protec
     return blocks
 
 
-def send_side(side: Side, payload: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
-    """Head and tail as complex64 symbols of power one, and their bill."""
+def send_side(head: bytes, tail: bytes, payload: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
+    """Head and tail as complex64 symbols of power one, and their bill; both may be empty."""
     symbols, bill = [torch.zeros(0, dtype=torch.complex64)], SymbolLedger()
-    parts = [part for part in (side.head, side.tail) if part]
-    for part, way in zip(parts, formats(len(side.head), len(side.tail), payload, state), strict=True):
+    parts = [part for part in (head, tail) if part]
+    for part, way in zip(parts, formats(len(head), len(tail), payload, state), strict=True):
         symbols.append(modulate_block(part, way))
         spare = way.form.payload_bits - 8 * len(part)
         bill += SymbolLedger.apportion(

@@ -15,7 +15,7 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.ntscc import MULTIPLE, STRIDE, Latent, Ntscc, NtsccConfig
-from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, weights_of
 from simulator.channels import Received
 from simulator.link import LinkState, SymbolLedger
 from simulator.models.lrisc.ratemap import decode_map, encode_map
@@ -50,6 +50,7 @@ class NtsccScheme(PublishedScheme):
             "snr": SNR,
         },
     )
+    multiple, stride = MULTIPLE, STRIDE
     net: Ntscc
     config: NtsccConfig
 
@@ -61,15 +62,11 @@ class NtsccScheme(PublishedScheme):
     def _rates(self) -> np.ndarray:
         return self.net.fe.rate_choice_tensor.cpu().numpy()
 
-    def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
-        height, width = up_to(size, MULTIPLE)
-        return height // STRIDE, width // STRIDE
-
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
         size = (image.shape[-2], image.shape[-1])
-        cells = self._cells(size)
+        cells = self.cells(size)
         with self.arithmetic():
-            latent = self.net.analyse(self.padded(image, MULTIPLE))
+            latent = self.net.analyse(self.padded(image))
         plan = self._plan(latent, budget, state, cells)
         if plan is None:
             return nothing(budget)
@@ -78,7 +75,7 @@ class NtsccScheme(PublishedScheme):
         symbols = pair(s[active].float().cpu(), "neighbours")
         scale_db = frame.scale_to_unit_power(symbols)
         head = _HEAD.pack(round(100 * scale_db), plan.map_bytes, len(plan.tail) - plan.map_bytes, *plan.z_range)
-        side, bill = frame.send_side(frame.Side(head, plan.tail), self._typical(cells), state)
+        side, bill = frame.send_side(head, plan.tail, self._typical(cells), state)
         shares = frame.true_share(size, cells, STRIDE)[None, None].expand(active.shape)[active.cpu()]
         return torch.cat([side, symbols * 10 ** (scale_db / 20)]), bill + frame.payload_bill(shares.numpy())
 
@@ -129,7 +126,7 @@ class NtsccScheme(PublishedScheme):
         return cells[0] * cells[1] * TYPICAL_RATE // 2
 
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        cells = self._cells(size)
+        cells = self.cells(size)
         payload = self._typical(cells)
         head = frame.read_part(received, (_HEAD.size, 0), payload, state)
         if head is None:

@@ -56,6 +56,8 @@ class PublishedScheme(Named, ABC):
     """One network with imported weights. One image at a time, so that a batch never changes a result."""
 
     declaration: ClassVar[Declaration]
+    multiple: int  # pixels: what both sides of an image are padded to
+    stride: int  # pixels per latent cell and side
     pad_mode = "replicate"
 
     def __init__(self, *options: str) -> None:
@@ -126,10 +128,15 @@ class PublishedScheme(Named, ABC):
             snr_db = told_snr_db(state.snr_db) if received is None else received_snr_db(received)
         return torch.tensor([snr_db], device=self.device)
 
-    def padded(self, image: Tensor, multiple: int) -> Tensor:
+    def cells(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Latent cells (h, w) of an image (H, W), with those that padding adds."""
+        height, width = (-(-side // self.multiple) * self.multiple // self.stride for side in size)
+        return height, width
+
+    def padded(self, image: Tensor) -> Tensor:
         """[3, H, W] as [1, 3, H', W'] on the network's device, both sides multiples of `multiple`."""
         height, width = image.shape[-2:]
-        padding = (0, -width % multiple, 0, -height % multiple)
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = F.pad(image[None].to(self.device), padding, mode=self.pad_mode)
         return padded.to(memory_format=torch.channels_last)
 
@@ -146,9 +153,3 @@ def shown(images: Tensor, size: tuple[int, int]) -> Tensor:
 def nothing(budget: int) -> tuple[Tensor, SymbolLedger]:
     """What is sent where not even side information fits: silence, which the receiver shows as an outage."""
     return torch.zeros(budget, dtype=torch.complex64), SymbolLedger(padding=budget)
-
-
-def up_to(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """(H, W) rounded up to multiples of `multiple`."""
-    height, width = (side + -side % multiple for side in size)
-    return height, width

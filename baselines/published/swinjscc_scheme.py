@@ -11,7 +11,7 @@ from torch import Tensor
 from simulator.baselines.published import frame
 from simulator.baselines.published.channel import pair, unpair
 from simulator.baselines.published.mask import decode_mask, encode_mask, mask_bytes
-from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, up_to, weights_of
+from simulator.baselines.published.scheme import SNR, PublishedScheme, nothing, shown, weights_of
 from simulator.baselines.published.swinjscc import TIES, Encoded, SwinConfig, SwinJscc
 from simulator.channels import Received
 from simulator.errors import UserError
@@ -45,6 +45,7 @@ class SwinScheme(PublishedScheme):
 
     def __init__(self, *options: str) -> None:
         super().__init__(*options)
+        self.multiple, self.stride = self.config.multiple, self.config.stride
         asked, last = self.options.get("rate"), self.config.widths[-1]
         self._asked = None if asked is None else int(asked)
         if self._asked is not None and (not self.config.rate_adaptive or self._asked > last):
@@ -58,10 +59,6 @@ class SwinScheme(PublishedScheme):
         if cbr >= Fraction(least, values):
             return None
         return f"it sends {least} values per {self.config.stride}x{self.config.stride} pixels, CBR {least}/{values}"
-
-    def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
-        height, width = up_to(size, self.config.multiple)
-        return height // self.config.stride, width // self.config.stride
 
     def _rate(self, symbols: int, cells: tuple[int, int]) -> int:
         """Channels that are sent: the same at both ends, as what is sent never has room for more than the budget."""
@@ -80,7 +77,7 @@ class SwinScheme(PublishedScheme):
 
     def _encode_one(self, image: Tensor, budget: int, state: LinkState) -> tuple[Tensor, SymbolLedger]:
         size = (image.shape[-2], image.shape[-1])
-        cells = self._cells(size)
+        cells = self.cells(size)
         rate = self._rate(budget, cells)
         payload = cells[0] * cells[1] * rate // 2
         sizes = (self._head_bytes(rate), 0)
@@ -89,7 +86,7 @@ class SwinScheme(PublishedScheme):
             return nothing(budget)
         with self.arithmetic():
             encoded = self.net.encoder(
-                self.padded(image, self.config.multiple),
+                self.padded(image),
                 self.told(None, state),
                 rate,
                 self.options.get("ties", "legacy"),
@@ -102,11 +99,11 @@ class SwinScheme(PublishedScheme):
         chosen = symbols[torch.from_numpy(sent)]
         scale_db = frame.scale_to_unit_power(chosen)
         mask = encode_mask(kept.numpy()) if self.config.rate_adaptive else b""
-        side, bill = frame.send_side(frame.Side(_SCALE.pack(round(100 * scale_db)) + mask), payload, state)
+        side, bill = frame.send_side(_SCALE.pack(round(100 * scale_db)) + mask, b"", payload, state)
         return torch.cat([side, chosen * 10 ** (scale_db / 20)]), bill + frame.payload_bill(worth[sent])
 
     def _decode_one(self, received: Received, size: tuple[int, int], state: LinkState) -> Tensor | None:
-        cells = self._cells(size)
+        cells = self.cells(size)
         rate = self._rate(len(received.symbols), cells)
         payload = cells[0] * cells[1] * rate // 2
         sizes = (self._head_bytes(rate), 0)
