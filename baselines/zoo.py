@@ -7,7 +7,6 @@ Source: Bégaint et al., "CompressAI: a PyTorch library and evaluation platform 
 arXiv:2011.03029, 2020.
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from simulator.baselines.published.checkpoint import SUFFIXES, read_tensors
-from simulator.disk import user_path
+from simulator.disk import file_sha256, user_path
 from simulator.errors import UserError, did_you_mean
 from simulator.images.pixels import to_float, to_uint8
 from simulator.metrics.torchvision import import_with_torchvision
@@ -31,6 +30,8 @@ from simulator.spec.options import Choice, Declaration, Option, Text, declares
 
 _STRIDE = 64  # sides are padded to multiples of it
 _WORD = 4  # bytes that the range decoder reads for one symbol at most
+
+_digest = lru_cache(file_sha256)
 
 _OPTIONS: dict[str, Option] = {
     "weights": Text(
@@ -105,11 +106,7 @@ class ZooCodec(SourceCodec):
         padded = F.pad(to_float(rgb)[None], (0, -width % _STRIDE, 0, -height % _STRIDE), mode="replicate")
 
         def encode_level(level: int) -> bytes:
-            data = store.load(f"level{level}")
-            if data is None:
-                data = self._write(padded, self._qualities[level])
-                store.save(f"level{level}", data)
-            return data
+            return store.get(f"level{level}", lambda: self._write(padded, self._qualities[level]))
 
         return finest_that_fits(encode_level, max_bytes, height * width, self._ladder).data
 
@@ -183,11 +180,6 @@ def _local(folder: Path, model: str) -> dict[int, Path]:
             f"'{folder}' has no file such as {model}-3.pth.tar, 3 being the quality; give a folder that has"
         )
     return found
-
-
-@lru_cache
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _count(network: Any) -> int:

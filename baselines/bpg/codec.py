@@ -58,11 +58,7 @@ def encode(rgb: npt.NDArray[np.uint8], qp: int, chroma: str = "444", finer: int 
         raise BpgError(f"of the picture's groups, 0 to {groups(*rgb.shape[:2])} can be finer than QP {qp}, not {finer}")
     store = EncodeStore(rgb, "bpg", f"{chroma} {version() if finer else identity()}")
     level = f"qp{qp:02d}" + (f"finer{finer}" if finer else "")
-    data = store.load(level)
-    if data is None:
-        data = encode_uncached(rgb, qp, pixel_format, finer)
-        store.save(level, data)
-    return data
+    return store.get(level, lambda: encode_uncached(rgb, qp, pixel_format, finer))
 
 
 def identity() -> str:

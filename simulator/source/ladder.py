@@ -66,12 +66,7 @@ class LadderCodec(SourceCodec):
         return self.read(restore(data, self._template(size, level)), size)
 
     def _write(self, store: EncodeStore, rgb: npt.NDArray[np.uint8], level: int) -> bytes:
-        data = store.load(f"level{level}")
-        if data is None:
-            data = self.write(rgb, level)
-            if self.can_be_kept():
-                store.save(f"level{level}", data)
-        return data
+        return store.get(f"level{level}", lambda: self.write(rgb, level), self.can_be_kept)
 
     def _template(self, size: tuple[int, int], level: int) -> Template:
         return _cached_template(self, self.version(), size, level)

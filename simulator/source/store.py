@@ -5,6 +5,7 @@ a damaged entry, and each entry is a plain file.
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,15 @@ class EncodeStore:
         key.update(np.ascontiguousarray(rgb).data)
         self._suffix = suffix
         self._folder: Path = cache_dir() / suffix / key.hexdigest()[:_DIGEST_CHARACTERS]
+
+    def get(self, level: str, make: Callable[[], bytes], keep: Callable[[], bool] = lambda: True) -> bytes:
+        """The stored file; else the one that `make` gives, which is stored if `keep` then allows it."""
+        data = self.load(level)
+        if data is None:
+            data = make()
+            if keep():
+                self.save(level, data)
+        return data
 
     def load(self, level: str) -> bytes | None:
         """The stored file, or None if there is none that is sound."""
