@@ -44,7 +44,7 @@ class Autoencoder:
         return {"score": psnr, "psnr_db": psnr}
 
     def pictures(self, model, images):
-        return None
+        return images[0]
 
 
 def train(run_dir: Path, batch: int, stop_after: int | None = None) -> None:
