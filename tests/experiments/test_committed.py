@@ -24,3 +24,13 @@ def test_results_are_of_the_weights_that_ship(provenance: Path) -> None:
         assert measured[spec] == fingerprint(spec), (
             f"run `python -m simulator reproduce {provenance.parent.name}` again"
         )
+
+
+def test_all_results_are_of_one_version_of_a_scheme() -> None:
+    """Chains with BPG, too: their fingerprints name x265, so that this machine's may be another."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(RESULTS.glob("*/provenance.json")):
+        for spec, measured in json.loads(path.read_text())["schemes"].items():
+            found.setdefault(spec, {})[path.parent.name] = measured
+    differing = {spec: folders for spec, folders in found.items() if len(set(folders.values())) > 1}
+    assert not differing, "run `python -m simulator reproduce` for the older of these again"
