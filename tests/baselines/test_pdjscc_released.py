@@ -46,4 +46,4 @@ def test_kodak_at_10_db_against_deepjscc(kodak_dir, lpips_backbone_dir, denomina
             found.append((float(-10 * (shown - pixels).square().mean().log10()), float(lpips)))
     ours, theirs = ([mean(values) for values in zip(*measured[name], strict=True)] for name in ("pdjscc", "deepjscc"))
     assert ours[0] > theirs[0] - 0.7
-    assert ours[1] < 0.92 * theirs[1]
+    assert ours[1] < 0.78 * theirs[1]
