@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from simulator.baselines.deepjscc.air import Observation
 from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet, Residual, centred
+from simulator.baselines.deepjscc.scheme import RATIOS
 from simulator.baselines.pdjscc.ends import Ends
 from simulator.spec.configuration import check_sizes
 
@@ -21,7 +22,7 @@ GRAIN_CHANNELS = 16  # one value per pixel, at stride 4
 GRAIN_SEED = 0x6A5C
 GRAIN_REVISION = 1  # of the noise that a received picture is made with
 STATE_CHANNELS = 3  # reliability, average SNR, bandwidth ratio
-USES = (16, 32, 48, 64)  # channel uses per 16x16 block of the nets in front
+USES = tuple(int(ratio * BLOCK_VALUES) for ratio in RATIOS)  # channel uses per 16x16 block of the nets in front
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from simulator.baselines.deepjscc.net import BLOCK_VALUES, DeepJsccNet
-from simulator.baselines.deepjscc.scheme import RATIOS, load_net, weights_name
+from simulator.baselines.deepjscc.scheme import load_net, weights_name
 from simulator.baselines.deepjscc.training import STAGE_KEYS, Conditions, observe
-from simulator.baselines.pdjscc.net import Generator, GeneratorConfig
+from simulator.baselines.pdjscc.net import USES, Generator, GeneratorConfig
 from simulator.errors import UserError
 from simulator.models.lrisc.losses import distortion_perception
 from simulator.models.pretrained import Weights
@@ -199,7 +199,7 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
         if start.weights is not None:
             weights, card = start.weights.load()
             theirs = build(GeneratorConfig, card["model"], f"the model card of '{start.said}'")
-            if replace(theirs, ends=sizes.ends) != sizes or (theirs.ends and not sizes.ends):
+            if theirs not in (sizes, replace(sizes, ends=False)):
                 raise UserError(f"'model' is not that of '{start.said}'; state its sizes to start from it")
         if weights is not None:  # weights without `ends` start with those that change nothing
             model.load_state_dict(model.state_dict() | dict(weights))
@@ -233,9 +233,8 @@ def _released(conditions: Conditions, number: int) -> dict[int, Weights]:
     """The released DeepJSCC weights of a stage's bandwidth ratios, by channel uses per block."""
     found = {}
     for uses in sorted(set(conditions.uses)):
-        ratio = Fraction(uses, BLOCK_VALUES)
-        if ratio not in RATIOS:
-            known = ", ".join(str(int(one * BLOCK_VALUES)) for one in RATIOS)
+        if uses not in USES:
+            known = ", ".join(map(str, USES))
             raise UserError(f"'uses' of stage {number} has {uses}; the released nets of DeepJSCC have {known}")
-        found[uses] = Weights(weights_name(ratio))
+        found[uses] = Weights(weights_name(Fraction(uses, BLOCK_VALUES)))
     return found
