@@ -141,7 +141,8 @@ def _with_column(drawing: Drawing, column: str) -> Drawing:
     def kept(curve: Curve) -> list[Point]:
         return [point for point in curve.points if estimate_of(point, drawing.x) and estimate_of(point, column)]
 
-    return replace(drawing, curves=[replace(one, points=kept(one)) for one in drawing.curves if kept(one)])
+    curves = (replace(one, points=kept(one)) for one in drawing.curves)
+    return replace(drawing, curves=[one for one in curves if one.points])
 
 
 def _short(column: str) -> str:

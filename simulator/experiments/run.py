@@ -112,10 +112,9 @@ def _write(experiment: Experiment, results: Results, written: Written) -> None:
     }
     with spared(written.notify):
         _draw_curves(experiment, source_of(results), folder, written.write)
-    for word, draw in special.items():
+    for word in experiment.special:
         with spared(written.notify):
-            if word in experiment.special:
-                draw()
+            special[word]()
 
 
 def _draw_curves(experiment: Experiment, source: Source, folder: Path, write: Write) -> list[Path]:
