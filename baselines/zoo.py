@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from simulator.baselines.published.checkpoint import SUFFIXES, read_tensors
 from simulator.disk import file_sha256, user_path
 from simulator.errors import UserError, did_you_mean
-from simulator.images.pixels import to_float, to_uint8
+from simulator.images.pixels import pad_to_multiple, to_float, to_uint8
 from simulator.metrics.torchvision import import_with_torchvision
 from simulator.separation import CodecCapacity, DigitalChain, declare_pair
 from simulator.source import DamagedFile, EncodeStore, Ladder, SourceCodec, finest_that_fits
@@ -103,7 +102,7 @@ class ZooCodec(SourceCodec):
         """The file of the highest quality that fits. Raises DoesNotFit."""
         height, width = rgb.shape[:2]
         store = EncodeStore(rgb, "compressai", self.version())
-        padded = F.pad(to_float(rgb)[None], (0, -width % _STRIDE, 0, -height % _STRIDE), mode="replicate")
+        padded = pad_to_multiple(to_float(rgb)[None], _STRIDE)
 
         def encode_level(level: int) -> bytes:
             return store.get(f"level{level}", lambda: self._write(padded, self._qualities[level]))

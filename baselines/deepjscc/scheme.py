@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from simulator.baselines.deepjscc.air import REVISION, Observation, demodulate, modulate, reference_uses
 from simulator.baselines.deepjscc.net import BLOCK, BLOCK_VALUES, DeepJsccNet, NetConfig
 from simulator.channels import Received
 from simulator.disk import user_path
 from simulator.errors import UserError
+from simulator.images.pixels import pad_to_multiple
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, channel_uses
 from simulator.models.pretrained import Weights, build_network
 from simulator.spec.configuration import build
@@ -96,9 +96,7 @@ class DeepJscc(Named):
 
     @torch.no_grad()
     def _encode_one(self, net: DeepJsccNet, image: torch.Tensor, budget: int, state: LinkState) -> torch.Tensor:
-        height, width = image.shape[-2:]
-        padding = (0, -width % BLOCK, 0, -height % BLOCK)
-        padded = functional.pad(image[None].to(self._device), padding, mode="replicate")
+        padded = pad_to_multiple(image[None].to(self._device), BLOCK)
         latents = self._latents(net, padded, torch.tensor([state.snr_db], device=self._device))
         return modulate(latents, budget)[0].cpu()
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from simulator.baselines.published.families import FAMILIES
 from simulator.baselines.published.frame import REVISION, received_snr_db, told_snr_db
@@ -21,6 +20,7 @@ from simulator.baselines.published.swin import lowered
 from simulator.channels import Received
 from simulator.devices import keep_freed_memory
 from simulator.errors import UserError
+from simulator.images.pixels import pad_to_multiple
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.pretrained import build_network
 from simulator.phy.mcs import thresholds
@@ -135,9 +135,7 @@ class PublishedScheme(Named, ABC):
 
     def padded(self, image: Tensor) -> Tensor:
         """[3, H, W] as [1, 3, H', W'] on the network's device, both sides multiples of `multiple`."""
-        height, width = image.shape[-2:]
-        padding = (0, -width % self.multiple, 0, -height % self.multiple)
-        padded = F.pad(image[None].to(self.device), padding, mode=self.pad_mode)
+        padded = pad_to_multiple(image[None].to(self.device), self.multiple, self.pad_mode)
         return padded.to(memory_format=torch.channels_last)
 
     def arithmetic(self) -> AbstractContextManager[Any]:

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from simulator.baselines.bpg.source import BpgCodec
 from simulator.channels import Received
-from simulator.images.pixels import to_float
+from simulator.images.pixels import pad_to_multiple, to_float
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission
 from simulator.link.ledger import bandwidth_ratio
 from simulator.models.hybrid.latent import missing_bits
 from simulator.models.hybrid.shares import ROBUST_SHARE, best_share, table
-from simulator.models.lrisc.scheme import LriscScheme, pad_to_stride
+from simulator.models.lrisc.config import STRIDE
+from simulator.models.lrisc.scheme import LriscScheme
 from simulator.models.lrisc.signals import Aim, Latent
 from simulator.models.receiver.codec import RECEIVER_OPTIONS, RestoringCodec
 from simulator.separation import LINK_OPTIONS, DigitalChain
@@ -108,7 +109,7 @@ class HybridScheme(Named):
         """The bits that guide the latents' rates beside a file; None where none fitted."""
         if not file:
             return None
-        base = pad_to_stride(to_float(self._codec.plain(file, size))[None] * 2 - 1)
+        base = pad_to_multiple(to_float(self._codec.plain(file, size))[None] * 2 - 1, STRIDE)
         return lambda latent, aim: missing_bits(self._latents.model, latent.z, base, aim)
 
     @torch.inference_mode()

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from simulator.channels import Received
 from simulator.errors import UserError
+from simulator.images.pixels import pad_to_multiple
 from simulator.link import Decoded, LinkState, Reception, SymbolLedger, Transmission, adaptation
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.config import STRIDE, LriscConfig, Variant
@@ -191,7 +191,7 @@ class LriscScheme(Named):
         return Aim(snr_db.to(self.device), torch.full((1,), self._fidelity, device=self.device))
 
     def _analyse(self, image: Tensor, aim: Aim) -> Latent:
-        return self.model.analyse(pad_to_stride(image[None].to(self.device) * 2 - 1), aim)
+        return self.model.analyse(pad_to_multiple(image[None].to(self.device) * 2 - 1, STRIDE), aim)
 
     def _receive(
         self, received: Received, size: tuple[int, int], state: LinkState, margin_db: float = 0.0
@@ -224,11 +224,6 @@ def _card_config(card: Mapping[str, Any], weights: str) -> dict[str, Any]:
     if type(fidelity) not in (int, float) or not 0 <= fidelity < 1:
         raise UserError(f"'sent_fidelity' in the model card of '{weights}' must be a number from 0 to below 1")
     return config | {"defaults": defaults, "snr_db": trained, "sent_fidelity": fidelity}
-
-
-def pad_to_stride(x: Tensor) -> Tensor:
-    """Repeat the last row and column of [1, 3, H, W] until both sides are multiples of 16."""
-    return F.pad(x, (0, -x.shape[-1] % STRIDE, 0, -x.shape[-2] % STRIDE), mode="replicate")
 
 
 def three_principal_axes(vectors: Tensor) -> tuple[Tensor, Tensor]:

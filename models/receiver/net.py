@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from simulator.errors import UserError
+from simulator.images.pixels import pad_to_multiple
 from simulator.models.lrisc.diffusion import sample
 from simulator.models.lrisc.layers import zeroed
 from simulator.models.lrisc.unet import DenoisingUNet, UNetShape, time_features
@@ -116,9 +117,8 @@ def restore(
         beside: as the denoisers take it.
     """
     net, (height, width) = receiver.end(gamma), decoded.shape[2:]
-    edges = (0, -width % net.patch, 0, -height % net.patch)
-    padded = F.pad(decoded, edges, mode="replicate")
-    other = None if beside is None else F.pad(beside, edges, mode="replicate")
+    padded = pad_to_multiple(decoded, net.patch)
+    other = None if beside is None else pad_to_multiple(beside, net.patch)
     noise = torch.randn(padded.shape, generator=generator).to(decoded) if gamma else torch.zeros_like(padded)
     size = torch.full_like(qp, gamma)
     shown = sample(lambda x, time: net(x, padded, qp, size, time, other), gamma * noise, steps)

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from simulator.errors import UserError
 
@@ -30,6 +31,18 @@ def to_uint8(image: torch.Tensor) -> np.ndarray:
 def to_float(pixels: np.ndarray) -> torch.Tensor:
     """Turn uint8 pixels [H, W, 3] into a float32 image [3, H, W] in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
+
+
+def pad_to_multiple(images: torch.Tensor, multiple: int, mode: str = "replicate") -> torch.Tensor:
+    """Pad float images [B, 3, H, W] at the bottom and on the right until both sides are multiples of `multiple`.
+
+    Args:
+        images: any values.
+        multiple: in pixels.
+        mode: of PyTorch's `pad`; "replicate" repeats the last row and column.
+    """
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode=mode)
 
 
 def scale_to(pixels: np.ndarray, long_side: int) -> np.ndarray:

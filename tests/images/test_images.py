@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from simulator import images
 from simulator.errors import UserError
 from simulator.images import group_by_size, kodak, load_image, load_image_set, reading
-from simulator.images.pixels import image_digest, to_float
+from simulator.images.pixels import image_digest, pad_to_multiple, to_float
 
 
 @pytest.fixture
@@ -214,3 +215,12 @@ def test_no_network_is_one_line(site: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match=r"cannot download one\.png .*set KODAK_DIR") as refusal:
         load_image_set("kodak")
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("size", "padded_size"), [((16, 16), (16, 16)), ((17, 31), (32, 32)), ((33, 64), (48, 64))])
+def test_padding_repeats_the_border(size, padded_size):
+    images = torch.rand(2, 3, *size)
+    padded = pad_to_multiple(images, 16)
+    assert padded.shape == (2, 3, *padded_size)
+    assert torch.equal(padded[..., : size[0], : size[1]], images)
+    assert torch.equal(padded[..., -1, -1], images[..., -1, -1])

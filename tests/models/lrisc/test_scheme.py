@@ -16,7 +16,7 @@ from simulator.link import LinkState, Reception, channel_uses, load_scheme, outa
 from simulator.models.lrisc import scheme as scheme_module
 from simulator.models.lrisc.codec import Lrisc
 from simulator.models.lrisc.jscc import effective_snr_db
-from simulator.models.lrisc.scheme import LriscScheme, pad_to_stride
+from simulator.models.lrisc.scheme import LriscScheme
 from simulator.models.lrisc.signals import Aim, LatentEstimate
 from simulator.models.pretrained import load_pretrained, release
 
@@ -219,15 +219,6 @@ def test_cut_transmission_is_an_outage_not_an_error(weights, image):
         received = Received(part, torch.ones_like(part), torch.full(part.shape, 0.01))
         decoded = scheme.decode(Reception([received], (64, 64), state))
         assert decoded.outage == [True]
-
-
-@pytest.mark.parametrize("size", [(16, 16), (17, 31), (33, 64)])
-def test_padding_repeats_the_border(size):
-    x = torch.rand(1, 3, *size)
-    padded = pad_to_stride(x)
-    assert padded.shape[2] % 16 == padded.shape[3] % 16 == 0
-    assert torch.equal(padded[..., : size[0], : size[1]], x)
-    assert torch.equal(padded[..., -1, -1], x[..., -1, -1])
 
 
 @pytest.mark.usefixtures("weights")
