@@ -103,8 +103,8 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
     _check(channel, "send", len(symbols), symbols=received.symbols, gain=received.gain)
     variance = received.noise_variance
     one_each = isinstance(variance, torch.Tensor) and variance.shape == (len(symbols),)
-    if not one_each or not ((variance > 0) & variance.isfinite()).all():
-        what = f"a tensor of one noise variance for each of {len(symbols)} symbols, all above 0"
+    if not one_each or variance.dtype != torch.float32 or not ((variance > 0) & variance.isfinite()).all():
+        what = f"a tensor of one noise variance for each of {len(symbols)} symbols, all above 0 and float32"
         raise _broken(channel, f"send must return {what}")
     if type(received.overhead) is not int or received.overhead < 0:
         raise _broken(channel, f"send returned an overhead of {received.overhead!r}; it must be an int, 0 or more")
