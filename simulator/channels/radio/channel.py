@@ -185,7 +185,7 @@ class RadioChannel(Named):
             raise TypeError(f"{self.name} sends over what it realised itself, not over a {type(realisation).__name__}")
         if not len(symbols):
             return self._channel.send(symbols, realisation.link)
-        points, values = self._radio.points, symbols.numpy()
+        points, values = self._radio.points, np.ascontiguousarray(symbols.resolve_conj().numpy())
         own = own_grid(values, points or POINTS[-1])
         spreads = self._radio.spread and not own
         carried, scale = (spread(values) if spreads else values), 1.0

@@ -114,6 +114,15 @@ def test_schemes_meet_the_same_gains_and_noise_with_and_without_a_radio(spec: st
     assert sent[0][0].draws_as == plain
 
 
+@pytest.mark.parametrize("spec", ["awgn:constellation=16", "awgn:pa=rapp"])
+def test_symbols_may_be_a_view_of_others(spec: str) -> None:
+    channel, symbols = load_channel(spec), _gaussian(200)[::2].conj()
+    realisation = channel.realise(100, 10.0, 1)
+    assert torch.equal(
+        channel.send(symbols, realisation).symbols, channel.send(symbols.clone().resolve_conj(), realisation).symbols
+    )
+
+
 def test_names_are_canonical_and_defaults_are_the_plain_channel() -> None:
     assert load_channel("awgn:adc_bits=6:constellation=64").name == "awgn:constellation=64:adc_bits=6"
     assert load_channel("tdl-c:pa=rapp:speed_kmh=60:backoff_db=6").name == "tdl-c:speed_kmh=60:pa=rapp"
