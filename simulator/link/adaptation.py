@@ -74,9 +74,10 @@ class Outlook:
         """The MCS with the highest expected quality among those with outage at most `target`, else the safest.
 
         Args:
-            num_symbols: channel uses of the transport block.
+            num_symbols: channel uses of the transport block; none count as one.
             target: highest outage probability.
         """
+        num_symbols = max(1, num_symbols)
         table = [mcs for mcs in MCS_TABLE if mcs.bits_per_symbol <= self.bits_per_symbol]
         shapes = {mcs: (mcs.num_blocks(num_symbols), mcs.block_bits(num_symbols)) for mcs in table}
         outage = {mcs: self.outage(mcs, *shapes[mcs], 0, num_symbols) for mcs in table}
@@ -105,7 +106,7 @@ def choose_mcs(channel: str, snr_db: float, num_symbols: int, analog: bool = Fal
     if most is not None and not (analog and channel != "awgn"):
         return select_mcs(snr_db, num_symbols, most)
     target = OUTAGE_TARGET if most is None else _AWGN_OUTAGE_TARGET
-    return outlook(channel, snr_db, max(1, num_symbols), analog).choose(max(1, num_symbols), target)
+    return outlook(channel, snr_db, max(1, num_symbols), analog).choose(num_symbols, target)
 
 
 def choose_mcs_for(channel: str, snr_db: float, num_symbols: int, realisation: Realisation) -> Mcs:

@@ -98,6 +98,10 @@ def test_who_knows_the_realisation_loses_almost_nothing_and_sends_more(channel: 
     assert efficiency > 1.3 * choose_mcs(channel, snr_db, num_symbols).spectral_efficiency
 
 
+def test_who_knows_a_realisation_of_no_uses_chooses_any_mcs() -> None:
+    assert choose_mcs_for("rayleigh", 10.0, 0, load_channel("rayleigh").realise(0, 10.0, 1)) in MCS_TABLE
+
+
 def _arrives(channel: str, snr_db: float, num_symbols: int, mcs: Mcs, trial: int) -> bool:
     """Does a transport block get through the trial-th realisation?"""
     form, air = transport_format(num_symbols, mcs), load_channel(channel)
