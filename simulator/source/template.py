@@ -77,7 +77,7 @@ def _length_at(flat: bytes, checked: bytes, position: int) -> tuple[int, Order] 
     for start in range(max(position - 3, 0), position + 1):
         for order in _ORDERS:
             one, other = (int.from_bytes(file[start : start + 4], order) for file in (flat, checked))
-            if start + 4 <= min(len(flat), len(checked)) and one - len(flat) == other - len(checked):
+            if start + 4 <= min(len(flat), len(checked), _MAX_HEAD) and one - len(flat) == other - len(checked):
                 return start, order
     return None
 

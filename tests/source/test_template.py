@@ -25,6 +25,12 @@ def test_lengths_are_found_and_only_the_body_is_sent() -> None:
         assert restore(sent, KNOWN) == file(body)
 
 
+def test_a_length_at_the_end_of_the_longest_head_is_sent() -> None:
+    flat, checked = (bytes(4093) + count.to_bytes(4, "little") + bytes([count % 251]) * count for count in (900, 1300))
+    known = template(flat, checked)
+    assert restore(strip(checked, 3, known), known) == checked
+
+
 @given(st.binary(max_size=60), st.binary(max_size=40), st.binary(max_size=15), st.integers(0, 65535))
 def test_any_file_comes_back_whole(data: bytes, head: bytes, tail: bytes, level: int) -> None:
     for known in (KNOWN, Template(head, (), tail), Template(b"", (), b"")):
