@@ -143,7 +143,7 @@ class CodecScheme(Named):
         if not isinstance(code, torch.Tensor) or not (code.is_complex() or code.is_floating_point()):
             kind = code.dtype if isinstance(code, torch.Tensor) else type(code).__name__
             raise SchemeError(f"{self.name}: encode must return a real or complex tensor, not {kind}")
-        if len(code) != 1 or not (code.is_complex() or code.numel() % 2 == 0):
+        if code.shape[:1] != (1,) or not (code.is_complex() or code.numel() % 2 == 0):
             shape = tuple(code.shape)
             raise SchemeError(f"{self.name}: encode must return 2 k reals or k complex per image, not {shape}")
         flat = code.detach().cpu().flatten()

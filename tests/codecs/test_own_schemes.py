@@ -358,6 +358,7 @@ BROKEN = {
     "codec shape": (CODEC.format(**FINE | {"decode": "torch.zeros(1, 3, 8, 8)"}), "", "not (1, 3, 8, 8)"),
     "codec type": (CODEC.format(**FINE | {"encode": "images.numpy()"}), "", "complex tensor, not ndarray"),
     "codec whole": (CODEC.format(**FINE | {"encode": "images.int()"}), "", "complex tensor, not torch.int32"),
+    "codec scalar": (CODEC.format(**FINE | {"encode": "images.mean()"}), "", "k complex per image, not ()"),
     "codec odd": (CODEC.format(**FINE | {"encode": "images[:, 0, 0, :3]"}), "", "2 k reals or k complex per image"),
     "codec error": (CODEC.format(**FINE | {"encode": "images @ images[..., :3]"}), "", "encode failed: RuntimeError: "),
     "codec greedy": (CODEC.format(**FINE | {"encode": "images"}), "", "cannot run at CBR 1/8: it sends 6144 symbols"),
