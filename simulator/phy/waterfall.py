@@ -6,12 +6,13 @@ from math import ceil
 import numpy as np
 from scipy.special import log_ndtr, ndtri
 
-from simulator.phy.ldpc import Decoder, LayeredDecoder, LdpcCode, encode, ldpc_code
+from simulator.phy.ldpc import LayeredDecoder, LdpcCode, encode, ldpc_code
 from simulator.phy.mcs import Mcs
 from simulator.phy.qam import demap, map_bits
 from simulator.phy.transport import base_graph_for
 
 _BATCH = 64
+_MAX_ERRORS = 200  # at one point of a waterfall
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,10 @@ def received_blocks(
     return bits, np.ascontiguousarray(rows).reshape(blocks, -1)
 
 
-def count_errors(
-    code: LdpcCode,
-    bits_per_symbol: int,
-    snr_db: float,
-    max_blocks: int,
-    max_errors: int,
-    seed: tuple[int, ...] = (),
-    decoder: Decoder | None = None,
-) -> Point:
+def count_errors(code: LdpcCode, bits_per_symbol: int, snr_db: float, max_blocks: int, max_errors: int) -> Point:
     """Decode random blocks until ``max_errors`` are wrong or ``max_blocks`` are done."""
-    decoder = decoder or LayeredDecoder()
-    key = (code.info_bits, code.coded_bits, bits_per_symbol, round(snr_db * 1000) % 2**32, *seed)
+    decoder = LayeredDecoder()
+    key = (code.info_bits, code.coded_bits, bits_per_symbol, round(snr_db * 1000) % 2**32)
     generator = np.random.default_rng(key)
     done = errors = 0
     while done < max_blocks and errors < max_errors:
@@ -89,19 +82,13 @@ def count_errors(
     return Point(snr_db, done, errors)
 
 
-def measure_waterfall(
-    mcs: Mcs,
-    info_bits: int,
-    max_blocks: int,
-    max_errors: int = 200,
-    decoder: Decoder | None = None,
-) -> Waterfall:
+def measure_waterfall(mcs: Mcs, info_bits: int, max_blocks: int) -> Waterfall:
     """Find an MCS's waterfall over AWGN: walk to it, then measure at fitted BLERs of 0.3 down to 0.001."""
     code = reference_code(mcs, info_bits)
     points: list[Point] = []
 
     def trial(snr_db: float, blocks: int) -> Point:
-        points.append(count_errors(code, mcs.bits_per_symbol, snr_db, blocks, max_errors, decoder=decoder))
+        points.append(count_errors(code, mcs.bits_per_symbol, snr_db, blocks, _MAX_ERRORS))
         return points[-1]
 
     snr_db = 10 * float(np.log10(2**mcs.spectral_efficiency - 1)) + 1.5
@@ -141,7 +128,7 @@ def fit_waterfall(points: list[Point], start_db: float) -> tuple[float, float, n
         gradient = jacobian @ score
         gradient[1] -= (log_width - np.log(0.2)) / 0.7**2
         step = np.linalg.solve(information, gradient)
-        step *= min(1.0, 0.3 / (abs(step) / [1.0, 1.0]).max())
+        step *= min(1.0, 0.3 / abs(step).max())
         middle, log_width = middle + step[0], log_width + step[1]
         if abs(step).max() < 1e-6:
             break

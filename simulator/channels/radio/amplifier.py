@@ -4,7 +4,6 @@ import math
 
 import torch
 
-RAPP_SMOOTHNESS = 2.0  # p of a solid-state amplifier without predistortion
 # A travelling-wave tube, Saleh, "Frequency-independent and frequency-dependent nonlinear models of TWT amplifiers",
 # IEEE Trans. Commun. 29(11), 1981: amplitude a r / (1 + b r^2), phase c r^2 / (1 + d r^2).
 _SALEH_AMPLITUDE, _SALEH_PHASE = (2.1587, 1.1517), (4.0033, 9.1040)
@@ -16,22 +15,19 @@ def clip(samples: torch.Tensor, ratio_db: float) -> torch.Tensor:
     return samples * (limit / samples.abs().clamp(min=limit))
 
 
-def rapp(samples: torch.Tensor, backoff_db: float, smoothness: float = RAPP_SMOOTHNESS) -> torch.Tensor:
-    """A solid-state amplifier of unit small-signal gain: x / (1 + (|x| / A)^(2p))^(1 / 2p).
+def rapp(samples: torch.Tensor, backoff_db: float) -> torch.Tensor:
+    """A solid-state amplifier of unit small-signal gain: x / (1 + (|x| / A)^(2p))^(1 / 2p), p = 2.
 
     Rapp, "Effects of HPA-nonlinearity on a 4-DPSK/OFDM-signal for a digital sound broadcasting system", 1991. A is the
-    saturated output amplitude.
+    saturated output amplitude, and p = 2 that of an amplifier without predistortion.
 
     Args:
         samples: complex64 of any shape, unit mean power.
         backoff_db: saturated output power over mean input power, 20 log10 A.
-        smoothness: p; large values approach a hard limiter.
     """
     power = samples.real.square() + samples.imag.square()
     relative = power * 10 ** (-backoff_db / 10)
-    if smoothness == RAPP_SMOOTHNESS:
-        return samples * (1 + relative.square()).sqrt().rsqrt()
-    return samples * (1 + relative**smoothness) ** (-1 / (2 * smoothness))
+    return samples * (1 + relative.square()).sqrt().rsqrt()
 
 
 def saleh(samples: torch.Tensor, backoff_db: float) -> torch.Tensor:
