@@ -1,7 +1,6 @@
 """The two schemes of a codec: the chain `CODEC-ldpc` and its bound `CODEC-capacity`, as entry points."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from simulator.separation.bound import CodecCapacity
@@ -13,17 +12,14 @@ Chain = Callable[..., DigitalChain]
 Capacity = Callable[..., CodecCapacity]
 
 
-@dataclass(frozen=True)
-class Places:
-    """Places of a pair among the standard schemes and those that the playground opens with (`Declaration`)."""
-
-    chain: int | None = None
-    bound: int | None = None
-    opening: int | None = None
-
-
 def declare_pair(
-    name: str, title: str, options: Mapping[str, Option] = {}, form: str = "", places: Places = Places()
+    name: str,
+    title: str,
+    options: Mapping[str, Option] = {},
+    form: str = "",
+    chain_at: int | None = None,
+    bound_at: int | None = None,
+    opening: int | None = None,
 ) -> tuple[Declaration, Declaration]:
     """Declarations of `NAME-ldpc` and `NAME-capacity`: the one place that says which options a chain has.
 
@@ -34,7 +30,8 @@ def declare_pair(
         title: of the codec, for readers.
         options: of the codec.
         form: as `Declaration.form`, what follows both names.
-        places: in lists of schemes.
+        chain_at, bound_at: as `Declaration.standard`, of either.
+        opening: as `Declaration.opening`, of the chain.
     """
     chain = Declaration(
         f"{name}-ldpc",
@@ -42,27 +39,23 @@ def declare_pair(
         {"mcs": LINK_OPTIONS["mcs"], **options, **LINK_OPTIONS},
         bare="mcs",
         form=form,
-        standard=places.chain,
-        opening=places.opening,
+        standard=chain_at,
+        opening=opening,
     )
     summary = f"{title} at Shannon's capacity of every realisation: a bound"
-    return chain, Declaration(f"{name}-capacity", summary, options, form=form, standard=places.bound)
+    return chain, Declaration(f"{name}-capacity", summary, options, form=form, standard=bound_at)
 
 
 def chain_and_bound(
-    name: str,
-    title: str,
-    codec: Callable[[Mapping[str, Any]], SourceCodec],
-    options: Mapping[str, Option],
-    places: Places = Places(),
+    says: tuple[Declaration, Declaration], codec: Callable[[Mapping[str, Any]], SourceCodec]
 ) -> tuple[Chain, Capacity]:
     """Factories for the entry points `NAME-ldpc` and `NAME-capacity`.
 
     Args:
-        name, title, options, places: as for `declare_pair`.
-        codec: makes it from the values of `options`.
+        says: what `declare_pair` returns.
+        codec: makes it from the values of the options.
     """
-    chain_says, bound_says = declare_pair(name, title, options, places=places)
+    chain_says, bound_says = says
 
     @declares(chain_says)
     def chain(*given: str) -> DigitalChain:
