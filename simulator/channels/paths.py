@@ -98,49 +98,59 @@ class PathModel(ABC):
         return gains.to(torch.complex128), torch.cat([delays for _, delays in parts])
 
 
-class Tdl(PathModel):
-    """Tapped delay line, TR 38.901, 7.7.2: a fixed power-delay profile, Jakes' Doppler spectrum on each tap."""
+@dataclass(frozen=True)
+class LinkLevel(PathModel):
+    """A profile of TR 38.901, 7.7, whose delays are scaled to a delay spread.
 
-    def __init__(
-        self,
-        letter: str,
-        delay_spread_s: float,
-        speed_m_s: float,
-        carrier_hz: float,
-        antennas: tuple[int, int] = (1, 1),
-        correlation: float = 0,
-    ) -> None:
-        """Args:
+    Attributes:
         letter: "A" to "E".
         delay_spread_s, speed_m_s, carrier_hz: of the link.
         antennas: at the transmitter and at the receiver.
+    """
+
+    letter: str
+    delay_spread_s: float
+    speed_m_s: float
+    carrier_hz: float
+    antennas: tuple[int, int] = (1, 1)
+
+    @property
+    @abstractmethod
+    def _block(self) -> Any:
+        """Sionna's."""
+
+    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._block(batch, num_times, rate_hz)
+
+
+@dataclass(frozen=True)
+class Tdl(LinkLevel):
+    """Tapped delay line, TR 38.901, 7.7.2: a fixed power-delay profile, Jakes' Doppler spectrum on each tap.
+
+    Attributes:
         correlation: of neighbouring antennas of either end, exponential (Kronecker model).
-        """
-        self._arguments = (letter, delay_spread_s, carrier_hz)
-        self._speed_m_s = speed_m_s
-        self._doppler_hz = speed_m_s / SPEED_OF_LIGHT * carrier_hz
-        self._antennas, self._correlation = antennas, correlation
+    """
+
+    correlation: float = 0
 
     @cached_property
     def _block(self) -> Any:
         from sionna.phy.channel import exp_corr_mat
         from sionna.phy.channel.tr38901 import TDL
 
-        tx, rx = self._antennas
+        tx, rx = self.antennas
         ends: dict[str, Any] = {"num_tx_ant": tx, "num_rx_ant": rx}
         with sionna_seeded(0):
-            if self._correlation:
-                ends["tx_corr_mat"] = exp_corr_mat(self._correlation, tx, device="cpu")
-                ends["rx_corr_mat"] = exp_corr_mat(self._correlation, rx, device="cpu")
-            return TDL(*self._arguments, min_speed=self._speed_m_s, device="cpu", **ends)
-
-    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._block(batch, num_times, rate_hz)
+            if self.correlation:
+                ends["tx_corr_mat"] = exp_corr_mat(self.correlation, tx, device="cpu")
+                ends["rx_corr_mat"] = exp_corr_mat(self.correlation, rx, device="cpu")
+            profile = (self.letter, self.delay_spread_s, self.carrier_hz)
+            return TDL(*profile, min_speed=self.speed_m_s, device="cpu", **ends)
 
     def covariance(self, num_times: int, interval_s: float, frequencies: torch.Tensor) -> Covariance:
         """J0 in time and the power-delay profile's transform in frequency; a line of sight is a separate term."""
         lags = torch.arange(num_times, dtype=torch.float64) * interval_s
-        turns = self._doppler_hz * (lags[:, None] - lags)
+        turns = self.speed_m_s / SPEED_OF_LIGHT * self.carrier_hz * (lags[:, None] - lags)
         powers, delays = self._block.mean_powers.double(), self._block.delays.double()
         times = [torch.special.bessel_j0(2 * math.pi * turns).to(torch.complex128)]
         if self._block.los:
@@ -152,43 +162,22 @@ class Tdl(PathModel):
         return Covariance(torch.stack(times), torch.stack([_gram(steering, powers), _gram(steering[:1])][: len(times)]))
 
 
-class Cdl(PathModel):
+class Cdl(LinkLevel):
     """Clustered delay line, TR 38.901, 7.7.1: fixed cluster delays, powers and angles; random velocity and phases.
 
     Antennas are vertical and isotropic, several form a row half a wavelength apart; the terminal moves, in a
     direction drawn per realisation.
     """
 
-    def __init__(
-        self,
-        letter: str,
-        delay_spread_s: float,
-        speed_m_s: float,
-        carrier_hz: float,
-        antennas: tuple[int, int] = (1, 1),
-    ) -> None:
-        """Args:
-        letter: "A" to "E".
-        delay_spread_s, speed_m_s, carrier_hz: of the link.
-        antennas: at the transmitter and at the receiver.
-        """
-        self._arguments = (letter, delay_spread_s, carrier_hz)
-        self._speed_m_s = speed_m_s
-        self._carrier_hz = carrier_hz
-        self._antennas = antennas
-
     @cached_property
     def _block(self) -> Any:
         from sionna.phy.channel.tr38901 import CDL
 
-        speed = self._speed_m_s
+        profile, speed = (self.letter, self.delay_spread_s, self.carrier_hz), self.speed_m_s
         with sionna_seeded(0):
-            station, terminal = (_antennas(self._carrier_hz, count) for count in self._antennas)
+            station, terminal = (_antennas(self.carrier_hz, count) for count in self.antennas)
             ends = {"ut_array": terminal, "bs_array": station, "direction": "downlink"}
-            return CDL(*self._arguments, **ends, min_speed=speed, max_speed=speed, device="cpu")
-
-    def sample(self, batch: int, num_times: int, rate_hz: float) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._block(batch, num_times, rate_hz)
+            return CDL(*profile, **ends, min_speed=speed, max_speed=speed, device="cpu")
 
     def covariance(self, num_times: int, interval_s: float, frequencies: torch.Tensor) -> Covariance:
         """Measured time covariance of each cluster; delays are fixed."""

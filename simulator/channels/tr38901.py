@@ -6,7 +6,7 @@ from typing import Any
 from simulator.channels.estimation import Estimator
 from simulator.channels.grid import ResourceGrid
 from simulator.channels.ofdm import OfdmChannel
-from simulator.channels.paths import Cdl, PathModel, SystemLevel, Tdl
+from simulator.channels.paths import Cdl, LinkLevel, PathModel, SystemLevel, Tdl
 from simulator.errors import UserError
 from simulator.spec.options import Choice, Declaration, Number, Option, declares
 
@@ -30,7 +30,7 @@ def motion(highest_ghz: float) -> dict[str, Option]:
     }
 
 
-def _link(kind: type[Tdl] | type[Cdl], letter: str) -> "partial[OfdmChannel]":
+def _link(kind: type[LinkLevel], letter: str) -> "partial[OfdmChannel]":
     """Factory of a link-level model: one profile whose delays are scaled to a delay spread."""
     family = kind.__name__.upper()
     said = Declaration(
@@ -41,7 +41,7 @@ def _link(kind: type[Tdl] | type[Cdl], letter: str) -> "partial[OfdmChannel]":
     return declares(said)(partial(_make_link, kind, letter, said))
 
 
-def _make_link(kind: type[Tdl] | type[Cdl], letter: str, said: Declaration, *options: str) -> OfdmChannel:
+def _make_link(kind: type[LinkLevel], letter: str, said: Declaration, *options: str) -> OfdmChannel:
     chosen = said.read(options)
     speed_m_s, carrier_hz = moving(chosen)
     if speed_m_s == 0 and any(option.startswith("carrier_ghz=") for option in options):
