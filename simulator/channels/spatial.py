@@ -48,13 +48,12 @@ def linear_receiver(channel: torch.Tensor, noise: Noise, receiver: str) -> Strea
 
 def singular_streams(matrix: torch.Tensor, noise: Noise) -> Streams:
     """SVD at both ends, with the transmit power that water-filling gives each singular value; some may get none."""
-    left, values, right = torch.linalg.svd(matrix.to(torch.complex128), full_matrices=False)
+    left, values, _ = torch.linalg.svd(matrix.to(torch.complex128), full_matrices=False)
     variance = _of_each(noise)[:, None]
     power = water_filling(values.square() / variance)
     amplitude = values * power.sqrt()
     channel = left * amplitude[..., None, :]
     combiner = (left / amplitude.clamp(min=1e-30)[..., None, :]).mH * (power > 0)[..., None]
-    assert right.shape[-2] == power.shape[-1]
     return Streams(channel.to(torch.complex64), combiner.to(torch.complex64), (amplitude.square() / variance).float())
 
 
