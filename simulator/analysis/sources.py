@@ -17,7 +17,6 @@ from simulator.errors import UserError
 from simulator.results.provenance import PROVENANCE
 from simulator.results.soundness import wrong_kind
 from simulator.results.store import DATABASE, load_results
-from simulator.results.trouble import explained
 
 _NUMBERS = ("outage_rate", "outage_rate_lo", "outage_rate_hi", "cbr", "cbr_data", "cbr_payload")
 
@@ -46,27 +45,33 @@ def load_source(folder: Path) -> Source:
     path = folder / SUMMARY
     if (folder / DATABASE).is_file() or not path.is_file():
         return source_of(load_results(folder))
-    with explained(folder):
-        text = path.read_text(encoding="utf-8")
-        origin = folder / PROVENANCE
-        meta = _read_meta(origin) if origin.is_file() else {}
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = reader.fieldnames or []
-    if missing := [name for name in SUMMARY_COLUMNS if name not in columns]:
-        raise UserError(f"'{path}' is not a summary of a sweep: it has no column '{missing[0]}'")
-    further = [name for name in columns if name not in SUMMARY_COLUMNS and f"{name}_lo" in columns]
+    origin = folder / PROVENANCE
+    meta = _read_meta(origin) if origin.is_file() else {}
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
     try:
+        columns = reader.fieldnames or []
+        if missing := [name for name in SUMMARY_COLUMNS if name not in columns]:
+            raise UserError(f"'{path}' is not a summary of a sweep: it has no column '{missing[0]}'")
+        further = [name for name in columns if name not in SUMMARY_COLUMNS and f"{name}_lo" in columns]
         points = [_point(line, (*METRICS, *further)) for line in reader]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' line {reader.line_num}: {error}; run the sweep again to rewrite it") from None
     return described(folder.resolve().name, points, meta)
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"'{path}' cannot be read ({reason}); run the sweep again to rewrite it") from None
+
+
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' cannot be read: {error}") from None
+        meta = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' cannot be read ({error}); run the sweep again to rewrite it") from None
     if not isinstance(meta, dict) or wrong_kind(meta):
         raise UserError(f"'{path}' is not a record of a sweep; run the sweep again to rewrite it")
     return meta

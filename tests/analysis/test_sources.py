@@ -73,3 +73,16 @@ def test_what_cannot_be_read_is_refused_in_one_line(folder, tmp_path):
     (folder / "summary.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="it has no column 'scheme'"):
         load_source(folder)
+    (folder / "summary.csv").write_text(text.replace("s,awgn", f'"{"s" * 200_000}",awgn'))
+    with pytest.raises(UserError, match="field larger than field limit"):
+        load_source(folder)
+    (folder / "summary.csv").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"summary.csv' cannot be read \('utf-8' codec"):
+        load_source(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_damaged_description_is_refused_in_one_line(folder, text):
+    (folder / "provenance.json").write_text(text)
+    with pytest.raises(UserError, match=r"provenance.json' cannot be read"):
+        load_source(folder)
