@@ -172,7 +172,7 @@ def _local(folder: Path, model: str) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for path in sorted(folder.glob(f"{model}-*")):
         quality = path.name.removeprefix(f"{model}-").split(".")[0].split("-")[0]
-        if path.name.endswith(SUFFIXES) and quality.isdigit() and 0 < int(quality) < 256:
+        if path.name.endswith(SUFFIXES) and quality.isdecimal() and 0 < int(quality) < 256:
             found[int(quality)] = path
     if not found:
         raise UserError(

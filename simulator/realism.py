@@ -166,7 +166,7 @@ def _described(missing: Mapping[Identity, Counter[str]]) -> str:
         f"{scheme} over {channel} at {snr_db:g} dB and CBR {cbr_label(cbr)} ({_some(list(names))})"
         for (scheme, channel, snr_db, cbr), names in list(missing.items())[:MOST_NAMED]
     ]
-    return ", ".join(said) + f" and {len(missing) - MOST_NAMED} points more" * (len(missing) > MOST_NAMED)
+    return ", ".join(said) + f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
 
 
 def _some(names: Sequence[str]) -> str:

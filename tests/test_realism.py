@@ -106,7 +106,7 @@ def test_of_several_realisations_all_are_needed(kept_results: Path) -> None:
     """Of a sweep that kept the best of two realisations, no point can be compared."""
     results = load_results(kept_results)
     rows = [*results.rows, *(replace(row, key=f"second {row.key}", realisation=1) for row in results.rows)]
-    with pytest.raises(UserError, match=r"no point has all its pictures: .* and 3 points more; rerun .*-images all$"):
+    with pytest.raises(UserError, match=r"no point has all its pictures: .* and 3 more; rerun .*-images all$"):
         find_pictures(replace(results, rows=rows), PATCH)
 
 

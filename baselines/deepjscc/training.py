@@ -15,7 +15,7 @@ from simulator.baselines.deepjscc.starts import derive, linear_start
 from simulator.errors import UserError
 from simulator.models.training.constellation import NO_GRIDS, Grids, over_grid
 from simulator.models.training.data import ImageStore
-from simulator.models.training.entries import check_system, stage_loop, stage_start
+from simulator.models.training.entries import check_system, stage_loop, stage_release, stage_start
 from simulator.models.training.fading import fading_strength
 from simulator.models.training.identity import describe
 from simulator.models.training.monitor import mosaic
@@ -57,7 +57,7 @@ class Conditions:
         where, uses = f"stage {number}", options.get("uses")
         ratios: list[Any] = uses if isinstance(uses, list) else [uses]
         most = BLOCK_VALUES // 2
-        if not all(isinstance(one, int) and 16 <= one <= most for one in ratios):
+        if not ratios or not all(isinstance(one, int) and 16 <= one <= most for one in ratios):
             raise UserError(f"'uses' of {where} must be channel uses per 16x16 block, 16 to {most}, not {uses}")
         fading = options.get("fading", 0.0)
         if type(fading) not in (int, float) or not 0 <= fading <= 1:  # `true` is an int, too
@@ -248,6 +248,6 @@ def _stage(config: Mapping[str, Any], sizes: Mapping[str, Any], options: Mapping
         loop=stage_loop(config, options),
         identity=describe(conditions.identity | {"model": net} | start.identity),
         start=start,
-        release=options.get("release"),
+        release=stage_release(options, number),
         card={"system": "deepjscc", "model": asdict(net), "known_limits": limits},
     )

@@ -18,7 +18,7 @@ from simulator.models.lrisc.losses import distortion_perception
 from simulator.models.pretrained import Weights
 from simulator.models.training.adversary import Discriminator, adversarial_losses, adversary_group
 from simulator.models.training.data import ImageStore
-from simulator.models.training.entries import check_system, stage_loop, stage_start
+from simulator.models.training.entries import check_system, stage_loop, stage_release, stage_start
 from simulator.models.training.identity import describe
 from simulator.models.training.monitor import mosaic
 from simulator.models.training.muon import parameter_groups
@@ -224,7 +224,7 @@ def _stage(config: Mapping[str, Any], sizes: GeneratorConfig, options: Mapping[s
         loop=loop,
         identity=describe(conditions.identity | named),
         start=start,
-        release=options.get("release"),
+        release=stage_release(options, number),
         card={"system": "pdjscc", "model": asdict(sizes), "in_front": hashes, "known_limits": limits},
     )
 

@@ -15,7 +15,7 @@ from simulator.baselines.published.trainee import PublishedTrainee, StageConfig,
 from simulator.errors import UserError
 from simulator.models.pretrained import build_network
 from simulator.models.training.data import ImageStore
-from simulator.models.training.entries import check_system, stage_loop, stage_start
+from simulator.models.training.entries import check_system, stage_loop, stage_release, stage_start
 from simulator.models.training.identity import describe
 from simulator.models.training.session import Stage, System
 from simulator.randomness import derive_key
@@ -63,7 +63,7 @@ class PublishedSystem(System):
             loop=stage_loop(config, options),
             identity=describe({"net": net, "stage": own, **start.identity}),
             start=start,
-            release=options.get("release"),
+            release=stage_release(options, number),
             card={"system": self.system, "title": family.title, "model": asdict(net), "known_limits": limits},
         )
 

@@ -63,6 +63,8 @@ def check_system(config: Mapping[str, Any], system: str, keys: Sequence[str], na
     if config.get("system") != system or not config.get("stages") or (named and not config.get("name")):
         needed = ", 'name' and 'stages'" if named else " and 'stages'"
         raise UserError(f"this configuration is not for {system}: it needs 'system: {system}'{needed}")
+    if named:
+        _check_weights_name(config["name"], "'name'")
 
 
 def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfig:
@@ -71,6 +73,18 @@ def stage_loop(config: Mapping[str, Any], stage: Mapping[str, Any]) -> LoopConfi
     for section in sections:
         check_keys(section, [f.name for f in fields(LoopConfig)], "'loop'")
     return build(LoopConfig, sections[0] | sections[1], "'loop'")
+
+
+def stage_release(stage: Mapping[str, Any], number: int) -> str | None:
+    """The name under which the weights of stage `number` are released, or None; raises UserError if it is no name."""
+    if (name := stage.get("release")) is not None:
+        _check_weights_name(name, f"'release' of stage {number}")
+    return name
+
+
+def _check_weights_name(name: Any, what: str) -> None:
+    if not isinstance(name, str) or name != Path(name).name:
+        raise UserError(f"{what} must be a name for files of weights, without folders, not {name!r}")
 
 
 def share_minutes(loops: Sequence[LoopConfig], minutes: float) -> list[LoopConfig]:

@@ -109,6 +109,13 @@ class LoopConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"training option '{name}' is {value}; it must be positive")
+        if not self.gradient_clip > 0:
+            raise UserError(f"training option 'gradient_clip' is {self.gradient_clip}; it must be positive")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"training option 'ema' is {self.ema}; it must be from 0 to below 1")
+        for name in ("warmup", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"training option '{name}' is {getattr(self, name)}; it must be 0 or more")
 
 
 class _LossModule(nn.Module):
@@ -194,7 +201,7 @@ class Learner:
             loss, figures = self._loss_module(self._batch(), progress, self._generator())
         self.accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
-        # Gradients are summed over processes, so that all of them see the same norm and make the same decision.
+        # Gradients are averaged over processes, so that all of them see the same norm and make the same decision.
         good = bool(torch.isfinite(norm))
         if good:
             self._optimizer.step()

@@ -116,6 +116,7 @@ def test_a_folder_may_hold_the_net_of_one_ratio_alone(weights, tmp_path):
     ("options", "message"),
     [
         ({"uses": 400}, "'uses' of stage 1 must be channel uses per 16x16 block, 16 to 384, not 400"),
+        ({"uses": []}, r"'uses' of stage 1 must be channel uses per 16x16 block, 16 to 384, not \[\]"),
         ({"uses": 16, "fading": True}, "'fading' of stage 1 must be a share of images from 0 to 1, not True"),
     ],
 )
@@ -260,6 +261,8 @@ def test_released_configuration_is_small_enough():
         ("stages.2.use=3", "use"),
         ("stages.2.uses=3", "uses"),
         ("stages.2.start=4", "earlier"),
+        ("stages.2.release=../x", r"'release' of stage 2 must be a name for files of weights.*'\.\./x'"),
+        ("stages.2.release=3", "'release' of stage 2 must be a name for files of weights.*not 3"),
         ("system=lrisc", "not for deepjscc"),
         ("lop=1", "lop"),
     ],
