@@ -56,7 +56,7 @@ def build_parser() -> Parser:
     add_verbosity(parser)
     add_examples(
         parser,
-        ("send five photographs through every scheme at 0 to 15 dB", "simulator sweep --snr 0:15"),
+        ("send five photographs through four schemes at 0 to 15 dB", "simulator sweep --snr 0:15"),
         ("send one picture", "simulator transmit photo.jpg --scheme lrisc --snr 5 --out got.png"),
         ("every scheme with its options", "simulator list schemes"),
     )

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from simulator.errors import UserError
 from simulator.images import load_image_set
 from simulator.link import LinkState, Scheme, channel_uses, load_scheme, on_device, transmit
 from simulator.results.provenance import commit_words, environment
-from simulator.spec.plugins import plugin_names, standard_schemes
+from simulator.spec.plugins import find_plugin, plugin_names, standard_schemes
 
 NAME = "benchmarks"
 GROUP = "simulator.benchmarks"
@@ -176,7 +175,7 @@ def part_names() -> tuple[str, ...]:
 
 def load_part(name: str) -> Callable[[bool], Iterator[Figure]]:
     """The function that measures a part; an installed one is imported now."""
-    return PARTS.get(name) or next(point.load() for point in entry_points(group=GROUP) if point.name == name)
+    return PARTS.get(name) or find_plugin(GROUP, name)
 
 
 def choose_parts(names: Iterable[str]) -> tuple[str, ...]:

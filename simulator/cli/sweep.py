@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulator.sweep.inputs import SweepConfig
 
 EXAMPLES = (
-    ("every built-in scheme at 0 to 15 dB", "simulator sweep --snr 0:15"),
+    ("the default schemes at 0 to 15 dB", "simulator sweep --snr 0:15"),
     (
         "two schemes on Kodak at three CBRs",
         "simulator sweep --snr 0:15:5 --cbr 1/48,1/24,1/16 --scheme lrisc,deepjscc --images kodak",
@@ -46,7 +46,7 @@ def configure(subparsers: argparse._SubParsersAction) -> None:
         "(default: 1/16)"
     )
     parser.add_argument("--cbr", type=arguments.cbr_list, default=(Fraction(1, 16),), metavar="1/16", help=text)
-    text = "scheme NAME[:OPTION...], several with commas (default: every built-in scheme)"
+    text = "scheme NAME[:OPTION...], several with commas (default: bpg-ldpc, deepjscc, lrisc, bpg-capacity)"
     arguments.add_list(parser, "--scheme", text)
     text = "channel NAME[:OPTION...], several with commas (default: awgn)"
     arguments.add_list(parser, "--channel", text, ("awgn",))

@@ -42,6 +42,11 @@ def plugin_module(group: str, spec: str) -> str | None:
     return None if point is None else point.module
 
 
+def find_plugin(group: str, name: str) -> Any:
+    """Import what the entry point `name` of a group refers to."""
+    return _by_name(group)[name].load()
+
+
 def load_plugin(group: str, kind: str, spec: str) -> Any:
     """Build the plug-in that `spec` names.
 
@@ -58,7 +63,7 @@ def load_plugin(group: str, kind: str, spec: str) -> Any:
     if name not in points:
         known = ", ".join(sorted(points)) or "none: is the package installed? (pip install -e .)"
         raise UserError(f"unknown {kind} '{name}'; known: {known}{did_you_mean(name, points)}")
-    return points[name].load()(*options)
+    return find_plugin(group, name)(*options)
 
 
 def declarations(group: str) -> list[Declaration]:

@@ -127,6 +127,12 @@ def test_order_of_standard_and_opening_schemes():
     assert opening_schemes() == ["lrisc", "bpg-ldpc", "deepjscc"]
 
 
+def test_help_of_sweep_names_the_standard_schemes(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    assert f"(default: {', '.join(standard_schemes())})" in " ".join(capsys.readouterr().out.split())
+
+
 def test_verb_that_cannot_be_imported_is_one_warning(broken, capsys):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
