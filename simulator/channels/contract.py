@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def cross(channel: Channel, symbols: torch.Tensor, realisation: Realisation) -> 
         raise _broken(channel, f"send must return {what}")
     if type(received.overhead) is not int or received.overhead < 0:
         raise _broken(channel, f"send returned an overhead of {received.overhead!r}; it must be an int, 0 or more")
-    return received
+    # Neither NumPy nor safetensors takes a tensor that is conjugated only when it is read.
+    return replace(received, symbols=received.symbols.resolve_conj(), gain=received.gain.resolve_conj())
 
 
 def announce(channel: Channel, snr_db: float) -> tuple[str, float]:

@@ -46,7 +46,8 @@ def load_from_file(*options: str) -> Scheme | Bound:
         with explained(f"{spec}: it cannot be distinguished from others of its class"), project.entered(telling=True):
             scheme = CodecScheme(made, spec, "-".join([digest, *own_parts(made)]))
         return within(scheme, project, *METHODS["scheme"], *OPTIONAL)
-    made.name = spec
+    with explained(f"{spec}: its 'name' cannot be set"):
+        made.name = spec
     return _with_digest(made, digest, project)
 
 

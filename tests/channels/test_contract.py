@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from simulator.channels import Realisation, Received, load_channel
+from simulator.channels.contract import cross
 from simulator.errors import UserError
 from simulator.link import load_scheme, transmit
 
@@ -46,6 +47,7 @@ class Broken:
             "array": lambda: replace(received, gain=received.gain.numpy()),
             "free pilots": lambda: replace(received, overhead=-3),
             "half a pilot": lambda: replace(received, overhead=0.5),
+            "conjugated": lambda: replace(received, symbols=received.symbols.conj(), gain=received.gain.conj()),
         }.get(self.fault, lambda: received)()
 
 
@@ -76,6 +78,12 @@ def test_a_broken_channel_is_told_as_such(fault: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         transmit(scheme, IMAGES, Fraction(1, 16), Broken(fault), 10.0)
     transmit(scheme, IMAGES, Fraction(1, 16), Broken("none"), 10.0)
+
+
+def test_what_a_channel_conjugated_in_name_only_can_be_saved() -> None:
+    channel = Broken("conjugated")
+    received = cross(channel, torch.full((8,), 1j), channel.realise(8, 10.0, 0))
+    assert received.symbols.numpy().shape == received.gain.numpy().shape == (8,)
 
 
 @pytest.mark.usefixtures("toys")

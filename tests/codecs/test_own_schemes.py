@@ -345,6 +345,13 @@ BROKEN = {
         "",
         "Own cannot be made: KeyError: 'w' (own.py:17)",
     ),
+    "frozen": (
+        SCHEME.format(**GOOD).replace(
+            "class Own", "import dataclasses\n\n@dataclasses.dataclass(frozen=True)\nclass Own"
+        ),
+        "",
+        "torch:own.py:Own: its 'name' cannot be set: FrozenInstanceError",
+    ),
     "power": (SCHEME.format(**GOOD | {"symbols": "2 * torch.ones(count) + 0j"}), "", "mean symbol power is 4.00000"),
     "dtype": (SCHEME.format(**GOOD | {"symbols": "torch.ones(count)"}), "", "must be complex64 [K] on the CPU, got"),
     "too many": (SCHEME.format(**GOOD | {"count": "budget + 1"}), "", "sent 577 symbols with a budget of 576"),
