@@ -108,6 +108,9 @@ class System(ABC):
         for number, budget in zip(chosen, budgets, strict=True):
             folder = run_dir / f"stage-{number}"
             check_continuation(folder, budget, resume, _identity(stages[number - 1], folder))
+            before = stages[number - 1].start.stage
+            if before is not None and before not in chosen:
+                best_weights(run_dir, before)  # raises before images are loaded
         store = self.material(config, load_images(data, limit))
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")

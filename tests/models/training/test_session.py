@@ -257,7 +257,7 @@ def test_training_from_random_weights_raises_psnr(inputs, tmp_path):
 def test_stage_needs_the_one_it_starts_from(inputs, tmp_path):
     config, images = inputs
     with pytest.raises(UserError, match="stage 1 has not been trained"):
-        DeepJsccSystem().train(config, [images], tmp_path, stage=2)
+        DeepJsccSystem().train(config, [tmp_path / "no images"], tmp_path, stage=2)
     with pytest.raises(UserError, match="stages 1 to 5"):
         DeepJsccSystem().train(config, [images], tmp_path, stage=6)
     with pytest.raises(UserError, match="train first"):
