@@ -190,7 +190,7 @@ def sweep(
         known = (*own, *further)
         hint = did_you_mean(wrong[0], known)
         raise UserError(f"{wrong[0]} is not an argument of sweep; known: {', '.join(known)}{hint}")
-    ratios = [cbr] if isinstance(cbr, str | float | int | Fraction) else list(cbr)
+    ratios = list(cbr) if isinstance(cbr, Iterable) and not isinstance(cbr, str) else [cbr]
     options = {name: _option(name, value) for name, value in options.items()}
     config = SweepConfig(
         snrs_db=_snrs(snr_db),

@@ -202,6 +202,8 @@ def test_results_show_what_they_are_of(tmp_path):
         ({"keep_images": "some"}, "keep_images='some' is none of none, best, all"),
         ({"metrics": "nosuch"}, "unknown metric 'nosuch'"),
         ({"cbr": []}, "cbr is empty"),
+        ({"cbr": None}, "cbr=None: "),
+        ({"cbr": np.float32(2)}, "float32(2.0): "),
         ({"cbrs": ["1/16"]}, "did you mean 'cbr'?"),
         ({"snrs_db": (5.0,)}, "did you mean 'snr_db'?"),
     ],
