@@ -16,10 +16,12 @@ __all__ = ["__version__", "load_channel", "load_image", "load_results", "load_sc
 
 def __getattr__(name: str) -> Any:
     """Load the front door when it is first used, so that `import simulator` stays instant."""
-    if name in __all__[1:-1]:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in __all__[1:-1]:
         return getattr(import_module("simulator.front"), name)
+    if name == "sweep":
+        return import_module("simulator.sweep")
     raise AttributeError(f"module 'simulator' has no attribute '{name}'")
 
 

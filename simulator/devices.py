@@ -5,6 +5,7 @@ resolved value is part of the keys of rows and the provenance of results.
 """
 
 import ctypes
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -62,6 +63,8 @@ def check_device(device: str) -> None:
     Raises:
         UserError: the device does not exist.
     """
+    if not isinstance(device, str) or not re.fullmatch(r"\w+(:[0-9]{1,3})?", device):
+        raise UserError(f"device {device!r} is no device; write cpu, mps, cuda or cuda:1")
     kind, _, index = device.partition(":")
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if int(index or 0) >= present.get(kind, 0):

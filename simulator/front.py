@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from simulator.channels import Channel, load_channel
-from simulator.devices import check_device, usual_torch
+from simulator.devices import PRECISIONS, check_device, usual_torch
 from simulator.errors import UserError, did_you_mean
 from simulator.images import load_image as read_image
 from simulator.images import to_float
@@ -22,7 +22,7 @@ from simulator.received import Received
 from simulator.results.gallery import KEEP
 from simulator.results.store import Results
 from simulator.results.store import load_results as read_results
-from simulator.spec.grids import parse_cbr, parse_snrs
+from simulator.spec.grids import MAX_ABS_SNR_DB, parse_cbr, parse_snrs
 
 __all__ = ["load_channel", "load_image", "load_results", "load_scheme", "send", "sweep"]
 
@@ -94,6 +94,7 @@ def load_scheme(scheme: str, device: str = "cpu", precision: str = "auto") -> Sc
         UserError: no such scheme, option or device.
     """
     check_device(device)
+    _option("precision", precision)
     return on_device(find_scheme(scheme), device, precision)
 
 
@@ -195,8 +196,8 @@ def sweep(
     config = SweepConfig(
         snrs_db=_snrs(snr_db),
         cbrs=tuple(sorted({_cbr(one) for one in ratios})),
-        schemes=(schemes,) if isinstance(schemes, str) else tuple(schemes),
-        channels=(channels,) if isinstance(channels, str) else tuple(channels),
+        schemes=_specifications("schemes", schemes),
+        channels=_specifications("channels", channels),
         images=str(images),
         workers=_option("workers", workers),
         **options,
@@ -209,7 +210,9 @@ def sweep(
 
 
 def _cbr(cbr: Any) -> Fraction:
-    text = format(cbr, ".12f").rstrip("0") if isinstance(cbr, float) else str(cbr)
+    # The ratio that was meant: 1/48 as a float is a little less, which would take a channel use off.
+    near = isinstance(cbr, float) and np.isfinite(cbr)
+    text = str(Fraction(cbr).limit_denominator(10**6) if near else cbr)
     try:
         return parse_cbr(text)
     except UserError as error:
@@ -217,8 +220,9 @@ def _cbr(cbr: Any) -> Fraction:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise UserError(f"{name}={value!r} is not a finite number of dB")
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not abs(value) <= MAX_ABS_SNR_DB:
+        raise UserError(f"{name}={value!r} is not a number of dB from -{MAX_ABS_SNR_DB} to {MAX_ABS_SNR_DB}")
     return float(value)
 
 
@@ -235,7 +239,16 @@ def _option(name: str, value: Any) -> Any:
         return _whole(name, value)
     if name == "keep_images" and value not in KEEP:
         raise UserError(f"{name}={value!r} is none of {', '.join(KEEP)}")
-    return (value,) if name in ("metrics", "only") and isinstance(value, str) else value
+    if name == "precision" and value not in PRECISIONS:
+        raise UserError(f"{name}={value!r} is none of {', '.join(PRECISIONS)}")
+    return _specifications(name, value) if name in ("metrics", "only") else value
+
+
+def _specifications(name: str, value: Any) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    if wrong := [one for one in found if not isinstance(one, str)]:
+        raise UserError(f"{name}={wrong[0]!r} is no text such as 'bpg-ldpc' or 'awgn'; give one, or several in a list")
+    return found
 
 
 def _snrs(snr_db: Any) -> tuple[float, ...]:

@@ -113,7 +113,7 @@ def test_settings_of_torch_that_a_notebook_chose_change_no_number(photo, elsewhe
         ({"image": np.zeros((32, 32, 3), dtype=np.int64)}, "image has values of type"),
         ({"cbr": 2}, "cbr=2: "),
         ({"cbr": "a"}, "cbr='a': "),
-        ({"snr_db": "ten"}, "snr_db='ten' is not a finite number"),
+        ({"snr_db": "ten"}, "snr_db='ten' is not a number of dB from -100 to 100"),
         ({"scheme": "nonesuch"}, "unknown scheme 'nonesuch'"),
         ({"channel": "nonesuch"}, "unknown channel 'nonesuch'"),
     ],
@@ -203,6 +203,11 @@ def test_results_show_what_they_are_of(tmp_path):
         ({"metrics": "nosuch"}, "unknown metric 'nosuch'"),
         ({"cbr": []}, "cbr is empty"),
         ({"cbr": None}, "cbr=None: "),
+        ({"precision": "int8"}, "precision='int8' is none of auto, fp32, bf16"),
+        ({"executor": "xx"}, "executor 'xx'"),
+        ({"device": "cuda:x"}, "device 'cuda:x' is no device"),
+        ({"schemes": None}, "schemes=None is no text such as 'bpg-ldpc'"),
+        ({"channels": [3]}, "channels=3 is no text"),
         ({"cbr": np.float32(2)}, "float32(2.0): "),
         ({"cbrs": ["1/16"]}, "did you mean 'cbr'?"),
         ({"snrs_db": (5.0,)}, "did you mean 'snr_db'?"),
@@ -211,6 +216,16 @@ def test_results_show_what_they_are_of(tmp_path):
 def test_options_of_a_grid_are_held_to_what_the_command_line_takes(photo, tmp_path, option, said):
     with pytest.raises(UserError, match=re.escape(said)):
         sweep(5, **{"schemes": "bpg-ldpc", "images": photo, "out": tmp_path / "out", "lpips": "none"} | option)
+
+
+def test_a_ratio_as_a_float_is_the_ratio_that_was_meant(photo):
+    for ratio in (Fraction(1, 48), Fraction(1, 12), Fraction(3, 100)):
+        assert len({send(photo, "bpg-capacity", cbr=cbr).cbr for cbr in (float(ratio), ratio)}) == 1
+
+
+def test_sweep_is_there_without_an_import_of_its_own():
+    command = [sys.executable, "-c", "import simulator; print(simulator.sweep)"]
+    assert "simulator.sweep" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_draw_is_named_by_whole_numbers(photo):

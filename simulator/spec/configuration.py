@@ -177,7 +177,7 @@ def _index(place: Any, path: Sequence[str], key: str, name: str) -> Any:
         return key
     if not isinstance(place, list):
         raise UserError(f"--set {name}: there is nothing below '{path[-1]}'")
-    if not key.isdigit() or not 1 <= int(key) <= len(place):
+    if not key.isdecimal() or not 1 <= int(key) <= len(place):
         raise UserError(f"--set {name}: '{key}' must be a number from 1 to {len(place)}")
     return int(key) - 1
 
@@ -201,7 +201,7 @@ def _parse(text: str, what: str) -> Any:
         raise UserError(f"{what} has {len(text)} characters; a configuration may have {MAX_CHARACTERS}")
     try:
         tree = _Loader(text).get_single_data()
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{what} is not valid YAML ({' '.join(str(error).split())})") from None
     if _count(tree, {}) > MAX_VALUES:
         raise UserError(f"{what} has nested aliases that expand to more than {MAX_VALUES} values; write them out")

@@ -1,6 +1,5 @@
 """Parsers for the axes of a grid: `0:15:2.5` for SNRs in dB, `1/48,1/16` for bandwidth ratios."""
 
-import math
 import re
 from decimal import Context, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
@@ -59,7 +58,7 @@ def _decimal(text: str) -> Decimal:
         value = Decimal(text.strip())
     except InvalidOperation:
         raise UserError(f"'{text}' is not an SNR in dB; write a number such as 10 or -2.5") from None
-    if not math.isfinite(value) or abs(value) > MAX_ABS_SNR_DB or value != round(value, 6):
+    if not value.is_finite() or abs(value) > MAX_ABS_SNR_DB or value != round(value, 6):
         limits = f"-{MAX_ABS_SNR_DB}..{MAX_ABS_SNR_DB} dB, with at most six decimals"
         raise UserError(f"SNR '{text}' must lie in {limits}")
     return value

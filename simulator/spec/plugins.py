@@ -72,7 +72,7 @@ def declarations(group: str) -> list[Declaration]:
     One that declares nothing is described by the first line of its docstring, one that cannot be imported by the
     reason.
     """
-    return [_declaration(point) for point in sorted(_points(group), key=lambda point: point.name)]
+    return [_declaration(point) for point in sorted(_by_name(group).values(), key=lambda point: point.name)]
 
 
 def standard_schemes() -> list[str]:

@@ -247,6 +247,8 @@ def choose_executor(config: SweepConfig, num_rows: int, notify: Callable[[str], 
     if kind == "ray":
         gpus = float(config.device.startswith("cuda")) if config.gpus_per_task is None else config.gpus_per_task
         return RayCluster(config.workers, address or None, gpus, config.timeout_s, notify)
+    if config.executor != "local":
+        raise UserError(f"executor '{config.executor}' is unknown; use local, ray or ray:ADDRESS")
     if config.gpus_per_task is not None:
         raise UserError("--gpus-per-task applies to the GPUs of a Ray cluster; use it with --executor ray")
     workers = min(config.workers or cores(), num_rows)

@@ -62,6 +62,9 @@ def test_override_changes_one_of_the_sections_that_share_an_alias(tmp_path):
         ("system.x=1", "nothing below 'system'"),
         ("loop.batch.x.y=1", "nothing below 'batch'"),
         ("loop.batch=[", "the value of --set loop.batch is not valid YAML"),
+        ('loop.batch=!!int ""', "the value of --set loop.batch is not valid YAML"),
+        ("loop.batch=!!bool x", "the value of --set loop.batch is not valid YAML"),
+        ("loop.batch=!!timestamp x", "the value of --set loop.batch is not valid YAML"),
     ],
 )
 def test_bad_overrides_are_explained(file, change, match):

@@ -12,5 +12,6 @@ def test_plug_ins_of_one_name_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     points = tuple(EntryPoint("twin", value, group) for value in ("fractions:Fraction", "decimal:Decimal"))
     monkeypatch.setattr(plugins, "_points_on", lambda path, group: points)
     assert plugins.plugin_names(group) == ["twin"]
+    assert [one.name for one in plugins.declarations(group)] == ["twin"]
     made = plugins.load_plugin(group, "channel", "twin:1")
     assert type(made).__module__ == plugins.plugin_module(group, "twin:1") == "decimal"
