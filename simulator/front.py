@@ -191,11 +191,10 @@ def sweep(
         known = (*own, *further)
         hint = did_you_mean(wrong[0], known)
         raise UserError(f"{wrong[0]} is not an argument of sweep; known: {', '.join(known)}{hint}")
-    ratios = list(cbr) if isinstance(cbr, Iterable) and not isinstance(cbr, str) else [cbr]
     options = {name: _option(name, value) for name, value in options.items()}
     config = SweepConfig(
         snrs_db=_snrs(snr_db),
-        cbrs=tuple(sorted({_cbr(one) for one in ratios})),
+        cbrs=tuple(sorted({_cbr(one) for one in _several(cbr)})),
         schemes=_specifications("schemes", schemes),
         channels=_specifications("channels", channels),
         images=str(images),
@@ -245,7 +244,7 @@ def _option(name: str, value: Any) -> Any:
 
 
 def _specifications(name: str, value: Any) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    found = _several(value)
     if wrong := [one for one in found if not isinstance(one, str)]:
         raise UserError(f"{name}={wrong[0]!r} is no text such as 'bpg-ldpc' or 'awgn'; give one, or several in a list")
     return found
@@ -257,5 +256,9 @@ def _snrs(snr_db: Any) -> tuple[float, ...]:
             return parse_snrs(snr_db)
         except UserError as error:
             raise UserError(f"snr_db={snr_db!r}: {error}") from None
-    values = snr_db if isinstance(snr_db, Iterable) else [snr_db]
-    return tuple(sorted({_number("snr_db", one) for one in values}))
+    return tuple(sorted({_number("snr_db", one) for one in _several(snr_db)}))
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """One value, or several, as a tuple; a text is one."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)

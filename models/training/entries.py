@@ -83,7 +83,7 @@ def stage_release(stage: Mapping[str, Any], number: int) -> str | None:
 
 
 def _check_weights_name(name: Any, what: str) -> None:
-    if not isinstance(name, str) or name != Path(name).name:
+    if not isinstance(name, str) or name in ("", "..") or name != Path(name).name:
         raise UserError(f"{what} must be a name for files of weights, without folders, not {name!r}")
 
 

@@ -110,7 +110,7 @@ class System(ABC):
             check_continuation(folder, budget, resume, _identity(stages[number - 1], folder))
             before = stages[number - 1].start.stage
             if before is not None and before not in chosen:
-                best_weights(run_dir, before)  # raises before images are loaded
+                _best_file(run_dir, before)  # raises before images are loaded
         store = self.material(config, load_images(data, limit))
         training, _ = store.split()
         tell(f"{len(store)} images, {len(training)} of them for training; run folder {run_dir}")
@@ -251,10 +251,14 @@ def best_weights(run_dir: Path, number: int) -> Checkpoint:
     Raises:
         UserError: it has not been trained.
     """
+    return load_checkpoint(_best_file(run_dir, number))
+
+
+def _best_file(run_dir: Path, number: int) -> Path:
     path = run_dir / f"stage-{number}" / BEST
     if not path.exists():
         raise UserError(f"stage {number} has not been trained in '{run_dir}'; run it first (--stage {number})")
-    return load_checkpoint(path)
+    return path
 
 
 def tell(message: str) -> None:

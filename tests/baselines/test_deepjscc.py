@@ -262,6 +262,7 @@ def test_released_configuration_is_small_enough():
         ("stages.2.uses=3", "uses"),
         ("stages.2.start=4", "earlier"),
         ("stages.2.release=../x", r"'release' of stage 2 must be a name for files of weights.*'\.\./x'"),
+        ("stages.2.release=''", "'release' of stage 2 must be a name for files of weights.*not ''"),
         ("stages.2.release=3", "'release' of stage 2 must be a name for files of weights.*not 3"),
         ("system=lrisc", "not for deepjscc"),
         ("lop=1", "lop"),
